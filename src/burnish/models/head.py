@@ -1,0 +1,150 @@
+"""Log-probabilities of given tokens without ever keeping a (tokens × vocabulary) tensor.
+
+L rows, V vocabulary, D hidden size. The projection runs in chunks of rows; the backward pass computes each chunk's
+logits again, which costs one more product and saves 4·L·V bytes for every tensor that would have been kept.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_CHUNK_ELEMENTS = 1 << 23  # logits of one chunk: 32 MB in float32
+
+
+@dataclass(frozen=True)
+class Head:
+    """How a model turns a hidden state into logits: cap·tanh((W·h + b)·scale / cap) / temperature."""
+
+    weight_VD: Tensor
+    bias_V: Tensor | None = None
+    scale: float = 1.0
+    softcap: float | None = None
+
+    def logits(self, hidden_LD: Tensor, temperature: float = 1.0) -> Tensor:
+        """Logits (L, V) in float32, or in float64 where the weights are."""
+        logits_LV = at_least_float32(torch.nn.functional.linear(hidden_LD, self.weight_VD, self.bias_V))
+        if self.scale != 1.0:
+            logits_LV = logits_LV * self.scale
+        if self.softcap:
+            logits_LV = torch.tanh(logits_LV / self.softcap) * self.softcap
+        return logits_LV if temperature == 1.0 else logits_LV / temperature
+
+
+@dataclass(frozen=True)
+class Forbidden:
+    """Tokens that cannot be drawn in some rows: ids `token_F` wherever `row_L` is true.
+
+    It is what a minimum length does to the end token, alike in sampling, old and new policy and reference.
+    """
+
+    token_F: Tensor
+    row_L: Tensor
+
+
+def token_logprobs(
+    head: Head, hidden_LD: Tensor, target_L: Tensor, *, temperature: float = 1.0, forbidden: Forbidden | None = None
+) -> Tensor:
+    """log p(target_l | hidden_l), (L,), differentiable in hidden states, weight and bias."""
+    if hidden_LD.shape[0] != target_L.shape[0]:
+        raise ValueError(f"one target a row: {tuple(hidden_LD.shape)} rows and {tuple(target_L.shape)} targets")
+    value_L: Tensor = _TokenLogprobs.apply(  # type: ignore[no-untyped-call]  # torch leaves apply untyped
+        hidden_LD, head.weight_VD, head.bias_V, target_L, head, temperature, forbidden
+    )
+    return value_L
+
+
+@torch.no_grad()
+def entropies(head: Head, hidden_LD: Tensor, *, temperature: float = 1.0) -> Tensor:
+    """Entropy of the next token's distribution in nats, float32 (L,)."""
+    out = [torch.special.entr(part.softmax(1)).sum(1) for part in _logit_chunks(head, hidden_LD, temperature)]
+    return torch.cat(out) if out else hidden_LD.new_zeros(0, dtype=torch.float32)
+
+
+@torch.no_grad()
+def token_kl(head: Head, hidden_LD: Tensor, reference: Head, reference_hidden_LD: Tensor) -> Tensor:
+    """Full-vocabulary KL(π ‖ reference) in nats at each visited state, float32 (L,)."""
+    out = []
+    for own, other in zip(
+        _logit_chunks(head, hidden_LD, 1.0), _logit_chunks(reference, reference_hidden_LD, 1.0), strict=True
+    ):
+        logp, logq = own.log_softmax(1), other.log_softmax(1)
+        out.append((logp.exp() * (logp - logq)).sum(1))
+    return torch.cat(out) if out else hidden_LD.new_zeros(0, dtype=torch.float32)
+
+
+def at_least_float32(value: Tensor) -> Tensor:
+    return value if value.dtype == torch.float64 else value.float()
+
+
+def _rows_a_chunk(vocabulary: int) -> int:
+    return max(16, _CHUNK_ELEMENTS // vocabulary)
+
+
+def _logit_chunks(head: Head, hidden_LD: Tensor, temperature: float) -> Iterator[Tensor]:
+    return (head.logits(part, temperature) for part in hidden_LD.split(_rows_a_chunk(head.weight_VD.shape[0])))
+
+
+class _TokenLogprobs(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden_LD: Tensor,
+        weight_VD: Tensor,
+        bias_V: Tensor | None,
+        target_L: Tensor,
+        head: Head,
+        temperature: float,
+        forbidden: Forbidden | None,
+    ) -> Tensor:
+        logprob_L = at_least_float32(hidden_LD.new_empty(target_L.shape))
+        total_L = torch.empty_like(logprob_L)
+        rows = _rows_a_chunk(weight_VD.shape[0])
+        for start in range(0, len(target_L), rows):
+            part = slice(start, start + rows)
+            logits_CV = _forbid(head.logits(hidden_LD[part], temperature), forbidden, part)
+            total_L[part] = logits_CV.logsumexp(1)
+            logprob_L[part] = logits_CV.gather(1, target_L[part, None]).squeeze(1) - total_L[part]
+        ctx.save_for_backward(hidden_LD, weight_VD, bias_V, target_L, total_L)
+        ctx.settings = head, temperature, forbidden
+        return logprob_L
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        hidden_LD, weight_VD, bias_V, target_L, total_L = ctx.saved_tensors
+        head, temperature, forbidden = ctx.settings
+        grad_L = grads[0]
+        want_hidden, want_weight, want_bias = ctx.needs_input_grad[:3]
+        hidden_grad = torch.empty_like(hidden_LD) if want_hidden else None
+        weight_grad = torch.zeros_like(weight_VD) if want_weight else None
+        bias_grad = torch.zeros_like(bias_V) if want_bias else None
+        rows = _rows_a_chunk(weight_VD.shape[0])
+        for start in range(0, len(target_L), rows):
+            part = slice(start, start + rows)
+            logits_CV = _forbid(head.logits(hidden_LD[part], temperature), forbidden, part)
+            slope_CV = None
+            if head.softcap:
+                slope_CV = 1 - (logits_CV * (temperature / head.softcap)).nan_to_num(0, 0, 0).square_()
+            # d log p(target) / d logits = onehot - softmax
+            grad_CV = logits_CV.sub_(total_L[part, None]).exp_().neg_()
+            grad_CV.scatter_add_(1, target_L[part, None], torch.ones_like(grad_CV[:, :1]))
+            grad_CV.mul_((grad_L[part] * (head.scale / temperature))[:, None])
+            if slope_CV is not None:
+                grad_CV.mul_(slope_CV)
+            grad_CV = grad_CV.to(weight_VD.dtype)
+            if hidden_grad is not None:
+                torch.mm(grad_CV, weight_VD, out=hidden_grad[part])
+            if weight_grad is not None:
+                weight_grad.addmm_(grad_CV.T, hidden_LD[part])
+            if bias_grad is not None:
+                bias_grad.add_(grad_CV.sum(0))
+        return hidden_grad, weight_grad, bias_grad, None, None, None, None
+
+
+def _forbid(logits_CV: Tensor, forbidden: Forbidden | None, part: slice) -> Tensor:
+    if forbidden is not None:
+        row_C = forbidden.row_L[part].nonzero().squeeze(1)
+        logits_CV[row_C[:, None], forbidden.token_F[None, :]] = float("-inf")
+    return logits_CV

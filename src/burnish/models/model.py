@@ -1,0 +1,219 @@
+"""A loaded model as the methods see it: token trees in, log-probabilities, scores or values out.
+
+    Policy  a causal language model: logprobs (L,), and sums an answer (N,)
+    Scorer  a sequence classifier with one label: scores (N,) at the answer's end, values (L,) before each token
+
+L learned tokens, N answers, D hidden size; see batch/pack.py.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from burnish.batch.pack import TreeBatch, micro_batches, pack
+from burnish.errors import ConfigError
+from burnish.models import head as heads
+from burnish.models.attention import TREE_ATTENTION, TreeLayout
+from burnish.models.head import Forbidden, Head
+from burnish.types import Tree
+
+
+class Model:
+    """Weights, tokenizer and the path that its forward pass takes, packed or padded.
+
+    `padded_because` says why packing is not exact for this model; empty where it is.
+    """
+
+    def __init__(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, padded_because: str = "", source: str = ""
+    ) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self.padded_because = padded_because
+        self.source = source
+        self.adapter: Any = None
+        self.stock_attention: str = model.config._attn_implementation or "eager"
+        if self.packed:
+            model.set_attn_implementation(TREE_ATTENTION)
+
+    @property
+    def packed(self) -> bool:
+        return not self.padded_because
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.device
+
+    def hidden(self, batch: TreeBatch, *, at: str) -> Tensor:
+        """Last hidden states (L, D) at the sources of learned tokens (`at="source"`), or (N, D) at="last"."""
+        if self.packed:
+            layout = TreeLayout(batch.spans, batch.token_T.device)
+            out = self.model.base_model(
+                input_ids=batch.token_T[None], position_ids=batch.position_T[None], use_cache=False, tree=layout
+            )
+            hidden_TD: Tensor = out.last_hidden_state[0]
+            return hidden_TD[batch.source_L if at == "source" else batch.last_N]
+        rows = batch.rows
+        out = self.model.base_model(input_ids=rows.token_NS, attention_mask=rows.mask_NS, use_cache=False)
+        hidden_TD = out.last_hidden_state.flatten(0, 1)
+        return hidden_TD[rows.source_L if at == "source" else rows.last_N]
+
+    @contextmanager
+    def stock(self) -> Iterator[PreTrainedModel]:
+        """The model with transformers' own attention, for what is not a token tree."""
+        if self.packed:
+            self.model.set_attn_implementation(self.stock_attention)
+        try:
+            yield self.model
+        finally:
+            if self.packed:
+                self.model.set_attn_implementation(TREE_ATTENTION)
+
+    @contextmanager
+    def adapter_off(self) -> Iterator[None]:
+        """The weights that came in, while the adapter stays in place: the reference of a LoRA run."""
+        if self.adapter is None:
+            raise ConfigError("this model has no adapter to switch off; train it with `lora:` or name a reference")
+        with self.adapter.disable_adapter():
+            yield
+
+    def save(self, directory: Path) -> None:
+        """Write what `from_pretrained` loads: config, safetensors, tokenizer, its chat template.
+
+        With LoRA the adapter goes to `adapter/` beside it, and the model is written merged; it stays merged here.
+        """
+        if self.adapter is not None:
+            self.adapter.save_pretrained(directory.parent / "adapter")
+            self.model = self.adapter.merge_and_unload()
+            self.adapter = None
+        self.model.save_pretrained(directory)
+        self.tokenizer.save_pretrained(directory)
+
+    def trainable(self) -> dict[str, torch.nn.Parameter]:
+        return {name: p for name, p in self.model.named_parameters() if p.requires_grad}
+
+
+class Policy(Model):
+    """A causal language model."""
+
+    @property
+    def head(self) -> Head:
+        layer = self.model.get_output_embeddings()
+        config = self.model.config.get_text_config()
+        scale = 1.0
+        if getattr(config, "logits_scaling", None):  # Granite divides
+            scale = 1.0 / config.logits_scaling
+        elif getattr(config, "logit_scale", None):  # Cohere multiplies
+            scale = config.logit_scale
+        return Head(
+            weight_VD=layer.weight,
+            bias_V=getattr(layer, "bias", None),
+            scale=scale,
+            softcap=getattr(config, "final_logit_softcapping", None),
+        )
+
+    def logprobs(
+        self, batch: TreeBatch, *, temperature: float = 1.0, min_new_tokens: int = 0, end_tokens: Sequence[int] = ()
+    ) -> Tensor:
+        """log p of each learned token given its prompt and branch so far, (L,), differentiable.
+
+        `temperature` divides the logits; before `min_new_tokens` the `end_tokens` have probability 0, as in sampling.
+        """
+        return heads.token_logprobs(
+            self.head,
+            self.hidden(batch, at="source"),
+            batch.target_L,
+            temperature=temperature,
+            forbidden=_forbidden(batch, min_new_tokens, end_tokens),
+        )
+
+    def logprobs_and_entropy(
+        self, batch: TreeBatch, *, temperature: float = 1.0, min_new_tokens: int = 0, end_tokens: Sequence[int] = ()
+    ) -> tuple[Tensor, Tensor]:
+        """`logprobs`, and beside them the entropy of each token's distribution in nats, (L,), without gradient.
+
+        The entropy leaves `min_new_tokens` out of account.
+        """
+        hidden_LD = self.hidden(batch, at="source")
+        forbidden = _forbidden(batch, min_new_tokens, end_tokens)
+        logprob_L = heads.token_logprobs(
+            self.head, hidden_LD, batch.target_L, temperature=temperature, forbidden=forbidden
+        )
+        return logprob_L, heads.entropies(self.head, hidden_LD.detach(), temperature=temperature)
+
+    def logprob_sums(self, batch: TreeBatch) -> Tensor:
+        """log p of each answer's learned tokens, (N,), differentiable."""
+        logprob_L = self.logprobs(batch)
+        return logprob_L.new_zeros(len(batch.keys)).index_add(0, batch.answer_L, logprob_L)
+
+    @torch.no_grad()
+    def frozen_logprobs(
+        self, trees: Sequence[Tree], budget: int, *, adapter: bool = True, **settings: Any
+    ) -> dict[tuple[int, int], Tensor]:
+        """log p of every learned token, without gradient, as a table from answer to its (tokens,)."""
+        table: dict[tuple[int, int], Tensor] = {}
+        with nullcontext() if adapter else self.adapter_off():
+            for part in micro_batches(trees, budget, whole=False):
+                batch = pack(part).to(self.device)
+                table.update(batch.scatter(self.logprobs(batch, **settings).cpu()))
+        return table
+
+
+class Scorer(Model):
+    """A reward model or critic: transformers' sequence classification with one label.
+
+    Its score is the head's output less `score_mean` of the config, which transformers' own forward does not subtract.
+    """
+
+    @property
+    def head(self) -> torch.nn.Linear:
+        """Hidden state to score: transformers' `score` layer."""
+        layer: torch.nn.Linear = self.model.get_submodule("score")  # type: ignore[assignment]  # load_scorer looked
+        return layer
+
+    @property
+    def mean(self) -> float:
+        """What is taken off the head's output; 0 in a reward model that was not normalised."""
+        return float(getattr(self.model.config, "score_mean", 0.0) or 0.0)
+
+    def _head_output(self, hidden: Tensor) -> Tensor:
+        out: Tensor = self.head(hidden)
+        return heads.at_least_float32(out).squeeze(-1) - self.mean
+
+    def scores(self, batch: TreeBatch) -> Tensor:
+        """Score of each answer, (N,), read at its end-of-turn token or, unfinished, at its last token."""
+        return self._head_output(self.hidden(batch, at="last"))
+
+    def values(self, batch: TreeBatch) -> Tensor:
+        """Value of the state before each learned token, (L,)."""
+        return self._head_output(self.hidden(batch, at="source"))
+
+    @torch.no_grad()
+    def frozen_values(self, trees: Sequence[Tree], budget: int) -> dict[tuple[int, int], Tensor]:
+        """Value before every learned token, without gradient, as a table from answer to its (tokens,)."""
+        table: dict[tuple[int, int], Tensor] = {}
+        for part in micro_batches(trees, budget, whole=False):
+            batch = pack(part).to(self.device)
+            table.update(batch.scatter(self.values(batch).cpu()))
+        return table
+
+    @torch.no_grad()
+    def frozen_scores(self, trees: Sequence[Tree], budget: int) -> dict[tuple[int, int], Tensor]:
+        """Score of every answer, without gradient, as a table from answer to its score (1,)."""
+        table: dict[tuple[int, int], Tensor] = {}
+        for part in micro_batches(trees, budget, whole=False):
+            batch = pack(part).to(self.device)
+            table.update(zip(batch.keys, self.scores(batch).cpu().split(1), strict=True))
+        return table
+
+
+def _forbidden(batch: TreeBatch, min_new_tokens: int, end_tokens: Sequence[int]) -> Forbidden | None:
+    if not min_new_tokens or not end_tokens:
+        return None
+    device = batch.token_T.device
+    return Forbidden(torch.tensor(list(end_tokens), device=device), batch.step_L < min_new_tokens)
