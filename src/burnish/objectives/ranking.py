@@ -1,0 +1,143 @@
+"""Losses that teach a scorer the order in which people put answers.
+
+Shapes: N answers of all groups end to end, P pairs that the orders decide, G groups, B blocks of tied answers with M
+members each, S subsets of a block. A place is 0 for the best; equal places are a tie; -1 is unknown and takes no part.
+Losses give one value a pair or group, never a mean: the training loop knows the global count and divides once.
+"""
+
+from functools import cache
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid
+
+MOST_TIED = 9
+"""Members of one tied block: its 2^9 subsets are enumerated."""
+
+
+def decided_pairs(place_N: Tensor, group_N: Tensor) -> tuple[Tensor, Tensor]:
+    """Index every pair (better, worse) of one group. Place 0 is best; equal places are a tie and give no pair."""
+    if place_N.shape != group_N.shape or place_N.dim() != 1:
+        raise ValueError(f"one place and group an answer: {tuple(place_N.shape)}, {tuple(group_N.shape)}")
+    better_P, worse_P = _decides(place_N, group_N).nonzero(as_tuple=True)
+    return better_P, worse_P
+
+
+def pair_weights(
+    group_P: Tensor, weight: Literal["prompt", "pair"], *, dtype: torch.dtype = torch.float32
+) -> tuple[Tensor, int]:
+    """What each pair weighs, and the count to divide the weighted sum by.
+
+    prompt: 1 / pairs of its group, and the groups that have a pair. Ouyang et al. 2022, eq. 1: nine answers make 36
+            pairs of the same nine texts and would outvote 35 groups of two.
+    pair:   1, and the pairs.
+    `group_P` is the group of each pair; all pairs of a group must be there. `dtype` is to be the loss's: a third in
+    float32 would be the coarsest number of a float64 loss.
+    """
+    if group_P.dim() != 1:
+        raise ValueError(f"one group a pair: {tuple(group_P.shape)}")
+    if weight == "pair":
+        return torch.ones(len(group_P), dtype=dtype, device=group_P.device), len(group_P)
+    _, member_P, pairs_G = torch.unique(group_P, return_inverse=True, return_counts=True)
+    return pairs_G[member_P].to(dtype).reciprocal(), len(pairs_G)
+
+
+def pairwise(gap_P: Tensor) -> Tensor:
+    """loss = -log σ(s_better - s_worse), the negative log-likelihood of each pair under Bradley and Terry 1952.
+
+    `gap_P` is s_better - s_worse, less the margin that the pair must keep where there is one (Touvron et al. 2023,
+    Llama 2, eq. 2).
+    """
+    if gap_P.dim() != 1:
+        raise ValueError(f"one gap a pair: {tuple(gap_P.shape)}")
+    loss_P: Tensor = -logsigmoid(gap_P)  # log(sigmoid(x)) would be -inf from x = -89 on
+    return loss_P
+
+
+def bradley_terry(score_N: Tensor, place_N: Tensor, group_N: Tensor) -> Tensor:
+    """loss = -log σ(s_better - s_worse) / pairs of the group. Divide the sum by the groups that have a pair.
+
+    Ouyang et al. 2022, eq. 1. Tied pairs are not counted in the weight, so a group with ties weighs as much as one
+    without; a group that is all one tie gives no value. One value a pair, in the order of `decided_pairs`.
+    """
+    if not score_N.shape == place_N.shape == group_N.shape:
+        raise ValueError(f"one score, place and group an answer: {score_N.shape}, {place_N.shape}, {group_N.shape}")
+    better_P, worse_P = decided_pairs(place_N, group_N)
+    weight_P, _ = pair_weights(group_N[better_P], "prompt", dtype=score_N.dtype)
+    return weight_P * pairwise(score_N[better_P] - score_N[worse_P])
+
+
+def plackett_luce(score_N: Tensor, place_N: Tensor, group_N: Tensor) -> Tensor:
+    """loss = -log Σ over the strict orders that the weak order allows of Π_i exp(s_i) / Σ_(j not yet placed) exp(s_j)
+
+    Luce 1959, Plackett 1975; a tie sums over its orders, as the exact marginal likelihood of Kalbfleisch and Prentice
+    1973 does. One value a group, groups ascending by their number; 0, without gradient, for a group that decides
+    nothing: divide the sum by the groups that decide a pair. For two answers it is `pairwise`. Answers of unknown place
+    are as if they were not there, not as if they tied for the last. Raises ValueError where more than 9 answers tie,
+    unless it is for the last place: what is left over is certain.
+    """
+    if not score_N.shape == place_N.shape == group_N.shape or score_N.dim() != 1:
+        raise ValueError(f"one score, place and group an answer: {score_N.shape}, {place_N.shape}, {group_N.shape}")
+    groups, member_N = torch.unique(group_N, return_inverse=True)
+    loss_G = score_N.new_zeros(len(groups))
+    worse_NN = _decides(place_N, group_N)
+    above_K = worse_NN.any(dim=1).nonzero()[:, 0]  # answers above their group's last place; the last block is certain
+    if not len(above_K):
+        return loss_G + 0 * score_N.sum()  # a loss that a backward pass may start from
+    rest_K = score_N.expand(len(above_K), -1).masked_fill(~worse_NN[above_K], -torch.inf).logsumexp(dim=1)
+    label_K = torch.stack((member_N[above_K], place_N[above_K]), dim=1)
+    _, block_K, size_B = torch.unique(label_K, dim=0, return_inverse=True, return_counts=True)
+    by_block_K = block_K.argsort(stable=True)
+    size_K = size_B[block_K[by_block_K]]
+    if size_B.max() > MOST_TIED:
+        raise ValueError(f"{int(size_B.max())} answers tie above others; at most {MOST_TIED} are summed over exactly")
+    for size in torch.unique(size_B).tolist():
+        one_size_BM = by_block_K[size_K == size].reshape(-1, size)
+        loss_B = -_log_any_order(score_N[above_K[one_size_BM]], rest_K[one_size_BM[:, 0]])
+        loss_G = loss_G.index_add(0, member_N[above_K[one_size_BM[:, 0]]], loss_B)
+    return loss_G
+
+
+def _decides(place_N: Tensor, group_N: Tensor) -> Tensor:
+    """[i, j]: answer i is placed above answer j of its own group."""
+    one_group_NN = group_N[:, None] == group_N[None, :]
+    better_NN = place_N[:, None] < place_N[None, :]
+    return one_group_NN & better_NN & (place_N[:, None] >= 0)
+
+
+def _log_any_order(score_BM: Tensor, rest_B: Tensor) -> Tensor:
+    """log-probability that the block's members are drawn, in any order, before the rest, whose log-sum is `rest_B`.
+
+    f(∅) = 1;  f(A) = Σ_(i in A) f(A without i) · exp(s_i) / (exp(rest) + Σ_(j in block, not in A without i) exp(s_j))
+    """
+    blocks, members = score_BM.shape
+    drawn_SM, layers = _subsets(members)
+    drawn_SM = drawn_SM.to(score_BM.device)
+    left_BSM = score_BM[:, None, :].expand(-1, len(drawn_SM), -1).masked_fill(drawn_SM, -torch.inf)
+    # without the last subset, the whole block: nobody is left of it to be drawn next
+    left_BS = torch.logaddexp(left_BSM[:, :-1].logsumexp(dim=2), rest_B[:, None])
+    reached_BA = score_BM.new_zeros(blocks, 1)  # log f of the subsets of one size, the empty one first
+    for layer in layers:
+        last_AI, before_AI, column_AI = (index.to(score_BM.device) for index in layer)
+        reached_BA = (reached_BA[:, column_AI] + score_BM[:, last_AI] - left_BS[:, before_AI]).logsumexp(dim=2)
+    return reached_BA[:, 0]
+
+
+@cache
+def _subsets(members: int) -> tuple[Tensor, list[tuple[Tensor, Tensor, Tensor]]]:
+    """Subset s of a block holds member i where bit i of s is set: that table, and for each size from 1 on, for each
+    subset A of that size and each i of it: i, the number of A without i, its column among the subsets one smaller."""
+    numbers = range(1 << members)
+    holds_SM = torch.tensor([[bool(s >> i & 1) for i in range(members)] for s in numbers])
+    layers = []
+    smaller = [0]
+    for size in range(1, members + 1):
+        subsets = [s for s in numbers if s.bit_count() == size]
+        last = [[i for i in range(members) if s >> i & 1] for s in subsets]
+        before = [[s ^ (1 << i) for i in row] for s, row in zip(subsets, last, strict=True)]
+        column = {s: index for index, s in enumerate(smaller)}
+        columns = [[column[s] for s in row] for row in before]
+        layers.append((torch.tensor(last), torch.tensor(before), torch.tensor(columns)))
+        smaller = subsets
+    return holds_SM, layers
