@@ -1,0 +1,62 @@
+"""How much better a sampled token did than was expected there.
+
+Shapes: T sampled tokens of all answers end to end, N answers, S steps of the longest. Nothing here carries a gradient:
+advantages weigh a loss and targets are aimed at.
+"""
+
+import torch
+from torch import Tensor
+
+
+@torch.no_grad()
+def gae(reward_T: Tensor, value_T: Tensor, length_N: Tensor, *, gamma: float, lam: float) -> tuple[Tensor, Tensor]:
+    """Generalised advantage estimates, and the value targets R_t = A_t + V_t.
+
+        δ_t = r_t + γ·V_(t+1) - V_t,    A_t = δ_t + γλ·A_(t+1),    both 0 after an answer's last token
+
+    Schulman et al. 2015b (High-dimensional continuous control), eq. 16. λ = 1 gives what came minus what was expected,
+    λ = 0 the one-step error δ. `value_T` is V read where token t is predicted (for the first token, at the prompt's
+    last). `length_N` is the tokens of each answer, in their order; an answer may be empty. Nothing is expected after an
+    answer that was cut by length either: its reward has been given, so it is an end and no bootstrap is taken.
+    """
+    if reward_T.shape != value_T.shape or reward_T.dim() != 1 or int(length_N.sum()) != len(reward_T):
+        raise ValueError(
+            f"a reward and a value a token of the answers: {tuple(reward_T.shape)}, {tuple(value_T.shape)}, "
+            f"{int(length_N.sum())} tokens in {len(length_N)} answers"
+        )
+    steps = int(length_N.max()) if len(length_N) else 0
+    inside_NS = torch.arange(steps, device=length_N.device) < length_N[:, None]
+    value_NS = _by_answer(value_T, inside_NS)
+    after_NS = torch.cat((value_NS[:, 1:], value_NS.new_zeros(len(length_N), min(steps, 1))), dim=1)
+    advantage_NS = _by_answer(reward_T, inside_NS) + gamma * after_NS - value_NS
+    for step in range(steps - 2, -1, -1):
+        advantage_NS[:, step] += gamma * lam * advantage_NS[:, step + 1]
+    advantage_T = advantage_NS[inside_NS]
+    return advantage_T, advantage_T + value_T
+
+
+def moments(advantage_T: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and deviation (of the population: divided by T, not T - 1) of what `whiten` is to bring to 0 and 1."""
+    if not len(advantage_T):
+        raise ValueError("no advantages: a mean of nothing")
+    return advantage_T.mean(), advantage_T.std(correction=0)
+
+
+def whiten(advantage_T: Tensor, mean: Tensor | None = None, deviation: Tensor | None = None) -> Tensor:
+    """(A - mean) / √(deviation² + 1e-8). Equal advantages become 0 and not noise over 0.
+
+    Where `advantage_T` is only a part of the batch, give the `moments` of the whole: whitened by its own, a token would
+    weigh differently with each way to cut the batch. Without them, what is given is the whole. Huang et al. 2022 (The
+    37 implementation details of PPO), detail 7; there over each minibatch, here over the iteration.
+    """
+    if (mean is None) != (deviation is None):
+        raise ValueError("the mean and the deviation of one batch, or neither")
+    if mean is None or deviation is None:
+        mean, deviation = moments(advantage_T)
+    return (advantage_T - mean) * (deviation**2 + 1e-8).rsqrt()
+
+
+def _by_answer(value_T: Tensor, inside_NS: Tensor) -> Tensor:
+    value_NS = value_T.new_zeros(inside_NS.shape)
+    value_NS[inside_NS] = value_T
+    return value_NS
