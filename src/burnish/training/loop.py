@@ -1,0 +1,251 @@
+"""The one loop of all methods: global batch → micro-batches → summed losses, divided once → clip → step → record.
+
+A method hands it a function `step(i)` that makes one line of figures, by one or more calls of an `Update`. Sums are
+divided once by the global count (tokens, pairs, groups), so the step does not depend on how the batch was cut.
+"""
+
+import json
+import math
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from burnish.batch.pack import TreeBatch, micro_batches, pack
+from burnish.errors import ConfigError, Interrupted, NonFiniteLoss
+from burnish.models.model import Model
+from burnish.training.checkpoint import (
+    Checkpoint,
+    newest_checkpoint,
+    optimiser_tensors,
+    restore_optimiser,
+    save_checkpoint,
+    write_durably,
+)
+from burnish.training.config import MethodConfig
+from burnish.training.metrics import Figures, MetricsFile, last_figures
+from burnish.training.order import Order, derived_seed
+from burnish.training.schedule import rate
+from burnish.types import Tree
+
+
+@dataclass(frozen=True)
+class StepLoss:
+    """What a loss says of one micro-batch: the sum over its units, how many units, and figures, one value a unit."""
+
+    total: Tensor
+    count: float
+    figures: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+Loss = Callable[[TreeBatch], StepLoss]
+
+
+class Update:
+    """One optimiser step on one model from one global batch. Holds the optimiser, so a checkpoint asks it for state."""
+
+    def __init__(self, learner: Model, config: MethodConfig, *, learning_rate: float | None = None) -> None:
+        self.learner = learner
+        self.config = config
+        self.peak = config.learning_rate if learning_rate is None else learning_rate
+        self.parameters = learner.trainable()
+        # biases and norms are not pulled to zero: it is a prior on directions, which they are not
+        decayed = [p for p in self.parameters.values() if p.dim() >= 2]
+        kept = [p for p in self.parameters.values() if p.dim() < 2]
+        self.optimiser = torch.optim.AdamW(
+            [{"params": decayed, "weight_decay": config.weight_decay}, {"params": kept, "weight_decay": 0.0}],
+            lr=self.peak,
+            betas=(config.adam.beta1, config.adam.beta2),
+            eps=config.adam.epsilon,
+            fused=True,
+        )
+
+    def __call__(self, trees: Sequence[Tree], loss: Loss, *, step: int, steps: int, whole: bool = False) -> Figures:
+        """Step `step` of `steps`. `whole`: the loss compares a tree's answers, so no tree may be split.
+
+        Raises NonFiniteLoss, before the weights change, where the loss or the gradient is not finite.
+        """
+        self.learner.model.train(self.config.dropout > 0 or self.config.activation_checkpointing)
+        self.optimiser.zero_grad(set_to_none=True)
+        sums: dict[str, float] = {}
+        units: dict[str, int] = {}
+        total, count, tokens = 0.0, 0.0, 0
+        for index, part in enumerate(micro_batches(trees, self.config.micro_batch_tokens, whole=whole)):
+            if self.config.dropout:
+                torch.manual_seed(derived_seed(self.config.seed, "dropout", step, index))
+            batch = pack(part).to(self.learner.device)
+            told = loss(batch)
+            told.total.backward()  # type: ignore[no-untyped-call]
+            total += told.total.item()
+            count += told.count
+            tokens += len(batch.token_T)
+            for name, values in told.figures.items():
+                sums[name] = sums.get(name, 0.0) + values.detach().double().sum().item()
+                units[name] = units.get(name, 0) + values.numel()
+        self.learner.model.eval()
+        if not count:
+            raise ConfigError(
+                f"step {step + 1} has nothing to learn: none of its {len(trees)} groups gives a learned token or a "
+                f"decided pair (first: {trees[0].origin or trees[0].id})"
+            )
+        norm = self._step(count, rate(self.config, step, steps) * self.peak, total, step)
+        figures = {"loss": total / count, "grad_norm": norm}
+        figures["learning_rate"] = rate(self.config, step, steps) * self.peak
+        figures["tokens"] = tokens
+        return figures | {name: sums[name] / units[name] for name in sums if units[name]}
+
+    def _step(self, count: float, learning_rate: float, total: float, step: int) -> float:
+        grads = [p.grad for p in self.parameters.values() if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm(grads).item() / count
+        if not (math.isfinite(total) and math.isfinite(norm)):
+            raise NonFiniteLoss(
+                f"step {step + 1}: loss {total / count}, gradient norm {norm}. The weights were not changed. "
+                "Usual causes: a learning rate that is too high, float16, a damaged model file."
+            )
+        limit = self.config.max_grad_norm
+        scale = min(1.0, limit / (norm + 1e-6)) if limit else 1.0
+        torch._foreach_mul_(grads, scale / count)
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate
+        self.optimiser.step()
+        return norm
+
+    def tensors(self) -> dict[str, Tensor]:
+        names = {p: name for name, p in self.parameters.items()}
+        weights = {f"weight//{name}": p.detach() for name, p in self.parameters.items()}
+        return weights | {f"adam//{k}": v for k, v in optimiser_tensors(self.optimiser, names).items()}
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        weights = {k.removeprefix("weight//"): v for k, v in tensors.items() if k.startswith("weight//")}
+        if weights.keys() != self.parameters.keys():
+            raise ConfigError(
+                f"the checkpoint's weights are others: {sorted(weights.keys() ^ self.parameters.keys())[:5]}"
+            )
+        with torch.no_grad():
+            for name, parameter in self.parameters.items():
+                parameter.copy_(weights[name])
+        restore_optimiser(
+            self.optimiser,
+            self.parameters,
+            {k.removeprefix("adam//"): v for k, v in tensors.items() if k.startswith("adam//")},
+        )
+
+
+def train(
+    updates: Mapping[str, Update],
+    steps: int,
+    step: Callable[[int], Figures],
+    config: MethodConfig,
+    *,
+    out: Path,
+    identity: Mapping[str, str],
+    evaluate: Callable[[], Figures] | None = None,
+) -> Figures:
+    """Run `step(0) … step(steps - 1)`, recording and saving, from the newest checkpoint on; return the last figures.
+
+    `identity` names what must be the same for a resume to mean anything (hashes of config, data, model). Raises
+    ConfigError where a checkpoint has another one, Interrupted after a clean save on SIGTERM or SIGINT.
+    """
+    folder = out / "checkpoints"
+    found, troubles = newest_checkpoint(folder)
+    for trouble in troubles:
+        print(f"warning: a checkpoint is broken and was put aside: {trouble}", file=sys.stderr)
+    done = _resume(found, updates, identity) if found else 0
+    offset = found.facts["metrics_offset"] if found else 0
+
+    with MetricsFile(out / "metrics.jsonl", offset) as metrics, _signals() as asked:
+
+        def save(after: int) -> None:
+            facts = {"metrics_offset": metrics.offset, "identity": dict(identity), "threads": torch.get_num_threads()}
+            save_checkpoint(folder, after, {name: u.tensors() for name, u in updates.items()}, facts)
+
+        for i in range(done, steps):
+            began = time.perf_counter()
+            try:
+                figures = step(i)
+            except NonFiniteLoss as error:
+                metrics.write({"step": i + 1, "loss": math.nan})
+                write_durably(out / "bad_batch.json", json.dumps({"step": i + 1, "error": str(error)}))
+                raise
+            if evaluate and config.evaluate_every and (i + 1) % config.evaluate_every == 0:
+                figures |= evaluate()
+            seconds = time.perf_counter() - began
+            speed = {"seconds": seconds, "tokens_per_second": figures["tokens"] / seconds, "peak_gb": _peak_gb()}
+            metrics.write({"step": i + 1, **figures, **speed})
+            if i + 1 == steps or asked or (config.save_every and (i + 1) % config.save_every == 0):
+                save(i + 1)
+            if asked and i + 1 < steps:
+                raise Interrupted(f"stopped after step {i + 1} of {steps}, saved. Run the same command again to go on.")
+    return last_figures(out / "metrics.jsonl")
+
+
+def train_on(
+    learner: Model,
+    trees: Sequence[Tree],
+    loss: Loss,
+    config: MethodConfig,
+    *,
+    out: Path,
+    identity: Mapping[str, str],
+    whole: bool = False,
+    evaluate: Callable[[], Figures] | None = None,
+) -> Figures:
+    """`train` for a method whose steps are one update from fixed rows: SFT, reward model, DPO, pretraining."""
+    update = Update(learner, config)
+    rows = Order.of(len(trees), config)
+
+    def step(i: int) -> Figures:
+        return update(rows.take(trees, i), loss, step=i, steps=rows.steps, whole=whole)
+
+    return train({"model": update}, rows.steps, step, config, out=out, identity=identity, evaluate=evaluate)
+
+
+def _resume(found: Checkpoint, updates: Mapping[str, Update], identity: Mapping[str, str]) -> int:
+    before: dict[str, Any] = found.facts["identity"]
+    changed = [f"  {k}: {before.get(k)} then, {identity.get(k)} now" for k in identity if before.get(k) != identity[k]]
+    if changed:
+        raise ConfigError(
+            f"{found.path} was written by another run:\n" + "\n".join(changed) + "\n"
+            "To go on, put back what was changed; to start afresh, choose another --out."
+        )
+    for name, update in updates.items():
+        update.restore(found.tensors(name))
+    return found.step
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Signals asked for so far: the first lets the step end and be saved, a second SIGINT leaves at once."""
+    asked: list[int] = []
+
+    def note(number: int, _: FrameType | None) -> None:
+        if asked and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    try:
+        before = {s: signal.signal(s, note) for s in (signal.SIGTERM, signal.SIGINT)}
+    except ValueError:  # not in the main thread, where Python takes no handlers: the caller's own stay
+        yield asked
+        return
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _peak_gb() -> float:
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 1e9
+    import resource  # not on Windows, which has no training here
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9

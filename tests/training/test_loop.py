@@ -1,0 +1,199 @@
+import json
+import os
+import signal
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import byte_tokenizer
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from burnish.batch.pack import TreeBatch
+from burnish.errors import CheckpointError, ConfigError, Interrupted, NonFiniteLoss
+from burnish.models.load import load_policy
+from burnish.models.model import Policy
+from burnish.training.config import MethodConfig
+from burnish.training.loop import Loss, StepLoss, Update, train_on
+from burnish.training.order import Order
+from burnish.types import Branch, Tree
+
+CLOCK = {"seconds", "tokens_per_second", "peak_gb"}
+
+
+def rows(count: int = 24) -> list[Tree]:
+    draw = torch.Generator().manual_seed(1)
+
+    def tokens(low: int, high: int) -> tuple[int, ...]:
+        size = int(torch.randint(low, high, (1,), generator=draw))
+        return tuple(torch.randint(256, (size,), generator=draw).tolist())
+
+    def branch(answer: int) -> Branch:
+        drawn = tokens(2, 12)
+        return Branch(drawn, (True,) * len(drawn), answer=answer)
+
+    return [Tree(tokens(3, 20), (branch(0), branch(1)), group=i) for i in range(count)]
+
+
+def cross_entropy(policy: Policy) -> Loss:
+    def loss(batch: TreeBatch) -> StepLoss:
+        loss_L = -policy.logprobs(batch)
+        return StepLoss(loss_L.sum(), len(loss_L))
+
+    return loss
+
+
+def settings(**changes: object) -> MethodConfig:
+    return MethodConfig(**({"learning_rate": 1e-3, "steps": 6, "batch_size": 4} | changes))
+
+
+def lines(out: Path) -> list[dict[str, float]]:
+    text = (out / "metrics.jsonl").read_text().splitlines()
+    return [{k: v for k, v in json.loads(line).items() if k not in CLOCK} for line in text]
+
+
+def run(model: Path, out: Path, config: MethodConfig) -> Policy:
+    policy = load_policy(model)
+    train_on(policy, rows(), cross_entropy(policy), config, out=out, identity={"rows": "these"})
+    return policy
+
+
+def weights(policy: Policy) -> list[torch.Tensor]:
+    return [p.detach().clone() for p in policy.model.parameters()]
+
+
+@pytest.mark.parametrize("budget", [10_000, 90, 1])
+def test_a_step_does_not_depend_on_how_its_batch_was_cut(budget: int):
+    """10,000 tokens are one micro-batch of 8 trees, 90 some four of unequal size, 1 one for every answer.
+
+    GPT-2, because Llama's norms round to float32 whatever the weights are.
+    """
+    grads = []
+    for tokens in (10_000, budget):
+        torch.manual_seed(0)
+        model = GPT2LMHeadModel(GPT2Config(vocab_size=264, n_embd=32, n_layer=2, n_head=4, n_positions=64)).double()
+        policy = Policy(model.eval(), byte_tokenizer())
+        update = Update(policy, settings(micro_batch_tokens=tokens, max_grad_norm=0))
+        figures = update(rows(8), cross_entropy(policy), step=0, steps=1)
+        grads.append((figures["loss"], torch.cat([p.grad.flatten() for p in policy.model.parameters()])))
+    (loss, grad), (cut_loss, cut_grad) = grads
+    assert abs(loss - cut_loss) / loss < 1e-10
+    assert (grad - cut_grad).norm() / grad.norm() < 1e-10
+
+
+def test_a_killed_run_goes_on_bit_by_bit(tiny_model: Path, tmp_path: Path):
+    whole = run(tiny_model, tmp_path / "whole", settings(save_every=2))
+
+    class Killed(BaseException):
+        pass
+
+    policy = load_policy(tiny_model)
+    calls = []
+
+    def dies_in_step_four(batch: TreeBatch) -> StepLoss:
+        calls.append(1)
+        if len(calls) == 4:
+            raise Killed
+        return cross_entropy(policy)(batch)
+
+    with pytest.raises(Killed):
+        train_on(
+            policy, rows(), dies_in_step_four, settings(save_every=2), out=tmp_path / "cut", identity={"rows": "these"}
+        )
+    resumed = run(tiny_model, tmp_path / "cut", settings(save_every=2))
+    assert lines(tmp_path / "cut") == lines(tmp_path / "whole")
+    assert all(torch.equal(a, b) for a, b in zip(weights(resumed), weights(whole), strict=True))
+    assert (tmp_path / "cut" / "metrics.discarded-0.jsonl").exists()  # step 3, written after the save of step 2
+
+
+def test_a_run_that_is_done_is_not_run_again(tiny_model: Path, tmp_path: Path):
+    run(tiny_model, tmp_path, settings())
+    before = lines(tmp_path)
+    run(tiny_model, tmp_path, settings())
+    assert lines(tmp_path) == before
+
+
+def test_another_identity_is_refused(tiny_model: Path, tmp_path: Path):
+    run(tiny_model, tmp_path, settings())
+    policy = load_policy(tiny_model)
+    with pytest.raises(ConfigError, match="rows: these then, others now"):
+        train_on(policy, rows(), cross_entropy(policy), settings(), out=tmp_path, identity={"rows": "others"})
+
+
+@pytest.mark.parametrize("harm", ["cut", "flip", "lose the manifest"])
+def test_a_broken_checkpoint_is_named_and_the_one_before_it_taken(
+    tiny_model: Path, tmp_path: Path, harm: str, capsys: pytest.CaptureFixture[str]
+):
+    run(tiny_model, tmp_path, settings(save_every=2))
+    expected = lines(tmp_path)
+    newest = tmp_path / "checkpoints" / "step-000006"
+    damage(newest, harm)
+    run(tiny_model, tmp_path, settings(save_every=2))
+    assert "step-000006" in capsys.readouterr().err
+    assert lines(tmp_path) == expected
+    assert list((tmp_path / "checkpoints").glob("broken-step-000006-*"))
+
+
+def test_a_run_whose_checkpoints_are_all_broken_never_starts_again_silently(tiny_model: Path, tmp_path: Path):
+    run(tiny_model, tmp_path, settings(save_every=3))
+    for path in (tmp_path / "checkpoints").glob("step-*"):
+        damage(path, "flip")
+    for _ in range(2):  # the second time they have been put aside already
+        with pytest.raises(CheckpointError, match="no whole checkpoint"):
+            run(tiny_model, tmp_path, settings(save_every=3))
+
+
+def damage(checkpoint: Path, harm: str) -> None:
+    tensors = checkpoint / "model.safetensors"
+    content = bytearray(tensors.read_bytes())
+    if harm == "cut":
+        tensors.write_bytes(content[:-100])
+    elif harm == "flip":
+        content[-1] ^= 1
+        tensors.write_bytes(content)
+    else:
+        (checkpoint / "manifest.json").unlink()
+
+
+def test_a_nan_stops_the_run_before_the_weights_change(tiny_model: Path, tmp_path: Path):
+    policy = load_policy(tiny_model)
+    before = weights(policy)
+
+    def nan(batch: TreeBatch) -> StepLoss:
+        told = cross_entropy(policy)(batch)
+        return replace(told, total=told.total * float("nan"))
+
+    with pytest.raises(NonFiniteLoss, match="step 1"):
+        train_on(policy, rows(), nan, settings(), out=tmp_path, identity={})
+    assert all(torch.equal(a, b) for a, b in zip(weights(policy), before, strict=True))
+    assert (tmp_path / "bad_batch.json").exists()
+
+
+def test_sigterm_saves_at_the_next_step_and_says_run_me_again(tiny_model: Path, tmp_path: Path):
+    policy = load_policy(tiny_model)
+
+    def asked(batch: TreeBatch) -> StepLoss:
+        if threading.current_thread() is threading.main_thread():
+            os.kill(os.getpid(), signal.SIGTERM)
+        return cross_entropy(policy)(batch)
+
+    with pytest.raises(Interrupted, match="after step 1 of 6") as stopped:
+        train_on(policy, rows(), asked, settings(), out=tmp_path / "cut", identity={"rows": "these"})
+    assert stopped.value.exit_code == 75
+    run(tiny_model, tmp_path / "cut", settings())
+    run(tiny_model, tmp_path / "whole", settings())
+    assert lines(tmp_path / "cut") == lines(tmp_path / "whole")
+
+
+def test_every_row_is_seen_once_an_epoch_in_an_order_of_its_own():
+    plan = Order.of(10, settings(steps=None, epochs=3, batch_size=4, seed=5))
+    seen = [i for step in range(plan.steps) for i in plan.at(step)]
+    epochs = [seen[0:10], seen[10:20], seen[20:30]]
+    assert all(sorted(epoch) == list(range(10)) for epoch in epochs)
+    assert epochs[0] != epochs[1] != epochs[2]
+
+
+def test_without_shuffling_rows_come_as_they_stand():
+    plan = Order.of(5, settings(steps=3, batch_size=2, shuffle=False))
+    assert [plan.at(step) for step in range(3)] == [[0, 1], [2, 3], [4, 0]]
