@@ -1,0 +1,26 @@
+"""Which part of the demo's data a sentence belongs to: decided by the sentence alone, before anything is trained."""
+
+from hashlib import blake2b
+from typing import Literal
+
+Part = Literal["train", "judge_a", "judge_b", "heldout"]
+
+SHARES: dict[Part, float] = {"train": 0.34, "judge_a": 0.20, "judge_b": 0.36, "heldout": 0.10}
+"""Pretraining and SFT; judge A, who ranks; judge B, who gives the verdict; prompts and labels to measure on."""
+
+
+def demo_split(text: str) -> Part:
+    """The part of a sentence. Case, spacing and punctuation do not count: spellings of one sentence stay together."""
+    at = share(text, "split")
+    for part, size in SHARES.items():
+        at -= size
+        if at < 0:
+            return part
+    return "heldout"
+
+
+def share(text: str, purpose: str) -> float:
+    """A number in [0, 1), uniform over texts and independent over purposes, from BLAKE2b of the text's letters."""
+    letters = "".join(character for character in text.casefold() if character.isalnum())
+    digest = blake2b(f"{purpose}\n{letters}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64
