@@ -1,0 +1,110 @@
+"""From logits to drawn tokens: S samples, V vocabulary.
+
+Every sample has random numbers of its own, one a token, so what it draws does not depend on what it is computed with.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from burnish.models.head import Head
+from burnish.rollout.settings import Sampling
+
+_BLOCK = (
+    64  # tokens whose probabilities are first added up: cumulative sums over all of V would cost five times as much
+)
+
+
+def uniforms(seed: int, count: int) -> Tensor:
+    """`count` numbers in [0, 1), float64: number i depends on seed and i alone."""
+    return torch.from_numpy(np.random.Generator(np.random.Philox(seed)).random(count))
+
+
+def next_logits(
+    head: Head,
+    hidden_SD: Tensor,
+    step_S: Tensor,
+    settings: Sampling,
+    end_tokens: Tensor,
+    seen_SV: Tensor | None = None,
+) -> Tensor:
+    """Logits (S, V) of the distribution that is drawn from; temperature 0 leaves them at temperature 1.
+
+    `step_S` counts the tokens that each answer has; `seen_SV` says which tokens its prompt and answer hold, and is only
+    read for a repetition penalty. Penalty, minimum length, temperature, top-k, top-p, min-p follow each other as in
+    transformers.
+    """
+    logits_SV = head.logits(hidden_SD)
+    if seen_SV is not None:
+        weakened_SV = torch.where(
+            logits_SV > 0, logits_SV / settings.repetition_penalty, logits_SV * settings.repetition_penalty
+        )
+        logits_SV = torch.where(seen_SV, weakened_SV, logits_SV)
+    if settings.min_new_tokens and len(end_tokens):
+        early_S = (step_S < settings.min_new_tokens).nonzero().squeeze(1)
+        logits_SV[early_S[:, None], end_tokens[None, :]] = -math.inf
+    if settings.temperature not in (0, 1):
+        logits_SV = logits_SV / settings.temperature
+    if settings.top_k and settings.top_k < logits_SV.shape[1]:
+        least_S = logits_SV.topk(settings.top_k).values[:, -1:]
+        logits_SV = logits_SV.masked_fill(logits_SV < least_S, -math.inf)
+    if settings.top_p < 1:
+        ordered_SV, token_SV = logits_SV.sort(descending=True, stable=True)
+        chance_SV = ordered_SV.softmax(1, dtype=torch.float64)
+        left_out_SV = chance_SV.cumsum(1) - chance_SV >= settings.top_p  # the likeliest token always stays
+        logits_SV = logits_SV.masked_fill(torch.zeros_like(left_out_SV).scatter(1, token_SV, left_out_SV), -math.inf)
+    if settings.min_p > 0:
+        least_S = logits_SV.amax(1, keepdim=True) + math.log(settings.min_p)
+        logits_SV = logits_SV.masked_fill(logits_SV < least_S, -math.inf)
+    return logits_SV
+
+
+def draw(logits_SV: Tensor, uniform_S: Tensor) -> tuple[Tensor, Tensor]:
+    """The token at which the cumulative probability passes `uniform_S`, and its log-probability: (S,), (S,).
+
+    Sums are in float64, so the draw is as exact as the float32 probabilities. A token of probability 0 is never drawn.
+    """
+    size, vocabulary = logits_SV.shape
+    chance_SV = logits_SV.softmax(1)
+    if vocabulary % _BLOCK:
+        chance_SV = torch.nn.functional.pad(chance_SV, (0, -vocabulary % _BLOCK))
+    chance_SBK = chance_SV.view(size, -1, _BLOCK)
+    block_SB = chance_SBK.sum(2, dtype=torch.float64)
+    upto_SB = block_SB.cumsum(1)
+    at_S1 = _below(uniform_S[:, None] * upto_SB[:, -1:], upto_SB[:, -1:])
+    block_S1 = torch.searchsorted(upto_SB, at_S1, right=True)
+    chance_SK = chance_SBK.gather(1, block_S1[:, :, None].expand(-1, -1, _BLOCK)).squeeze(1).double()
+    inside_SK = chance_SK.cumsum(1)
+    rest_S1 = at_S1 - (upto_SB.gather(1, block_S1) - block_SB.gather(1, block_S1))
+    place_S1 = torch.searchsorted(inside_SK, _below(rest_S1.clamp_(min=0), inside_SK[:, -1:]), right=True)
+    token_S1 = block_S1 * _BLOCK + place_S1
+    return token_S1.squeeze(1), chance_SK.gather(1, place_S1).log().squeeze(1)
+
+
+def likeliest(logits_SV: Tensor) -> tuple[Tensor, Tensor]:
+    """The likeliest token (the lowest id among equals) and its log-probability: (S,), (S,)."""
+    token_S = logits_SV.argmax(1)
+    return token_S, (logits_SV.gather(1, token_S[:, None]).squeeze(1) - logits_SV.logsumexp(1)).double()
+
+
+def _below(value: Tensor, limit: Tensor) -> Tensor:
+    """`value`, or where rounding brought it up to `limit` the number just below."""
+    return torch.minimum(value, torch.nextafter(limit, torch.zeros_like(limit)))
+
+
+class StopStrings:
+    """Finds the samples whose text has just written a stop string."""
+
+    def __init__(self, stop: Sequence[str], tokenizer: object) -> None:
+        self.stop = tuple(stop)
+        self._decode = tokenizer.batch_decode  # type: ignore[attr-defined]  # any of transformers' tokenizers
+        # a character is at most four tokens of a byte; some tokens before them, since a tokenizer may drop a first space
+        self._tail = 4 * max(len(text.encode()) for text in stop) + 8
+
+    def written(self, answers: Sequence[Sequence[int]]) -> list[int]:
+        """Indices of the answers that hold a stop string at their end. Older tokens were looked at before."""
+        texts = self._decode([list(answer[-self._tail :]) for answer in answers], skip_special_tokens=False)
+        return [i for i, text in enumerate(texts) if any(stop in text for stop in self.stop)]
