@@ -30,6 +30,7 @@ class Answer:
     """One answer to a prompt. `later` is what the conversation says after it: further user and assistant turns.
 
     `tokens`, `logprobs` and `finished` are there where a model sampled the answer: they go unchanged into the loss.
+    `extra` is what a template may read of this turn besides its text (reasoning, tool calls), as in `Message`.
     """
 
     text: str
@@ -40,6 +41,7 @@ class Answer:
     score: float | None = None
     label: bool | None = None
     source: str | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,7 +139,7 @@ def _trees_of(
 
 
 def _check_text(answer: Answer, number: int, template: Template) -> None:
-    if answer.tokens is None and not template.encoder.special_pattern.sub("", answer.text).strip():
+    if answer.tokens is None and not answer.extra and not template.encoder.special_pattern.sub("", answer.text).strip():
         raise _UnfitError(f"answer {number} holds nothing but control tokens or spaces; found {answer.text[:60]!r}")
 
 

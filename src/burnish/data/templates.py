@@ -242,7 +242,7 @@ class Template:
             return [Path(tuple(self.prompt_tokens(prompt)), tokens, (True,) * len(tokens))]
         if self.source is None or prompt == "":
             return [self._plain_path(prompt, answer)]
-        messages = [*self._messages(prompt), Message("assistant", answer.text), *answer.later]
+        messages = [*self._messages(prompt), Message("assistant", answer.text, answer.extra), *answer.later]
         learned = self._learned(messages, len(messages) - 1 - len(answer.later), learn_from)
         marks = self._marks(messages)
         turns = [self._turn(messages[:place], messages[place], marks) for place in learned]
