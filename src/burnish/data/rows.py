@@ -21,7 +21,7 @@ _GAP = " \t\r\n"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row; `line` counts from 1 (in parquet: rows). `value` holds its fields, unless `problem` says what is wrong."""
+    """One row. `line` counts from 1, in parquet rows. `value` holds its fields, unless `problem` says what is wrong."""
 
     line: int
     value: dict[str, Any]
