@@ -1,9 +1,15 @@
-"""The keys that every training stage shares, with one meaning everywhere."""
+"""The keys that every training stage shares, with one meaning everywhere, and how what was written becomes settings."""
 
-from typing import Literal, Self
+import types
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, Self, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic.fields import FieldInfo
 
+from burnish.data.problems import described, listed, nearest, printable
+from burnish.errors import ConfigError, UsageError
 from burnish.models.adapters import Lora
 
 
@@ -20,7 +26,7 @@ class Adam(BaseModel):
 class MethodConfig(BaseModel):
     """What a training stage may be told. A method adds its own keys and its own defaults."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     learning_rate: float = Field(1e-5, gt=0, description="peak of the learning rate")
     schedule: Literal["cosine", "linear", "constant"] = Field("cosine", description="course of the rate after warm-up")
@@ -46,8 +52,196 @@ class MethodConfig(BaseModel):
     activation_checkpointing: bool = Field(False, description="compute activations again instead of keeping them")
     skip_check: tuple[str, ...] = Field((), description="checks before step one to leave out")
 
+    @field_validator("skip_check", mode="before")
+    @classmethod
+    def _one_name_or_several(cls, value: object) -> object:
+        return tuple(value.split(",")) if isinstance(value, str) else value
+
     @model_validator(mode="after")
     def _one_length(self) -> Self:
         if self.epochs is not None and self.steps is not None:
             raise ValueError("epochs and steps are both set; keep one")
         return self
+
+
+# ---- what was written → settings, or everything that is wrong with it
+
+KeyPath = tuple[str | int, ...]
+Where = Callable[[KeyPath], str]
+"""A key's path → how a message names it: `recipe.yaml:12: sft.learning_rate`."""
+C = TypeVar("C", bound=BaseModel)
+
+NAMES_ELSEWHERE = {
+    "lr": "learning_rate",
+    "num_train_epochs": "epochs",
+    "max_steps": "steps",
+    "per_device_train_batch_size": "batch_size",
+    "bs": "batch_size",
+    "max_seq_length": "max_length",
+    "max_seq_len": "max_length",
+    "warmup_ratio": "warmup",
+    "lr_scheduler_type": "schedule",
+    "scheduler": "schedule",
+    "clip_grad": "max_grad_norm",
+    "gradient_clipping": "max_grad_norm",
+    "gradient_checkpointing": "activation_checkpointing",
+    "precision": "dtype",
+    "torch_dtype": "dtype",
+    "chat_template": "template",
+    "kl_coef": "beta",
+    "init_kl_coef": "beta",
+    "cliprange": "clip_ratio",
+    "label_smoothing": "smoothing",
+    "num_samples": "samples",
+    "num_return_sequences": "samples",
+    "n": "samples",
+    "max_tokens": "max_new_tokens",
+    "r": "rank",
+    "lora_r": "rank",
+    "lora_alpha": "alpha",
+    "lora_dropout": "dropout",
+    "target_modules": "targets",
+}
+"""What other trainers call our keys; no spelling distance finds these."""
+
+
+def settings_from(pairs: Sequence[str]) -> dict[str, Any]:
+    """`key=value` of `--set`, dots opening groups, as a nested mapping; a value is read as YAML reads it.
+
+    Raises UsageError for a pair without `=`, a value that is not YAML, or a key that is given twice.
+    """
+    settings: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        names = key.strip().split(".")
+        if not equals or not all(names):
+            raise UsageError(f"--set {printable(pair)}: expected key=value, such as learning_rate=1e-5 or lora.rank=8")
+        try:
+            value = yaml.safe_load(text) if text.strip() else ""
+        except yaml.YAMLError as error:
+            first = str(error).splitlines()[0]
+            raise UsageError(f"--set {printable(pair)}: the value is not YAML ({first}); put it in quotes") from None
+        group = settings
+        for name in names[:-1]:
+            group = group.setdefault(name, {})
+            if not isinstance(group, dict):
+                raise UsageError(f"--set {printable(pair)}: {name} was given before as a single value; keep one")
+        if names[-1] in group:
+            raise UsageError(f"--set {printable(pair)}: {key.strip()} is given twice; keep one")
+        group[names[-1]] = value
+    return settings
+
+
+def plainly(path: KeyPath) -> str:
+    return ".".join(str(part) for part in path)
+
+
+def resolve(kind: type[C], given: Mapping[str, Any], *, where: Where = plainly) -> C:
+    """`given` as a `kind`. Raises one ConfigError with a line for everything that is wrong in it."""
+    config, troubles = examine(kind, given, where=where)
+    if config is None:
+        raise ConfigError("\n".join(troubles))
+    return config
+
+
+def examine(kind: type[C], given: Mapping[str, Any], *, where: Where = plainly) -> tuple[C | None, list[str]]:
+    """The settings, or None with a line for everything that is wrong: where, what, what was found, what to do."""
+    told: dict[KeyPath, str] = {}
+    for path, value in _yes_for_a_number(kind, given, ()):
+        told[path] = f"{where(path)}: must be a number; found {described(value)}"
+    config: C | None = None
+    try:
+        config = kind.model_validate(dict(given))
+    except ValidationError as error:
+        for one in error.errors(include_url=False):
+            path = _written_path(one["loc"], given)
+            if one["type"] == "value_error" and path == ():
+                path = _mentioned(str(one["ctx"]["error"]), given)
+            told.setdefault(path, f"{where(path)}: {_trouble(kind, path, dict(one))}")
+    order = {key: at for at, key in enumerate(given)}
+    lines = [told[path] for path in sorted(told, key=lambda path: order.get(str(path[0]), -1) if path else -1)]
+    return (None if lines else config), lines
+
+
+def groups_in(annotation: Any) -> list[type[BaseModel]]:
+    """The groups of keys that a field of this type may hold."""
+    parts = get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation,)
+    return [part for part in parts if isinstance(part, type) and issubclass(part, BaseModel)]
+
+
+def _trouble(kind: type[BaseModel], path: KeyPath, error: dict[str, Any]) -> str:
+    known, field = _fields_at(kind, path)
+    found = described(error["input"])
+    about = f" ({field.description})" if field is not None and field.description else ""
+    match error["type"]:
+        case "extra_forbidden":
+            return f"unknown key{hint(str(path[-1]), known)}"
+        case "missing":
+            return f"missing{about}"
+        case "value_error":
+            return str(error["ctx"]["error"])
+        case "literal_error":
+            choices = error["ctx"]["expected"].replace("'", "")
+            near = nearest(str(error["input"]), choices.replace(" or ", ", ").split(", "))
+            return f"must be {choices}; found {found}{near}"
+        case "model_type" | "model_attributes_type" | "dict_type":
+            keys = listed(
+                name for group in groups_in(field.annotation if field else None) for name in group.model_fields
+            )
+            return f"must be a group of keys{f' ({keys})' if keys else ''}; found {found}"
+        case "string_type" if isinstance(error["input"], bool):
+            return f"must be text; found {found}, which YAML makes of yes, no, on and off; put the word in quotes"
+    wanted = error["msg"].replace("Input should be ", "must be ").split(", unable to parse")[0]
+    return f"{wanted}; found {found}{about}"
+
+
+def hint(word: str, known: Sequence[str]) -> str:
+    """`; did you mean X?` by spelling or by what other trainers call it, else the keys that there are."""
+    elsewhere = NAMES_ELSEWHERE.get(word.lower(), "")
+    if elsewhere in known:
+        return f"; here it is called {elsewhere}"
+    return nearest(word, known) or f"; known keys: {listed(known, limit=40)}"
+
+
+def _fields_at(kind: type[BaseModel], path: KeyPath) -> tuple[list[str], FieldInfo | None]:
+    """The keys known where `path` ends, and the field that it names, if it names one."""
+    level: type[BaseModel] | None = kind
+    known, field = list(kind.model_fields), None
+    for part in path:
+        known = list(level.model_fields) if level is not None else []
+        field = level.model_fields.get(str(part)) if level is not None else None
+        groups = groups_in(field.annotation) if field is not None else []
+        level = groups[0] if groups else None
+    return known, field
+
+
+def _written_path(location: KeyPath, given: Any) -> KeyPath:
+    """pydantic's location without the names of union members, which nobody wrote."""
+    path: list[str | int] = []
+    for at, part in enumerate(location):
+        inside = isinstance(given, Mapping) and (part in given or at == len(location) - 1)
+        if not inside and not (isinstance(given, Sequence) and isinstance(part, int)):
+            break
+        path.append(part)
+        given = given.get(part) if isinstance(given, Mapping) else given[part] if part < len(given) else None  # type: ignore[operator]
+    return tuple(path)
+
+
+def _mentioned(message: str, given: Mapping[str, Any]) -> KeyPath:
+    """The last key of `given` that a message about several keys names."""
+    words = message.replace(":", " ").replace(",", " ").split()
+    return next(((key,) for key in reversed(list(given)) if key in words), ())
+
+
+def _yes_for_a_number(kind: type[BaseModel], given: Mapping[str, Any], at: KeyPath) -> list[tuple[KeyPath, Any]]:
+    """Booleans where a number is wanted: pydantic would take `yes` for 1."""
+    found: list[tuple[KeyPath, Any]] = []
+    for name, field in kind.model_fields.items():
+        value = given.get(name)
+        members = {field.annotation, *get_args(field.annotation)}
+        if isinstance(value, bool) and bool not in members and members & {int, float}:
+            found.append(((*at, name), value))
+        for group in groups_in(field.annotation):
+            if isinstance(value, Mapping):
+                found += _yes_for_a_number(group, value, (*at, name))
+    return found
