@@ -114,9 +114,9 @@ def write_durably(path: Path, text: str) -> None:
 def optimiser_tensors(optimiser: torch.optim.Optimizer, names: Mapping[torch.nn.Parameter, str]) -> dict[str, Tensor]:
     """The optimiser's state as flat named tensors: `parameter//key`."""
     return {
-        f"{names[parameter]}//{key}": value if isinstance(value, Tensor) else torch.tensor(value)
-        for parameter, state in optimiser.state.items()
-        for key, value in state.items()
+        f"{name}//{key}": value
+        for parameter, name in names.items()
+        for key, value in optimiser.state.get(parameter, {}).items()
     }
 
 

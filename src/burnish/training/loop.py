@@ -83,7 +83,7 @@ class Update:
                 torch.manual_seed(derived_seed(self.config.seed, "dropout", step, index))
             batch = pack(part).to(self.learner.device)
             told = loss(batch)
-            told.total.backward()  # type: ignore[no-untyped-call]
+            told.total.backward()
             total += told.total.item()
             count += told.count
             tokens += len(batch.token_T)

@@ -1,0 +1,110 @@
+"""What every training command proves on a real batch before step one; it refuses to start where a proof fails.
+
+Each check has a name. `skip_check: [NAME]` leaves one out, and the run's settings record it.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+
+from burnish.batch.pack import pack
+from burnish.data.templates import Template
+from burnish.errors import ConfigError
+from burnish.models.check import TOLERANCE, stock_outputs
+from burnish.models.model import Model, Scorer
+from burnish.training.config import MethodConfig
+from burnish.types import Tree
+
+CHECKS = ("outputs", "mask", "begin_token", "end_token", "score")
+
+
+def check_before_step_one(model: Model, trees: Sequence[Tree], template: Template, config: MethodConfig) -> None:
+    """Raise ConfigError naming the check that fails, what it saw and how to leave it out."""
+    checks: dict[str, Callable[[], str]] = {
+        "mask": lambda: _mask(trees),
+        "begin_token": lambda: _begin_token(model, trees),
+        "end_token": lambda: _end_token(trees, template),
+        "outputs": lambda: _outputs(model, trees),
+        "score": lambda: _score(model, trees),
+    }
+    for name, check in checks.items():
+        trouble = "" if name in config.skip_check else check()
+        if trouble:
+            raise refused(name, trouble)
+
+
+def refused(name: str, trouble: str) -> ConfigError:
+    return ConfigError(
+        f"check before step one, {name}: {trouble}\nIf this is meant, leave the check out with --set skip_check={name}"
+    )
+
+
+def _mask(trees: Sequence[Tree]) -> str:
+    """No learned row has an empty mask, nor, where a branch says what others wrote too, a full one."""
+    for tree in trees:
+        for branch in tree.branches:
+            if len(branch.learned) != len(branch.tokens):
+                return f"{tree.origin}: {len(branch.tokens)} tokens and a mask of {len(branch.learned)}"
+            if not any(branch.learned):
+                return f"{tree.origin}: no token of answer {branch.answer + 1} carries loss; its mask is empty"
+    return ""
+
+
+def _begin_token(model: Model, trees: Sequence[Tree]) -> str:
+    """The begin token is not doubled, where it is one that only begins."""
+    begin = model.tokenizer.bos_token_id
+    if begin is None or begin == model.tokenizer.eos_token_id:
+        return ""
+    for tree in trees:
+        if (tree.prompt + tree.branches[0].tokens)[:2] == (begin, begin):
+            return (
+                f"{tree.origin}: the begin token {model.tokenizer.bos_token!r} stands twice; the template adds one too"
+            )
+        for branch in tree.branches:
+            if tree.prompt and branch.tokens[:1] == (begin,):
+                return f"{tree.origin}: answer {branch.answer + 1} opens with another begin token"
+    return ""
+
+
+def _end_token(trees: Sequence[Tree], template: Template) -> str:
+    """Every answer that was not cut teaches its end, once."""
+    for tree in trees:
+        if not tree.prompt:
+            continue  # text for pretraining: documents end inside a row, a row ends anywhere
+        for branch in tree.branches:
+            taught = [token for token, wanted in zip(branch.tokens, branch.learned, strict=True) if wanted]
+            if branch.ended and (not taught or taught[-1] not in template.end_tokens):
+                return f"{tree.origin}: answer {branch.answer + 1} is whole and yet teaches no end token"
+            if branch.ended and taught[-2:-1] and taught[-2] == taught[-1]:
+                return f"{tree.origin}: answer {branch.answer + 1} teaches its end token twice"
+    return ""
+
+
+@torch.no_grad()
+def _outputs(model: Model, trees: Sequence[Tree]) -> str:
+    """The path in use gives what transformers' own forward gives, on the shortest real tree."""
+    forked = [tree for tree in trees if len(tree.branches) > 1]
+    tree = min(forked or trees, key=lambda t: t.size)
+    batch = pack([tree]).to(model.device)
+    ours = model.scores(batch) if isinstance(model, Scorer) else model.logprobs(batch)  # type: ignore[attr-defined]
+    with model.stock():
+        stock = stock_outputs(model, batch)
+    worst = (ours - stock).abs().max().item()
+    limit = TOLERANCE.get(model.model.dtype, 1e-3)
+    path = "packed" if model.packed else "padded"
+    if worst <= limit:
+        return ""
+    return f"{tree.origin}: the {path} path and transformers' own forward differ by {worst:.2g}"
+
+
+@torch.no_grad()
+def _score(model: Model, trees: Sequence[Tree]) -> str:
+    """A score does not depend on what else is in the batch."""
+    if not isinstance(model, Scorer):
+        return ""
+    few = sorted(trees, key=lambda t: t.size)[:3]
+    together = model.scores(pack(few).to(model.device))
+    alone = torch.cat([model.scores(pack([tree]).to(model.device)) for tree in few])
+    worst = (together - alone).abs().max().item()
+    limit = TOLERANCE.get(model.model.dtype, 1e-3)
+    return "" if worst <= limit else f"an answer's score changes by {worst:.2g} with its neighbours in the batch"

@@ -1,0 +1,49 @@
+"""Pretraining: learn to continue plain text.
+
+    loss = -Σ log p(token | earlier tokens) / tokens of the whole batch
+
+Documents are joined by the end-of-text token and cut into rows of `max_length` tokens, so no token is padding; a row
+may open in the middle of a document, and sees nothing of the row before it.
+"""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from burnish.batch.trees import text_trees
+from burnish.data.templates import resolve
+from burnish.methods.checks import check_before_step_one
+from burnish.methods.inputs import DataInput, PolicyInput, as_groups, as_policy, placement
+from burnish.methods.sft import next_token_loss
+from burnish.models.load import fresh_policy
+from burnish.models.model import Policy
+from burnish.training.config import MethodConfig
+from burnish.training.identity import identity
+from burnish.training.loop import train_on
+from burnish.training.metrics import Figures
+
+
+class PretrainConfig(MethodConfig):
+    learning_rate: float = Field(3e-4, gt=0, description="peak of the learning rate")
+    weight_decay: float = Field(0.1, ge=0, description="AdamW's decoupled weight decay of matrices")
+
+
+def pretrain(model: PolicyInput, data: DataInput, config: PretrainConfig, *, out: Path) -> Figures:
+    """Train `model` on text, write `out/model`, and return the figures of the last step.
+
+    `model` may be a directory with config.json and a tokenizer and no weights: it then starts from random ones.
+    """
+    policy = _start(model, config)
+    template = resolve(policy.tokenizer, "none")
+    rows = text_trees(as_groups(data, "text"), template, max_length=config.max_length).trees
+    check_before_step_one(policy, rows, template, config)
+    known = identity(config, rows, model=policy)
+    figures = train_on(policy, rows, next_token_loss(policy), config, out=out, identity=known)
+    policy.save(out / "model")
+    return figures
+
+
+def _start(model: PolicyInput, config: PretrainConfig) -> Policy:
+    if isinstance(model, Policy) or not Path(model).is_dir() or list(Path(model).glob("*.safetensors")):
+        return as_policy(model, config)
+    return fresh_policy(model, placement(config), seed=config.seed)

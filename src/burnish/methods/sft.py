@@ -1,0 +1,67 @@
+"""SFT: learn to give the answers that people wrote.
+
+    loss = -Σ log p(token | prompt, earlier tokens) / learned tokens of the whole batch
+
+Reads demonstrations. Only the answer's tokens and its end are learned; with `learn_from: all`, every assistant turn of
+a conversation, computed once.
+"""
+
+import sys
+from pathlib import Path
+
+from pydantic import Field
+
+from burnish.batch.pack import TreeBatch
+from burnish.batch.trees import TreeReport, trees
+from burnish.data.templates import resolve
+from burnish.methods.checks import check_before_step_one
+from burnish.methods.inputs import DataInput, PolicyInput, as_groups, as_policy
+from burnish.models.model import Policy
+from burnish.objectives import likelihood
+from burnish.training.config import MethodConfig
+from burnish.training.identity import identity
+from burnish.training.loop import Loss, StepLoss, train_on
+from burnish.training.metrics import Figures
+
+
+class SFTConfig(MethodConfig):
+    learning_rate: float = Field(2e-5, gt=0, description="peak of the learning rate")
+
+
+def sft(model: PolicyInput, data: DataInput, config: SFTConfig, *, out: Path) -> Figures:
+    """Train `model` on demonstrations, write `out/model`, and return the figures of the last step."""
+    policy = as_policy(model, config)
+    template = resolve(policy.tokenizer, config.template)
+    groups = as_groups(data, "demonstration")
+    report = trees(groups, template, max_length=config.max_length, learn_from=config.learn_from)
+    say(report)
+    check_before_step_one(policy, report.trees, template, config)
+    known = identity(config, report.trees, model=policy)
+    figures = train_on(policy, report.trees, next_token_loss(policy), config, out=out, identity=known)
+    policy.save(out / "model")
+    return figures
+
+
+def next_token_loss(policy: Policy) -> Loss:
+    """Cross-entropy of the learned tokens, counted in tokens."""
+
+    def loss(batch: TreeBatch) -> StepLoss:
+        loss_L = likelihood.cross_entropy(policy.logprobs(batch))
+        return StepLoss(total=loss_L.sum(), count=len(loss_L))
+
+    return loss
+
+
+def say(report: TreeReport) -> None:
+    """Tell what was cut or left out, on stderr, where it happened."""
+    words = {
+        "cut": "answers lost their end to max_length, and teach no end token",
+        "shortened": "prompts lost their oldest turns to max_length",
+        "equal": "answers became equal to another by cutting, and make no pair with it",
+        "joint_differs": "answers would be other tokens if encoded together with their prompt",
+        "rewritten": "conversations became a tree for each learned turn, because the template rewrites the past",
+        "skipped": "rows were left out",
+    }
+    for name, count in report.figures().items():
+        if count and name in words:
+            print(f"{count} of {len(report.trees)}: {words[name]}", file=sys.stderr)
