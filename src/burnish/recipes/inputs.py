@@ -1,0 +1,195 @@
+"""What a stage works on: stages, paths, hub ids and judges as they were written → as a method gets them."""
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from burnish.data.problems import described, listed, nearest, printable
+from burnish.recipes.graph import Result
+from burnish.recipes.names import path_trouble
+from burnish.recipes.stages import METHODS, Input, Method, Takes
+from burnish.recipes.written import Written
+from burnish.training.config import KeyPath
+
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+ANYWHERE = (Path("/"),)
+WHO = ("by", "judge", "model", "reward")
+"""Keys inside `by:` that name a stage, a folder or a function; what stands under others (a rubric) is left as it is."""
+GIVES: Mapping[Takes, str] = {"model": "a model", "scorer": "a reward model", "groups": "records", "by": "a judge"}
+
+
+class Inputs:
+    """The stages of a recipe, by name, and what is wrong with what they name: `troubles`, and `missing` files."""
+
+    def __init__(self, written: Written, place: Path, methods: Mapping[str, Any], made: Mapping[str, Iterable[str]]):
+        """`methods`: each written stage's method. `made`: the stages that `each:` makes of it, or itself alone."""
+        self.written = written
+        self.place = place
+        self.roots = [place, Path()]
+        self.methods = methods
+        self.made = {name: tuple(stages) for name, stages in made.items()}
+        self.troubles: list[str] = []
+        self.missing: list[str] = []
+
+    def trouble(self, path: KeyPath, what: str) -> None:
+        self.troubles.append(f"{self.written.where(path)}: {what}")
+
+    def of(self, path: KeyPath, method: Method, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The inputs of the stage at `path`, by key. What could not be found is None or left out, and told."""
+        if not any(all(key in given for key in needed) for needed in method.needs):
+            wanted = min(method.needs, key=lambda needed: sum(key not in given for key in needed))
+            for key in wanted:
+                if key not in given:
+                    self.trouble((*path, key), f"missing; it takes {_meaning(method.inputs[key])}")
+        return {
+            key: self._input((*path, key), takes, given[key]) for key, takes in method.inputs.items() if key in given
+        }
+
+    def _input(self, path: KeyPath, takes: Input, value: Any) -> Any:
+        if takes.takes == "by":
+            return self._by(path, value)
+        items = value if isinstance(value, list) and takes.several else [value]
+        if not items:
+            self.trouble(path, f"names nothing; it takes {_meaning(takes)}")
+        if takes.takes == "model" and takes.several:
+            return self._models(path, items)
+        found = [one for item in items for one in self._named(path, takes.takes, item)]
+        if takes.several:
+            return found
+        if len(found) > 1:
+            self.trouble(path, f"{value} is {len(found)} stages ({listed(map(str, found))}); name one of them")
+        return found[0] if found else None
+
+    def _models(self, path: KeyPath, items: Iterable[Any]) -> dict[str, Any]:
+        """Several models under the names that a report shows."""
+        named: dict[str, Any] = {}
+        for item in items:
+            for one in self._named(path, "model", item):
+                name = "base" if item == "base" else str(one) if isinstance(one, Result) else short_name(str(one))
+                if name in named:
+                    self.trouble(path, f"two models are called {name}; keep one, or rename a folder")
+                named[name] = one
+        return named
+
+    def _by(self, path: KeyPath, value: Any) -> Any:
+        """Who judges, alone or in a list of weighted parts."""
+        if isinstance(value, list):
+            return [self._by((*path, i), item) for i, item in enumerate(value)]
+        if isinstance(value, Mapping):
+            return {k: self._by((*path, k), item) if k in WHO else item for k, item in value.items()}
+        if not isinstance(value, str):
+            self.trouble(path, f"must say who judges; found {described(value)}")
+            return None
+        if value == "people" or value.startswith(("http://", "https://")):
+            return value
+        if value == "base" or self._stages(value):
+            found = self._named(path, "by", value)
+            return found[0] if found else None
+        here = self._place(path)
+        if not path_trouble(value, here, ANYWHERE) and (here / value).exists():
+            return self._path(path, value)
+        if ":" in value or (HUB_ID.fullmatch(value) and "/" in value):
+            return value
+        near = nearest(value, [*self.made, "people"])
+        who = "a stage, people, a reward model's folder, module:function or an http address"
+        self.trouble(path, f"{described(value)} is nobody who judges{near or f'; name {who}'}")
+        return None
+
+    # ---- one name
+
+    def _named(self, path: KeyPath, takes: Takes, value: Any) -> list[Any]:
+        """Results of the stages that `value` names, or the one path or hub id that it is."""
+        if not isinstance(value, str):
+            self.trouble(path, f"must be {_meaning(Input(takes))}; found {described(value)}")
+            return []
+        if value == "base" and takes != "groups":
+            return self._base(path, takes)
+        if stages := self._stages(value):
+            return [result for name in stages if (result := self._result(path, takes, name)) is not None]
+        return self._file(path, value) if takes == "groups" else self._model(path, value)
+
+    def _base(self, path: KeyPath, takes: Takes) -> list[Any]:
+        base = self.written.values.get("model")
+        if base is None:
+            self.trouble(path, "base is the recipe's own model, and the recipe has no `model:`; add it at the top")
+        elif not isinstance(base, str) or base == "base":
+            self.trouble(("model",), f"must be a model's folder or hub id; found {described(base)}")
+        else:
+            return self._model(("model",), base)
+        return []
+
+    def _stages(self, name: str) -> tuple[str, ...]:
+        """The stages of this name: one, or those that `each` made of it."""
+        if name in self.made:
+            return self.made[name]
+        return (name,) if any(name in made for made in self.made.values()) else ()
+
+    def _result(self, path: KeyPath, takes: Takes, stage: str) -> Result | None:
+        method = self.methods[stage.split("/")[0]]
+        if method not in METHODS:
+            return None  # told where that stage was read
+        gives = METHODS[method].gives
+        wanted: tuple[Takes, ...] = ("scorer", "model") if takes == "by" else (takes,)
+        for one in wanted:
+            if one in gives:
+                return Result(stage, gives[one])
+        has = " and ".join(GIVES[one] for one in gives) or "figures only"
+        self.trouble(path, f"{stage} ({method}) gives {has}, and this takes {GIVES[takes]}")
+        return None
+
+    def _place(self, path: KeyPath) -> Path:
+        """Where a relative path starts: the recipe's folder, or for what was typed the folder that it was typed in."""
+        return Path() if self.written.is_typed(path) else self.place
+
+    def _path(self, path: KeyPath, value: str) -> Path | None:
+        place = self._place(path)
+        # whoever types a path may read it; a recipe that came from elsewhere reads what it was given
+        if trouble := path_trouble(value, place, ANYWHERE if self.written.is_typed(path) else self.roots):
+            self.trouble(path, trouble)
+            return None
+        return place / value
+
+    def _model(self, path: KeyPath, value: str) -> list[Any]:
+        place = self._place(path)
+        if path_trouble(value, place, ANYWHERE) or (place / value).exists():
+            found = self._path(path, value)
+            return [found] if found is not None else []
+        if HUB_ID.fullmatch(value):
+            return [value]
+        near = nearest(value, ["base", *self.made])
+        what = "no such model folder" if "/" in value else "no stage and no model folder has this name"
+        self.missing.append(
+            f"{self.written.where(path)}: {printable(value)}: {what} (looked in {place.resolve()}){near}"
+        )
+        return []
+
+    def _file(self, path: KeyPath, value: str) -> list[Any]:
+        found = self._path(path, value)
+        if found is None:
+            return []
+        if not found.exists():
+            there = [p.name for p in found.parent.iterdir()] if found.parent.is_dir() else []
+            near = nearest(found.name, [*there, *(() if "/" in value else self.made)])
+            what = "no such file" if "/" in value else "no such file, and no stage has this name"
+            where = f"{self.written.where(path)}: {printable(value)}"
+            self.missing.append(f"{where}: {what} (looked in {found.parent.resolve()}){near}")
+        return [found]
+
+
+def short_name(path: str) -> str:
+    """What tells a model from others: `runs/a/sft/model` is sft, `org/name` is name."""
+    parts = [part for part in path.split("/") if part not in ("", ".", "..")]
+    return (parts[-2] if len(parts) > 1 and parts[-1] == "model" else parts[-1]) if parts else path
+
+
+def _meaning(takes: Input) -> str:
+    kind = f" ({takes.kind})" if takes.kind else ""
+    match takes.takes:
+        case "groups":
+            return f"a file of records{kind} or a stage that gives one"
+        case "by":
+            return "people, a reward stage, module:function or an http address"
+        case "scorer":
+            return "a reward model's folder or a stage that trains one"
+    return "a model's folder, a hub id, a stage that trains a model, or base for the recipe's own"

@@ -1,0 +1,140 @@
+"""What a stage can do. A method is one entry here, and is then both a recipe's `method:` and a command.
+
+A method's function is called with its inputs by keyword, with `config` and with `out`, the stage's folder, and returns
+its final figures. Names of functions are text and imported on first use: a recipe is read without torch.
+"""
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from burnish.errors import ConfigError
+
+Takes = Literal["model", "scorer", "groups", "by"]
+"""A language model's directory or hub id, a reward model's, files of records, or who judges."""
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A key that names what a stage works on. `kind` is the record kind that its files must have."""
+
+    takes: Takes
+    kind: str | None = None
+    several: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """`needs`: at least one of these sets of inputs must be given whole. `gives`: what later stages may take, and where
+    under the stage's folder it lies."""
+
+    function: str
+    config: str
+    inputs: Mapping[str, Input]
+    needs: tuple[tuple[str, ...], ...]
+    gives: Mapping[Takes, str]
+
+    def config_class(self) -> type[BaseModel]:
+        found: type[BaseModel] = imported(self.config)
+        return found
+
+    def load(self) -> Callable[..., dict[str, Any]]:
+        found: Callable[..., dict[str, Any]] = imported(self.function)
+        return found
+
+
+MODEL = Input("model")
+A_MODEL: Mapping[Takes, str] = {"model": "model"}
+
+METHODS: dict[str, Method] = {
+    "pretrain": Method(
+        "burnish.methods.pretrain:pretrain",
+        "burnish.methods.pretrain:PretrainConfig",
+        {"model": MODEL, "data": Input("groups", "text", several=True)},
+        (("model", "data"),),
+        A_MODEL,
+    ),
+    "sft": Method(
+        "burnish.methods.sft:sft",
+        "burnish.methods.sft:SFTConfig",
+        {"model": MODEL, "data": Input("groups", "demonstration", several=True)},
+        (("model", "data"),),
+        A_MODEL,
+    ),
+    "reward": Method(
+        "burnish.methods.reward:reward",
+        "burnish.methods.reward:RewardConfig",
+        {"model": MODEL, "data": Input("groups", "ranking", several=True)},
+        (("model", "data"),),
+        {"scorer": "model"},
+    ),
+    "dpo": Method(
+        "burnish.methods.dpo:dpo",
+        "burnish.methods.dpo:DPOConfig",
+        {"model": MODEL, "data": Input("groups", "ranking", several=True), "reference": MODEL},
+        (("model", "data"),),
+        A_MODEL,
+    ),
+    "ppo": Method(
+        "burnish.methods.ppo:ppo",
+        "burnish.methods.ppo:PPOConfig",
+        {"model": MODEL, "prompts": Input("groups", "prompt", several=True), "by": Input("by"), "reference": MODEL},
+        (("model", "prompts", "by"),),
+        A_MODEL,
+    ),
+    "reject": Method(
+        "burnish.methods.reject:reject",
+        "burnish.methods.reject:RejectConfig",
+        {"model": MODEL, "prompts": Input("groups", "prompt", several=True), "by": Input("by")},
+        (("model", "prompts", "by"),),
+        A_MODEL,
+    ),
+    "generate": Method(
+        "burnish.methods.generate:generate",
+        "burnish.methods.generate:GenerateConfig",
+        {"model": MODEL, "prompts": Input("groups", "prompt", several=True)},
+        (("model", "prompts"),),
+        {"groups": "answers.jsonl"},
+    ),
+    "rank": Method(
+        "burnish.methods.rank:rank",
+        "burnish.methods.rank:RankConfig",
+        {
+            "answers": Input("groups", "sample", several=True),
+            "by": Input("by"),
+            "data": Input("groups", "ranking", several=True),
+        },
+        (("answers", "by"), ("data",)),
+        {"groups": "ranking.jsonl"},
+    ),
+    "score": Method(
+        "burnish.methods.score:score",
+        "burnish.methods.score:ScoreConfig",
+        {"model": Input("scorer"), "data": Input("groups", several=True)},
+        (("model", "data"),),
+        {"groups": "scores.jsonl"},
+    ),
+    "evaluate": Method(
+        "burnish.methods.evaluate:evaluate",
+        "burnish.methods.evaluate:EvaluateConfig",
+        {"models": Input("model", several=True), "prompts": Input("groups", "prompt", several=True), "by": Input("by")},
+        (("models", "prompts", "by"),),
+        {},
+    ),
+}
+
+
+def imported(name: str) -> Any:
+    """The object that `module:attribute` names. Raises ConfigError where there is none."""
+    module, _, attribute = name.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        if error.name is None or not module.startswith(error.name):
+            raise  # the module is there and misses one of its own: that is ours to mend
+        raise ConfigError(f"{name}: there is no module {error.name}") from None
+    except AttributeError:
+        raise ConfigError(f"{name}: {module} has no {attribute!r}") from None
