@@ -24,6 +24,7 @@ Row = dict[str, Any]
 OVERLAP = 8  # words in a row that count as the same sentence
 OPENING = (3, 4, 5, 6)  # words of a prompt
 WORDS = (8, 40)  # of a sentence that becomes a demonstration or gives a prompt
+LONGEST_SHOWN = 30  # words of a demonstration
 REVIEWS_HELD_OUT = 0.02
 DEMONSTRATIONS = 0.65  # share of the training part that SFT and pretraining see; the rest only gives prompts
 STORIES = 0.5  # share of the chapters: more than this the demo's model has no time to read
@@ -94,6 +95,13 @@ def sentence(text: str) -> bool:
     return WORDS[0] <= len(text.split()) <= WORDS[1] and not re.search(r"[#<>{}|@=\[\]$&/\n]", text)
 
 
+def exemplary(text: str) -> bool:
+    """A sentence worth imitating: one, with an end, no loose bracket or mark, not too long for a small model."""
+    whole = re.search(r"[.!?]$", text) and not re.search(r"[.!?] |--|\.\.\.|;|\*", text)
+    paired = text.count("(") == text.count(")") and text.count('"') % 2 == 0
+    return bool(whole) and paired and sentence(text) and len(text.split()) <= LONGEST_SHOWN
+
+
 def opened(text: str) -> tuple[str, str]:
     """A sentence as prompt and response. The space between them opens the response, as a byte-level BPE has it."""
     words = text.split(" ")
@@ -130,22 +138,25 @@ def judged(label_of: dict[str, bool], texts: Iterable[str]) -> list[Row]:
     return rows
 
 
-def build(sources: Path, out: Path, pretraining: Path) -> None:
-    labelled = [(tidy(row["text"]), row["label"] == "pos") for row in rows_of(sources / "movie_sentences.jsonl.gz")]
-    label_of = dict(labelled)
+def split(label_of: dict[str, bool]) -> tuple[dict[str, list[str]], set[str]]:
+    """The labelled sentences by part, and the runs of words that no training text may hold."""
     parts: dict[str, list[str]] = {"train": [], "judge_a": [], "judge_b": [], "heldout": []}
     for text in ordered(label_of):
         parts[demo_split(text)].append(text)
-
-    # the verdict comes first: what it rests on is taken, and everything else gives way
     taken: set[str] = set()
-    for name in ("heldout", "judge_b", "judge_a", "train"):
+    for name in ("heldout", "judge_b", "judge_a", "train"):  # what the verdict rests on comes first, the rest gives way
         before = len(parts[name])
         parts[name] = list(unseen(parts[name], taken))
         print(f"{name}: {len(parts[name])} sentences, {before - len(parts[name])} left out as too like another part's")
         if name != "train":
             taken |= set().union(*map(runs, parts[name]))
+    return parts, taken
 
+
+def build(sources: Path, out: Path, pretraining: Path) -> None:
+    labelled = [(tidy(row["text"]), row["label"] == "pos") for row in rows_of(sources / "movie_sentences.jsonl.gz")]
+    label_of = dict(labelled)
+    parts, taken = split(label_of)
     reviews = [tidy(row["text"]) for row in rows_of(sources / "movie_reviews.jsonl.gz")]
     held_reviews = [text for text in ordered(reviews) if share(text, "reviews") < REVIEWS_HELD_OUT]
     plain = rows_of(sources / "movie_plots_and_quotes.jsonl.gz")
@@ -153,11 +164,12 @@ def build(sources: Path, out: Path, pretraining: Path) -> None:
     train = list(unseen(parts["train"], taken))
     asked = [text for text in ordered([*train, *quotes]) if share(text, "use") >= DEMONSTRATIONS]
     taken |= set().union(*map(runs, asked), *map(runs, held_reviews))
-    shown = [text for text in unseen(train, taken) if sentence(text)]
+    read = ordered(unseen([*train, *quotes], taken))
+    shown = list(filter(exemplary, read))
     write(out / "sft.jsonl", [{"prompt": prompt, "response": response} for prompt, response in map(opened, shown)])
     prompts = prompts_of(filter(sentence, asked))
     write(out / "prompts.jsonl", prompts)
-    known = {opened(text)[0] for text in shown} | {row["prompt"] for row in prompts}
+    known = {opened(text)[0] for text in read} | {row["prompt"] for row in prompts}
     heldout = [row for row in prompts_of(filter(sentence, parts["heldout"])) if row["prompt"] not in known]
     write(out / "heldout.jsonl", heldout)
     write(out / "judge_a.jsonl", judged(label_of, parts["judge_a"]))
@@ -167,18 +179,21 @@ def build(sources: Path, out: Path, pretraining: Path) -> None:
     write(out / "heldout_text.jsonl", [{"text": line} for line in held_lines[:400]])
 
     held = set(held_reviews)
-    kept_reviews = [
+    reviews = [
         "\n".join(unseen(filter(None, text.split("\n")), taken)) for text in ordered(reviews) if text not in held
     ]
     plots = list(unseen(ordered(tidy(row["text"]) for row in plain if row["label"] == "plot"), taken))
     stories = rows_of(sources / "english_storybooks_text.jsonl.gz")
-    write_text = lambda name, texts: write(pretraining / name, [{"text": text} for text in texts])  # noqa: E731
-    write_text("stories.jsonl", [tidy(row["text"]) for row in stories if share(row["text"], "stories") < STORIES])
-    write_text("reviews.jsonl", kept_reviews)
-    write_text("review_sentences.jsonl", ordered(line for text in kept_reviews for line in review_lines(text)))
-    write_text("plots.jsonl", plots)
-    write_text("sentences.jsonl", ordered(unseen([*train, *quotes], taken)))
-    write_text("heldout_sentences.jsonl", parts["heldout"])
+    pretraining_texts = {
+        "stories": [tidy(row["text"]) for row in stories if share(row["text"], "stories") < STORIES],
+        "reviews": reviews,
+        "review_sentences": ordered(line for text in reviews for line in review_lines(text)),
+        "plots": plots,
+        "sentences": read,
+        "heldout_sentences": parts["heldout"],
+    }
+    for name, texts in pretraining_texts.items():
+        write(pretraining / f"{name}.jsonl", [{"text": text} for text in texts])
 
 
 if __name__ == "__main__":

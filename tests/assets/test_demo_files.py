@@ -34,6 +34,12 @@ def test_the_files_are_at_most_4_megabytes_and_name_their_authors():
     assert "CC BY 4.0" in said
 
 
+def test_the_attribution_counts_the_rows():
+    said = (DEMO / "ATTRIBUTION.md").read_text(encoding="utf-8")
+    for path in DEMO.glob("*.jsonl"):
+        assert f"| {path.name} | {len(rows(path.name)):,} |" in said
+
+
 @pytest.mark.parametrize(
     ("name", "part"), [("judge_a.jsonl", "judge_a"), ("judge_b.jsonl", "judge_b"), ("heldout_labels.jsonl", "heldout")]
 )
