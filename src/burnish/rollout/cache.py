@@ -145,6 +145,13 @@ class Cache:
             layer.own_value = _longer(layer.own_value, 2, self.room)
 
 
+def moves(count: int, gone: Sequence[int]) -> tuple[list[int], list[int]]:
+    """What must move where, so that after `gone` left of `count` places the first ones are in use: source, target."""
+    left, missing = count - len(gone), set(gone)
+    source = [place for place in range(left, count) if place not in missing]
+    return source, sorted(place for place in missing if place < left)
+
+
 def _longer(tensor: Tensor, axis: int, size: int) -> Tensor:
     shape = list(tensor.shape)
     shape[axis] = size

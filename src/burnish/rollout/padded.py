@@ -12,92 +12,68 @@ import torch
 from torch import Tensor
 
 from burnish.models.model import Policy
-from burnish.rollout.draw import StopStrings, draw, likeliest, next_logits, uniforms
-from burnish.rollout.settings import Sampling
+from burnish.rollout.draw import Drawing, StopStrings, uniforms
 from burnish.training.order import derived_seed
 from burnish.types import Rollout
 
+Which = tuple[int, int]
+"""Prompt and sample."""
+
 
 def sample_padded(
-    policy: Policy,
-    prompts: Sequence[Sequence[int]],
-    n: int,
-    settings: Sampling,
-    ends: Sequence[int],
-    seed: int,
-    slots: int,
+    policy: Policy, prompts: Sequence[Sequence[int]], n: int, drawing: Drawing, seed: int, slots: int
 ) -> list[Rollout]:
     """`n` answers to each prompt, at most `slots` side by side."""
     by_length: dict[int, list[int]] = {}
     for index, prompt in enumerate(prompts):
         by_length.setdefault(len(prompt), []).append(index)
-    done: dict[tuple[int, int], Rollout] = {}
+    done: dict[Which, Rollout] = {}
     together = max(1, slots // n)
     for _, equal in sorted(by_length.items()):
         for start in range(0, len(equal), together):
             part = equal[start : start + together]
-            hidden_GD, cache = _compute_prompts(policy, [prompts[i] for i in part])
-            wanted = [(g, i, k) for g, i in enumerate(part) for k in range(n)]
+            token_GP = torch.tensor([list(prompts[i]) for i in part], device=policy.device)
+            out = policy.model.base_model(input_ids=token_GP, use_cache=True)
+            wanted = [(g, k) for g in range(len(part)) for k in range(n)]
             for first in range(0, len(wanted), slots):
                 some = wanted[first : first + slots]
-                row_S = torch.tensor([g for g, _, _ in some], device=policy.device)
-                own = copy.deepcopy(cache) if first + slots < len(wanted) else cache
-                own.reorder_cache(row_S)
-                answers = _Answers([(i, k) for _, i, k in some], prompts, settings, ends, seed, policy)
-                done.update(answers.run(hidden_GD[row_S], own))
+                row_S = torch.tensor([g for g, _ in some], device=policy.device)
+                cache = out.cache if first + slots >= len(wanted) else copy.deepcopy(out.cache)
+                cache.reorder_cache(row_S)
+                answers = _Answers([(part[g], k) for g, k in some], token_GP[row_S], policy, drawing, seed)
+                done.update(answers.run(out.last_hidden_state[row_S, -1], cache))
     return [done[i, k] for i in range(len(prompts)) for k in range(n)]
 
 
-def _compute_prompts(policy: Policy, prompts: Sequence[Sequence[int]]) -> tuple[Tensor, Any]:
-    token_GP = torch.tensor([list(prompt) for prompt in prompts], device=policy.device)
-    out = policy.model.base_model(input_ids=token_GP, use_cache=True)
-    return out.last_hidden_state[:, -1], out.cache
-
-
 class _Answers:
-    """Answers to prompts of equal length, a token a step."""
+    """Answers to prompts of equal length, written in step. Rows [0, len(live)) of a pass are the live answers'."""
 
-    def __init__(
-        self,
-        which: Sequence[tuple[int, int]],
-        prompts: Sequence[Sequence[int]],
-        settings: Sampling,
-        ends: Sequence[int],
-        seed: int,
-        policy: Policy,
-    ) -> None:
-        self.which = list(which)
+    def __init__(self, which: Sequence[Which], prompt_SP: Tensor, policy: Policy, drawing: Drawing, seed: int) -> None:
+        self.which = which
         self.policy = policy
-        self.settings = settings
-        self.ends = torch.tensor(ends, dtype=torch.int64, device=policy.device)
+        self.drawing = drawing
+        self.length = drawing.settings.max_new_tokens
         self.seeds = [derived_seed(seed, i, k) for i, k in which]
-        self.uniform_ST = torch.stack([uniforms(s, settings.max_new_tokens) for s in self.seeds]).to(policy.device)
+        self.uniform_ST = torch.stack([uniforms(s, self.length) for s in self.seeds]).to(policy.device)
         self.tokens: list[list[int]] = [[] for _ in which]
         self.logprobs: list[list[float]] = [[] for _ in which]
         self.live = list(range(len(which)))
-        self.stop = StopStrings(settings.stop, policy.tokenizer) if settings.stop else None
+        stop = drawing.settings.stop
+        self.stop = StopStrings(stop, policy.tokenizer) if stop else None
         self.seen_SV: Tensor | None = None
-        if settings.repetition_penalty != 1.0:
-            vocabulary = policy.head.weight_VD.shape[0]
-            self.seen_SV = torch.zeros(len(self.which), vocabulary, dtype=torch.bool, device=policy.device)
-            for row, (i, _) in enumerate(which):
-                self.seen_SV[row, torch.tensor(list(prompts[i]), device=policy.device)] = True
+        if drawing.settings.repetition_penalty != 1.0:
+            seen_SV = torch.zeros(len(which), len(drawing.is_end_V), dtype=torch.bool, device=policy.device)
+            self.seen_SV = seen_SV.scatter_(1, prompt_SP, True)
 
-    def run(self, hidden_SD: Tensor, cache: Any) -> dict[tuple[int, int], Rollout]:
-        done: dict[tuple[int, int], Rollout] = {}
-        for step in range(self.settings.max_new_tokens):
+    def run(self, hidden_SD: Tensor, cache: Any) -> dict[Which, Rollout]:
+        done: dict[Which, Rollout] = {}
+        for step in range(self.length):
             token_S = self.draw(hidden_SD, step)
-            over = self.over(token_S, step)
+            finished_S = self.drawing.ends(token_S)
+            over = self.over(finished_S, step)
             for row in over:
-                answer = self.live[row]
-                done[self.which[answer]] = Rollout(
-                    prompt=self.which[answer][0],
-                    sample=self.which[answer][1],
-                    tokens=tuple(self.tokens[answer]),
-                    logprobs=tuple(self.logprobs[answer]),
-                    finished=bool((self.ends == token_S[row]).any()),
-                    seed=self.seeds[answer],
-                )
+                rollout = self.rollout(self.live[row], bool(finished_S[row]))
+                done[rollout.prompt, rollout.sample] = rollout
             kept = [row for row in range(len(self.live)) if row not in over]
             if not kept:
                 break
@@ -113,22 +89,29 @@ class _Answers:
 
     def draw(self, hidden_SD: Tensor, step: int) -> Tensor:
         step_S = torch.full((len(self.live),), step, device=self.policy.device)
-        logits_SV = next_logits(self.policy.head, hidden_SD, step_S, self.settings, self.ends, self.seen_SV)
-        if self.settings.greedy:
-            token_S, logprob_S = likeliest(logits_SV)
-        else:
-            token_S, logprob_S = draw(logits_SV, self.uniform_ST[self.live, step])
+        token_S, logprob_S = self.drawing.next(hidden_SD, step_S, self.uniform_ST[self.live, step], self.seen_SV)
         if self.seen_SV is not None:
-            self.seen_SV[torch.arange(len(token_S)), token_S] = True
+            self.seen_SV.scatter_(1, token_S[:, None], True)
         for answer, token, logprob in zip(self.live, token_S.tolist(), logprob_S.tolist(), strict=True):
             self.tokens[answer].append(token)
             self.logprobs[answer].append(logprob)
         return token_S
 
-    def over(self, token_S: Tensor, step: int) -> set[int]:
-        if step + 1 == self.settings.max_new_tokens:
+    def over(self, finished_S: Tensor, step: int) -> set[int]:
+        """Rows whose answer has its last token."""
+        if step + 1 == self.length:
             return set(range(len(self.live)))
-        over = set(torch.isin(token_S, self.ends).nonzero().squeeze(1).tolist())
+        over = set(finished_S.nonzero().squeeze(1).tolist())
         if self.stop is not None:
             over.update(self.stop.written([self.tokens[answer] for answer in self.live]))
         return over
+
+    def rollout(self, answer: int, finished: bool) -> Rollout:
+        return Rollout(
+            prompt=self.which[answer][0],
+            sample=self.which[answer][1],
+            tokens=tuple(self.tokens[answer]),
+            logprobs=tuple(self.logprobs[answer]),
+            finished=finished,
+            seed=self.seeds[answer],
+        )
