@@ -34,6 +34,11 @@ class Recipe:
     stages: tuple[Stage, ...]
     written: Written
 
+    @property
+    def place(self) -> Path:
+        """Where its relative paths start."""
+        return self.file.parent if self.file else Path()
+
     def stage(self, name: str) -> Stage:
         return next(stage for stage in self.stages if stage.name == name)
 

@@ -1,0 +1,227 @@
+"""Run a recipe: what is not done, in order, each stage in a folder of its own. A second call does nothing."""
+
+import sys
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from burnish.data.problems import nearest
+from burnish.errors import BurnishError, ConfigError, NotOurs
+from burnish.recipes.artefacts import Hashes, outputs_of
+from burnish.recipes.folder import (
+    Changes,
+    Standing,
+    allow,
+    begin,
+    done_figures,
+    facts,
+    finish,
+    held,
+    moment,
+    ours,
+    read_json,
+    refusal,
+    standing,
+    versions,
+    write_json,
+)
+from burnish.recipes.graph import Stage
+from burnish.recipes.load import Recipe
+from burnish.recipes.secrets import masked
+from burnish.recipes.stages import METHODS
+from burnish.training.checkpoint import write_durably
+from burnish.training.config import plainly
+
+Tell = Callable[[str], None]
+
+
+def on_stderr(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def run(
+    recipe: Recipe, out: Path | None = None, *, allow_changed: Collection[str] = (), tell: Tell = on_stderr
+) -> dict[str, Any]:
+    """Run every stage that is not done and return summary.json: each stage's final figures.
+
+    `allow_changed`: fields such as `sft.learning_rate` that may differ from what a stage was started with. Raises
+    ConfigError for other differences, NotOurs for a folder that is not this recipe's run, and whatever a stage raises.
+    """
+    folder = run_folder(recipe, out)
+    _known_fields(recipe, allow_changed)
+    ours(folder, "lock.json")
+    with held(folder):
+        history = _history(recipe, folder, tell)
+        hashes = Hashes.of(folder)
+        _refuse(standings(recipe, folder, hashes), folder, allow_changed)
+        _claim(recipe, folder, history)
+        summary: dict[str, Any] = {}
+        for stage in recipe.stages:
+            here = folder / stage.name
+            summary[stage.name] = _perform(stage, folder, here, hashes, recipe.place, allow_changed, tell)
+            write_json(folder / "summary.json", summary)
+        return summary
+
+
+def run_stage(
+    stage: Stage, out: Path, *, allow_changed: Collection[str] = (), tell: Tell = on_stderr
+) -> dict[str, Any]:
+    """The same for the one stage of a single command, in `out`."""
+    ours(out, "inputs.json")
+    with held(out):
+        return _perform(stage, out, out, Hashes.of(out), Path(), allow_changed, tell)
+
+
+def run_folder(recipe: Recipe, out: Path | None = None) -> Path:
+    return out if out is not None else Path("runs") / recipe.name
+
+
+def standings(recipe: Recipe, folder: Path, hashes: Hashes) -> dict[str, tuple[Stage, Standing]]:
+    """What a run would do with each stage, by its name. What a stage takes from an unfinished one is not known yet."""
+    found: dict[str, tuple[Stage, Standing]] = {}
+    for stage in recipe.stages:
+        awaited = [parent for parent in stage.parents if not (folder / parent / "DONE.json").exists()]
+        if awaited:
+            found[stage.name] = stage, Standing("wait", f"waits for {', '.join(awaited)}", {})
+            continue
+        here = folder / stage.name
+        found[stage.name] = stage, standing(stage, here, facts(stage, folder, hashes, recipe.place))
+    return found
+
+
+def _refuse(found: Mapping[str, tuple[Stage, Standing]], folder: Path, allow_changed: Collection[str]) -> None:
+    """Tell every change that nobody allowed, before anything is run."""
+    refusals = [
+        str(refusal(stage, folder / name, left))
+        for name, (stage, where) in found.items()
+        if (left := _not_allowed(stage, where.changes, allow_changed))
+    ]
+    if refusals:
+        raise ConfigError("\n".join(refusals))
+
+
+def _not_allowed(stage: Stage, changes: Changes, allow_changed: Collection[str]) -> Changes:
+    return {key: pair for key, pair in changes.items() if not _names(stage, key) & set(allow_changed)}
+
+
+def _perform(
+    stage: Stage, run: Path, folder: Path, hashes: Hashes, place: Path, allow_changed: Collection[str], tell: Tell
+) -> dict[str, Any]:
+    now = facts(stage, run, hashes, place)
+    found = standing(stage, folder, now)
+    if found.does == "refuse":
+        if left := _not_allowed(stage, found.changes, allow_changed):
+            raise refusal(stage, folder, left)
+        allow(folder, found.changes)
+        tell(f"{stage.name}: {', '.join(found.changes)} changed, as allowed; recorded in {folder / 'inputs.json'}")
+        found = standing(stage, folder, now)
+    if found.does == "reuse":
+        tell(f"{stage.name}: {found.why}")
+        return done_figures(folder)
+    tell(f"{stage.name}: {stage.method}, {found.why}")
+    if found.does == "run":
+        begin(folder, now)
+    began = time.monotonic()
+    given = {key: value for key, value in stage.placed(run).items() if value is not None}
+    try:
+        figures = METHODS[stage.method].load()(**given, config=stage.config, out=folder)
+    except BurnishError as error:
+        error.add_note(f"in stage {stage.name}, {folder}")
+        raise
+    seconds = time.monotonic() - began
+    finish(folder, figures, outputs_of(folder, hashes), seconds)
+    tell(f"{stage.name}: done in {seconds:.1f} s")
+    return done_figures(folder)
+
+
+def _names(stage: Stage, key: str) -> set[str]:
+    """What a user may call a field: alone, or with the stage's name, made by `each` or as written."""
+    return {key, f"{stage.name}.{key}", f"{stage.name.split('/')[0]}.{key}"}
+
+
+def _known_fields(recipe: Recipe, allow_changed: Collection[str]) -> None:
+    """A field that no stage has would silently allow nothing."""
+    known: set[str] = set()
+    for stage in recipe.stages:
+        groups = _keys(stage.config.model_dump(mode="json")) | METHODS[stage.method].inputs.keys()
+        known |= {name for key in groups for name in _names(stage, key)}
+    for field in allow_changed:
+        if field not in known:
+            raise ConfigError(f"--allow-changed {field}: no stage has this field{nearest(field, known)}")
+
+
+def _keys(settings: Mapping[str, Any], at: str = "") -> set[str]:
+    found: set[str] = set()
+    for key, value in settings.items():
+        found |= {f"{at}{key}"} | (_keys(value, f"{at}{key}.") if isinstance(value, Mapping) else set())
+    return found
+
+
+def _history(recipe: Recipe, folder: Path, tell: Tell) -> list[dict[str, Any]]:
+    """What changed of the machine since the run began, this call included; it is told, for a resume is less exact."""
+    lock = read_json(folder / "lock.json")
+    if lock is None:
+        return []
+    if lock.get("name") != recipe.name:
+        raise NotOurs(f"{folder}: is a run of {lock.get('name')}, not of {recipe.name}; choose another --out")
+    changes = _changed_machine(lock, _machine())
+    for line in changes:
+        tell(f"warning: {line}; what is still to come may differ in its last bits from an unbroken run")
+    return list(lock["history"]) + ([{"at": moment(), "changed": changes}] if changes else [])
+
+
+def _claim(recipe: Recipe, folder: Path, history: Sequence[Mapping[str, Any]]) -> None:
+    """Write what is run here: the recipe as written, and with every setting resolved."""
+    if recipe.file is not None:
+        text = recipe.file.read_text(encoding="utf-8-sig")
+        write_durably(folder / "recipe.yaml", masked(text))
+    stages = {
+        stage.name: {
+            "method": stage.method,
+            "inputs": _readable(stage.inputs),
+            "settings": stage.config.model_dump(mode="json"),
+            "given": dict(stage.given),
+        }
+        for stage in recipe.stages
+    }
+    lock = {
+        "name": recipe.name,
+        "recipe": str(recipe.file.resolve()) if recipe.file else None,
+        "set": {plainly(path): _at(recipe.written.values, path) for path in recipe.written.typed},
+        **_machine(),
+        "stages": stages,
+        "history": list(history),
+    }
+    write_json(folder / "lock.json", lock)
+
+
+def _machine() -> dict[str, Any]:
+    import torch
+
+    return {"versions": versions(), "threads": torch.get_num_threads()}
+
+
+def _changed_machine(lock: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    lines = [
+        f"{name}: {lock['versions'].get(name)} then, {version} now"
+        for name, version in now["versions"].items()
+        if lock["versions"].get(name) != version
+    ]
+    if lock["threads"] != now["threads"]:
+        lines.append(f"threads: {lock['threads']} then, {now['threads']} now")
+    return lines
+
+
+def _at(values: Any, path: Sequence[str | int]) -> Any:
+    for part in path:
+        values = values[part]
+    return values
+
+
+def _readable(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _readable(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_readable(inner) for inner in value]
+    return value if isinstance(value, int | float | bool | None) else str(value)

@@ -1,0 +1,65 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from burnish.recipes.load import Recipe, load
+from burnish.recipes.stages import METHODS, Input, Method
+from recipes import fakes
+
+FAKES = "recipes.fakes"
+DATA = Input("groups", "demonstration", several=True)
+
+
+@pytest.fixture(autouse=True)
+def fake_methods(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Three methods more: `write` trains nothing, `answer` gives records, `judge` takes several models."""
+    made = {
+        "write": Method(
+            f"{FAKES}:write",
+            f"{FAKES}:WriteConfig",
+            {"model": Input("model"), "data": DATA, "reference": Input("model")},
+            (("model", "data"),),
+            {"model": "model"},
+        ),
+        "answer": Method(
+            f"{FAKES}:answer",
+            f"{FAKES}:WriteConfig",
+            {"model": Input("model")},
+            (("model",),),
+            {"groups": "answers.jsonl"},
+        ),
+        "judge": Method(
+            f"{FAKES}:judge",
+            f"{FAKES}:WriteConfig",
+            {"models": Input("model", several=True), "by": Input("by")},
+            (("models", "by"),),
+            {},
+        ),
+    }
+    for name, method in made.items():
+        monkeypatch.setitem(METHODS, name, method)
+    fakes.CALLS.clear()
+    return fakes.CALLS
+
+
+class Workplace:
+    """A folder with a model, a data file and a recipe."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.file = path / "recipe.yaml"
+        self.out = path / "run"
+        (path / "model").mkdir()
+        (path / "model/config.json").write_text("{}")
+        (path / "data.jsonl").write_text('{"prompt": "a", "response": "b"}\n')
+
+    def load(self, text: str, settings: dict[str, Any] | None = None) -> Recipe:
+        self.file.write_text(text)
+        return load(self.file, settings)
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workplace:
+    monkeypatch.chdir(tmp_path)
+    return Workplace(tmp_path)
