@@ -22,11 +22,19 @@ GIVES: Mapping[Takes, str] = {"model": "a model", "scorer": "a reward model", "g
 class Inputs:
     """The stages of a recipe, by name, and what is wrong with what they name: `troubles`, and `missing` files."""
 
-    def __init__(self, written: Written, place: Path, methods: Mapping[str, Any], made: Mapping[str, Iterable[str]]):
+    def __init__(
+        self,
+        written: Written,
+        place: Path,
+        typed_in: Path,
+        methods: Mapping[str, Any],
+        made: Mapping[str, Iterable[str]],
+    ) -> None:
         """`methods`: each written stage's method. `made`: the stages that `each:` makes of it, or itself alone."""
         self.written = written
         self.place = place
-        self.roots = [place, Path()]
+        self.typed_in = typed_in
+        self.roots = [place, typed_in]
         self.methods = methods
         self.made = {name: tuple(stages) for name, stages in made.items()}
         self.troubles: list[str] = []
@@ -140,7 +148,7 @@ class Inputs:
 
     def _place(self, path: KeyPath) -> Path:
         """Where a relative path starts: the recipe's folder, or for what was typed the folder that it was typed in."""
-        return Path() if self.written.is_typed(path) else self.place
+        return self.typed_in if self.written.is_typed(path) else self.place
 
     def _path(self, path: KeyPath, value: str) -> Path | None:
         place = self._place(path)

@@ -27,12 +27,14 @@ NOT_SETTINGS = ("method", "each")
 
 @dataclass(frozen=True)
 class Recipe:
-    """`stages` are in the order in which they run. `file` is None for one command's stage."""
+    """`stages` are in the order in which they run. `file` is None for one command's stage. `settings` were typed in the
+    folder `typed_in`."""
 
     name: str
     file: Path | None
     stages: tuple[Stage, ...]
-    written: Written
+    settings: Mapping[str, Any]
+    typed_in: Path
 
     @property
     def place(self) -> Path:
@@ -43,13 +45,15 @@ class Recipe:
         return next(stage for stage in self.stages if stage.name == name)
 
 
-def load(path: Path, settings: Mapping[str, Any] | None = None) -> Recipe:
+def load(path: Path, settings: Mapping[str, Any] | None = None, *, typed_in: Path | None = None) -> Recipe:
     """Read a recipe, with `settings` laid over it, whose first key is a stage's name or a top-level key.
 
-    Raises ConfigError with a line for each thing that is wrong, or MissingInput where only files are missing.
+    Paths in `settings` start in `typed_in`, by default the current folder. Raises ConfigError with a line for each
+    thing that is wrong, or MissingInput where only files are missing.
     """
     written = read_yaml(path)
-    return _recipe(written.with_settings(_by_stage(settings or {}, written)), path)
+    laid = written.with_settings(_by_stage(settings or {}, written))
+    return _recipe(laid, path, settings or {}, typed_in or Path())
 
 
 def one_stage(method: str, inputs: Mapping[str, Any], settings: Mapping[str, Any]) -> Stage:
@@ -61,7 +65,7 @@ def one_stage(method: str, inputs: Mapping[str, Any], settings: Mapping[str, Any
     typed: dict[KeyPath, str] = {("stages", method, key): f"--{key}" for key in METHODS[method].inputs}
     typed |= {("stages", method, key): f"--set {key}" for key in settings}
     values = {"name": method, "stages": {method: {"method": method, **settings, **given}}}
-    return _recipe(Written("", values, {}, typed), None).stage(method)
+    return _recipe(Written("", values, {}, typed), None, settings, Path()).stage(method)
 
 
 def _by_stage(settings: Mapping[str, Any], written: Written) -> dict[str, Any]:
@@ -74,21 +78,21 @@ def _by_stage(settings: Mapping[str, Any], written: Written) -> dict[str, Any]:
     )
 
 
-def _recipe(written: Written, file: Path | None) -> Recipe:
-    reading = _Reading(written, file)
-    recipe = reading.recipe()
+def _recipe(written: Written, file: Path | None, settings: Mapping[str, Any], typed_in: Path) -> Recipe:
+    reading = _Reading(written, file, typed_in)
+    name, stages = reading.stages()
     troubles = reading.troubles + reading.inputs.troubles
     if troubles:
         raise ConfigError("\n".join(dict.fromkeys(troubles + reading.inputs.missing)))
     if reading.inputs.missing:
         raise MissingInput("\n".join(dict.fromkeys(reading.inputs.missing)))
-    return recipe
+    return Recipe(name, file, tuple(stages), settings, typed_in)
 
 
 class _Reading:
     """One pass over what was written that goes on after a fault, so that all are told."""
 
-    def __init__(self, written: Written, file: Path | None) -> None:
+    def __init__(self, written: Written, file: Path | None, typed_in: Path) -> None:
         self.written = written
         self.file = file
         self.troubles: list[str] = []
@@ -97,12 +101,13 @@ class _Reading:
         """A written stage → the stages that it makes → what `each` sets in them."""
         self._names()
         methods = {name: raw.get("method") for name, raw in self.raw.items()}
-        self.inputs = Inputs(written, file.parent if file else Path(), methods, self.made)
+        self.inputs = Inputs(written, file.parent if file else Path(), typed_in, methods, self.made)
 
     def trouble(self, path: KeyPath, what: str) -> None:
         self.troubles.append(f"{self.written.where(path)}: {what}")
 
-    def recipe(self) -> Recipe:
+    def stages(self) -> tuple[str, list[Stage]]:
+        """The recipe's name, and its stages in order."""
         values = self.written.values
         known = [*OWN, *SHARED]
         for key in values:
@@ -125,7 +130,7 @@ class _Reading:
         if cycle:
             circle = " ← ".join(cycle)
             self.trouble(("stages", cycle[0].split("/")[0]), f"waits for its own result: {circle}; break the circle")
-        return Recipe(str(name), self.file, tuple(order), self.written)
+        return str(name), order
 
     def _roots(self, roots: Any) -> None:
         if not isinstance(roots, list) or not all(isinstance(root, str) for root in roots):

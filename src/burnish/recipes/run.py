@@ -1,5 +1,6 @@
 """Run a recipe: what is not done, in order, each stage in a folder of its own. A second call does nothing."""
 
+import shutil
 import sys
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -8,6 +9,7 @@ from typing import Any
 
 from burnish.data.problems import nearest
 from burnish.errors import BurnishError, ConfigError, NotOurs
+from burnish.recipes import machine
 from burnish.recipes.artefacts import Hashes, outputs_of
 from burnish.recipes.folder import (
     Changes,
@@ -31,7 +33,6 @@ from burnish.recipes.load import Recipe
 from burnish.recipes.secrets import masked
 from burnish.recipes.stages import METHODS
 from burnish.training.checkpoint import write_durably
-from burnish.training.config import plainly
 
 Tell = Callable[[str], None]
 
@@ -41,12 +42,20 @@ def on_stderr(line: str) -> None:
 
 
 def run(
-    recipe: Recipe, out: Path | None = None, *, allow_changed: Collection[str] = (), tell: Tell = on_stderr
+    recipe: Recipe,
+    out: Path | None = None,
+    *,
+    allow_changed: Collection[str] = (),
+    force: bool = False,
+    tell: Tell = on_stderr,
 ) -> dict[str, Any]:
     """Run every stage that is not done and return summary.json: each stage's final figures.
 
-    `allow_changed`: fields such as `sft.learning_rate` that may differ from what a stage was started with. Raises
-    ConfigError for other differences, NotOurs for a folder that is not this recipe's run, and whatever a stage raises.
+    `allow_changed`: fields such as `sft.learning_rate` that may differ from what a stage was started with.
+    `force`: start although the estimate of memory or disk is above what there is.
+
+    Raises ConfigError for other differences and for what this machine cannot do, NotOurs for a folder that is not this
+    recipe's run, and whatever a stage raises.
     """
     folder = run_folder(recipe, out)
     _known_fields(recipe, allow_changed)
@@ -54,7 +63,9 @@ def run(
     with held(folder):
         history = _history(recipe, folder, tell)
         hashes = Hashes.of(folder)
-        _refuse(standings(recipe, folder, hashes), folder, allow_changed)
+        found = standings(recipe, folder, hashes)
+        _refuse(found, folder, allow_changed)
+        machine.refuse([s for s, where in found.values() if where.does != "reuse"], recipe, folder, force=force)
         _claim(recipe, folder, history)
         summary: dict[str, Any] = {}
         for stage in recipe.stages:
@@ -188,7 +199,8 @@ def _claim(recipe: Recipe, folder: Path, history: Sequence[Mapping[str, Any]]) -
     lock = {
         "name": recipe.name,
         "recipe": str(recipe.file.resolve()) if recipe.file else None,
-        "set": {plainly(path): _at(recipe.written.values, path) for path in recipe.written.typed},
+        "set": dict(recipe.settings),
+        "typed_in": str(recipe.typed_in.resolve()),
         **_machine(),
         "stages": stages,
         "history": list(history),
@@ -213,15 +225,26 @@ def _changed_machine(lock: Mapping[str, Any], now: Mapping[str, Any]) -> list[st
     return lines
 
 
-def _at(values: Any, path: Sequence[str | int]) -> Any:
-    for part in path:
-        values = values[part]
-    return values
-
-
 def _readable(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _readable(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [_readable(inner) for inner in value]
     return value if isinstance(value, int | float | bool | None) else str(value)
+
+
+def run_to_file(
+    stage: Stage, file: Path, *, allow_changed: Collection[str] = (), tell: Tell = on_stderr
+) -> dict[str, Any]:
+    """Run the one stage of a command whose result is a file. What it needs to go on lies beside it, hidden.
+
+    Raises NotOurs for a file that no such command wrote.
+    """
+    folder = file.with_name(f".{file.name}.burnish")
+    if file.exists() and not (folder / "inputs.json").exists():
+        raise NotOurs(f"{file}: is there already, and burnish did not write it; choose another --out")
+    figures = run_stage(stage, folder, allow_changed=allow_changed, tell=tell)
+    aside = file.with_name(f".tmp-{file.name}")
+    shutil.copyfile(folder / METHODS[stage.method].gives["groups"], aside)
+    aside.replace(file)
+    return figures

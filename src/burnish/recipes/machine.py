@@ -1,0 +1,135 @@
+"""Whether this machine can do what a stage asks: its device and precision, its memory and its disk."""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from burnish.errors import ConfigError
+from burnish.recipes.graph import Result, Stage
+from burnish.recipes.load import Recipe
+
+TRAINED = 16  # bytes a weight: float32 weight and gradient, and AdamW's two moments
+ONLY_READ = 4
+CHECKPOINT = 12  # weight and two moments
+KEPT = 2  # checkpoints that are never pruned
+
+
+def troubles(stage: Stage) -> list[str]:
+    """What this machine has not got, with what to write instead; empty where all is there."""
+    import torch
+
+    device = getattr(stage.config, "device", "auto")
+    dtype = getattr(stage.config, "dtype", "auto")
+    told = []
+    if str(device).startswith("cuda") and not torch.cuda.is_available():
+        told.append(
+            f"{stage.name}.device: {device}, and torch sees no CUDA device; write `device: cpu` or leave it out"
+        )
+    if device == "mps" and not torch.backends.mps.is_available():
+        told.append(f"{stage.name}.device: mps, and torch has no MPS here; write `device: cpu` or leave it out")
+    on_cpu = device == "cpu" or (
+        device == "auto" and not torch.cuda.is_available() and not torch.backends.mps.is_available()
+    )
+    if on_cpu and dtype in ("bfloat16", "float16") and "precision" not in getattr(stage.config, "skip_check", ()):
+        told.append(
+            f"{stage.name}.dtype: {dtype} on a CPU trains worse and no faster; write `dtype: float32` or leave it out "
+            "(or, if it is meant, skip_check: [precision])"
+        )
+    return told
+
+
+def refuse(stages: Sequence[Stage], recipe: Recipe, out: Path, *, force: bool) -> None:
+    """Raise ConfigError for what this machine cannot do of `stages`; `force` lets pass what is only estimated."""
+    told = [line for stage in stages for line in troubles(stage)]
+    short = [] if force else shortage(recipe, stages, out)
+    if short:
+        short[-1] += "\nThese are estimates; --force starts all the same."
+    if told or short:
+        raise ConfigError("\n".join(told + short))
+
+
+def needs(recipe: Recipe) -> dict[str, tuple[int, int]]:
+    """Each stage's estimated bytes of memory and of disk, for models whose size can be seen beforehand.
+
+    Activations are not in it: `micro_batch_tokens` bounds them.
+    """
+    sizes: dict[str, int] = {}
+    found: dict[str, tuple[int, int]] = {}
+    for stage in recipe.stages:
+        weights = {key: _weights(value, sizes) for key, value in stage.inputs.items()}
+        model = weights.get("model", 0)
+        sizes[stage.name] = model
+        trains = hasattr(stage.config, "learning_rate") and stage.method not in (
+            "generate",
+            "score",
+            "evaluate",
+            "rank",
+        )
+        share = 0.0 if not trains else 0.02 if getattr(stage.config, "lora", None) is not None else 1.0
+        memory = model * ONLY_READ + int(model * share * (TRAINED - ONLY_READ))
+        if stage.method == "ppo":
+            memory += weights.get("by", model) * TRAINED + model * ONLY_READ  # critic, reward model, reference
+            memory += weights.get("by", model) * ONLY_READ
+        disk = int(model * share * CHECKPOINT * KEPT) + (model * ONLY_READ if trains else 0)
+        found[stage.name] = memory, disk
+    return found
+
+
+def shortage(recipe: Recipe, stages: Sequence[Stage], out: Path) -> list[str]:
+    """Where the estimates of memory and disk for `stages` are above what there is."""
+    names = {stage.name for stage in stages}
+    estimates = {name: need for name, need in needs(recipe).items() if name in names}
+    told = []
+    memory = available_memory()
+    for name, (bytes_needed, _) in estimates.items():
+        if bytes_needed > memory:
+            told.append(
+                f"{name}: needs about {bytes_needed / 1e9:.1f} GB of memory without activations, and "
+                f"{memory / 1e9:.1f} GB are there; a smaller model or `lora: {{rank: 16}}` needs less"
+            )
+    there = next(parent for parent in (out.resolve(), *out.resolve().parents) if parent.exists())
+    free = shutil.disk_usage(there).free
+    wanted = sum(disk for _, disk in estimates.values())
+    if wanted > free:
+        told.append(f"{there}: needs about {wanted / 1e9:.1f} GB of disk, and {free / 1e9:.1f} GB are free")
+    return told
+
+
+def available_memory() -> int:
+    """Bytes that this process may use: the machine's, or its control group's where that is less."""
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    for file in (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes")):
+        text = file.read_text().strip() if file.exists() else "max"
+        total = min(total, int(text)) if text.isdigit() else total
+    return total
+
+
+def _weights(value: Any, sizes: Mapping[str, int]) -> int:
+    """How many weights a model has: another stage's, or as the headers of its safetensors say; 0 where unknown."""
+    if isinstance(value, Result):
+        return sizes.get(value.stage, 0)
+    if not isinstance(value, Path) or not value.is_dir():
+        return 0
+    return sum(_in_file(file) for file in value.glob("*.safetensors"))
+
+
+def _in_file(file: Path) -> int:
+    with file.open("rb") as handle:
+        size = int.from_bytes(handle.read(8), "little")
+        if size > 100_000_000:
+            return 0  # damaged: loading says so, with more to say
+        try:
+            header = json.loads(handle.read(size))
+        except ValueError:
+            return 0
+    total = 0
+    for name, tensor in header.items():
+        if name != "__metadata__":
+            count = 1
+            for side in tensor["shape"]:
+                count *= side
+            total += count
+    return total

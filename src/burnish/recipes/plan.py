@@ -1,0 +1,60 @@
+"""What a recipe would do: every setting with where it came from, what each stage takes, and what is worth knowing."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from burnish.recipes.graph import Result, Stage, leaves
+from burnish.recipes.load import Recipe
+
+
+def plan(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as one mapping: for each stage its method, inputs, settings (value and `from`), and notes."""
+    return {
+        "name": recipe.name,
+        "stages": {
+            stage.name: {
+                "method": stage.method,
+                "inputs": {key: _shown(value) for key, value in stage.inputs.items()},
+                "settings": _settings(stage),
+                "notes": notes(stage),
+            }
+            for stage in recipe.stages
+        },
+    }
+
+
+def notes(stage: Stage) -> list[str]:
+    """What follows from the settings, in numbers that a person can judge."""
+    beta = getattr(stage.config, "beta", None)
+    if stage.method != "ppo" or beta is None:
+        return []
+    if not beta:
+        return ["beta 0: nothing keeps the policy near its reference"]
+    nats = 1 / (2 * beta**2)
+    return [f"beta {beta:g}: for scores of deviation 1 the optimum lies at about 1/(2β²) = {nats:.3g} nats an answer"]
+
+
+def lines(planned: Mapping[str, Any]) -> list[str]:
+    """The plan as text: what was written with its place, what was left at its default on one line."""
+    told = [f"{planned['name']}: {len(planned['stages'])} stages"]
+    for name, stage in planned["stages"].items():
+        told += ["", f"{name}  ({stage['method']})"]
+        told += [f"  {key:<18} ← {value}" for key, value in stage["inputs"].items()]
+        written = {k: s for k, s in stage["settings"].items() if s["from"] != "default"}
+        width = max((len(str(s["value"])) for s in written.values()), default=0)
+        told += [f"  {key:<18} {s['value']!s:<{width}}  {s['from']}" for key, s in written.items()]
+        default = [f"{k} {s['value']}" for k, s in stage["settings"].items() if s["from"] == "default"]
+        told += [f"  by default: {', '.join(default)}"] if default else []
+        told += [f"  note: {note}" for note in stage["notes"]]
+    return told
+
+
+def _settings(stage: Stage) -> dict[str, dict[str, Any]]:
+    values = stage.config.model_dump(mode="json")
+    return {key: {"value": value, "from": stage.given.get(key, "default")} for key, value in values.items()}
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}: {_shown(inner)}" for key, inner in value.items())
+    return ", ".join(f"stage {leaf}" if isinstance(leaf, Result) else str(leaf) for leaf in leaves(value))
