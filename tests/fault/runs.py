@@ -1,0 +1,65 @@
+"""One small run of each method, by name: what the kill tests start in a process of its own and in this one.
+
+    python runs.py METHOD MODEL OUT
+"""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from burnish.methods.dpo import DPOConfig, dpo
+from burnish.methods.ppo import PPOConfig, ppo
+from burnish.methods.reward import RewardConfig, reward
+from burnish.methods.sft import SFTConfig, sft
+from burnish.rollout.settings import Sampling
+from burnish.training.metrics import Figures
+from burnish.types import Answer, Group
+
+STEPS = 24
+LOOP = {"steps": STEPS, "batch_size": 4, "save_every": 3, "max_length": 64, "learning_rate": 1e-3}
+
+
+def answered(count: int = 32) -> list[Group]:
+    return [
+        Group(
+            prompt=f"{i} + {i} = ",
+            answers=(Answer(f"{2 * i}."), Answer("no idea"), Answer(f"{2 * i + 1}?")),
+            order=((0,), (2,), (1,)),
+            origin=f"rows:{i + 1}",
+        )
+        for i in range(count)
+    ]
+
+
+def run_sft(model: Path, out: Path) -> Figures:
+    rows = [Group(group.prompt, group.answers[:1], origin=group.origin) for group in answered()]
+    return sft(model, rows, SFTConfig(**LOOP), out=out)
+
+
+def run_reward(model: Path, out: Path) -> Figures:
+    return reward(model, answered(), RewardConfig(**LOOP), out=out)
+
+
+def run_dpo(model: Path, out: Path) -> Figures:
+    return dpo(model, answered(), DPOConfig(**LOOP), out=out)
+
+
+def run_ppo(model: Path, out: Path) -> Figures:
+    """The reward model is a scorer that `reward` made beside the run."""
+    prompts = [Group(group.prompt, origin=group.origin) for group in answered()]
+    settings = PPOConfig(**(LOOP | {"steps": 10}), sampling=Sampling(max_new_tokens=8), samples=2, minibatches=2)
+    return ppo(model, prompts, settings, by=model.parent / "scorer", out=out)
+
+
+RUNS: dict[str, Callable[[Path, Path], Figures]] = {
+    "sft": run_sft,
+    "reward": run_reward,
+    "dpo": run_dpo,
+    "ppo": run_ppo,
+}
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    RUNS[sys.argv[1]](Path(sys.argv[2]), Path(sys.argv[3]))

@@ -1,0 +1,52 @@
+"""A run that is killed goes on bit by bit: real processes, real SIGKILL."""
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from fault.runs import RUNS, run_reward
+from safetensors.torch import load_file
+from torch import equal
+
+CLOCK = {"seconds", "tokens_per_second", "peak_gb"}
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("kill9")
+    shutil.copytree(tiny_model, folder / "model")
+    run_reward(folder / "model", folder / "reward")
+    (folder / "reward" / "model").rename(folder / "scorer")
+    return folder / "model"
+
+
+def lines(out: Path) -> list[dict[str, float]]:
+    text = (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    return [{k: v for k, v in json.loads(line).items() if k not in CLOCK} for line in text]
+
+
+def kill_after_some_steps(method: str, model: Path, out: Path, steps: int = 5) -> None:
+    command = [sys.executable, str(Path(__file__).with_name("runs.py")), method, str(model), str(out)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
+        metrics = out / "metrics.jsonl"
+        while not metrics.exists() or metrics.read_bytes().count(b"\n") < steps:
+            assert process.poll() is None, process.stderr.read().decode() if process.stderr else ""
+            time.sleep(0.002)
+        process.kill()
+        assert process.wait() == -9, "it ended before it could be killed; give it more steps"
+
+
+@pytest.mark.parametrize("method", RUNS)
+def test_a_killed_run_has_the_same_losses_and_the_same_weights(method: str, model: Path, tmp_path: Path):
+    kill_after_some_steps(method, model, tmp_path / "killed")
+    assert not (tmp_path / "killed" / "model").exists()
+    RUNS[method](model, tmp_path / "killed")
+    RUNS[method](model, tmp_path / "whole")
+    assert lines(tmp_path / "killed") == lines(tmp_path / "whole")
+    killed, whole = (load_file(tmp_path / name / "model" / "model.safetensors") for name in ("killed", "whole"))
+    assert killed.keys() == whole.keys()
+    assert all(equal(killed[name], whole[name]) for name in whole)

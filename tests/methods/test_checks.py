@@ -1,0 +1,122 @@
+"""Each check before step one, shown by breaking what it guards."""
+
+from dataclasses import replace
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+import torch
+from conftest import byte_tokenizer, tiny_llama
+
+from burnish.data.templates import Template, resolve
+from burnish.errors import ConfigError
+from burnish.methods.checks import check_before_step_one
+from burnish.methods.dpo import DPOConfig, dpo
+from burnish.models.load import load_policy, load_scorer
+from burnish.models.model import Policy, Scorer
+from burnish.training.config import MethodConfig
+from burnish.types import Answer, Branch, Group, Tree
+
+END = 256
+GOOD = Tree((10, 11, 12), (Branch((20, 21, END), (True, True, True)), Branch((30, END), (True, True), answer=1)))
+
+
+@pytest.fixture(scope="module")
+def policy(tiny_model: Path) -> Policy:
+    return load_policy(tiny_model)
+
+
+@pytest.fixture(scope="module")
+def template(policy: Policy) -> Template:
+    return resolve(policy.tokenizer, "none")
+
+
+def with_branch(*, tokens: tuple[int, ...], learned: tuple[bool, ...], ended: bool = True) -> Tree:
+    return replace(GOOD, branches=(Branch(tokens, learned, ended=ended),), origin="rows.jsonl:7")
+
+
+def test_a_sound_batch_passes(policy: Policy, template: Template):
+    check_before_step_one(policy, [GOOD], template, MethodConfig())
+
+
+@pytest.mark.parametrize(
+    ("name", "broken", "told"),
+    [
+        ("mask", with_branch(tokens=(20, END), learned=(False, False)), "its mask is empty"),
+        ("mask", with_branch(tokens=(20, END), learned=(True,)), "2 tokens and a mask of 1"),
+        ("end_token", with_branch(tokens=(20, 21), learned=(True, True)), "teaches no end token"),
+        ("end_token", with_branch(tokens=(20, END, END), learned=(True, True, True)), "its end token twice"),
+    ],
+)
+def test_a_row_that_would_teach_the_wrong_thing_is_named(
+    policy: Policy, template: Template, name: str, broken: Tree, told: str
+):
+    with pytest.raises(ConfigError, match=f"check before step one, {name}: rows.jsonl:7.*{told}"):
+        check_before_step_one(policy, [GOOD, broken], template, MethodConfig())
+
+
+def test_an_answer_that_was_cut_need_not_end(policy: Policy, template: Template):
+    cut = with_branch(tokens=(20, 21), learned=(True, True), ended=False)
+    check_before_step_one(policy, [cut], template, MethodConfig())
+
+
+def test_a_doubled_begin_token_is_refused(template: Template):
+    tokenizer = byte_tokenizer()
+    tokenizer.add_special_tokens({"bos_token": "<|begin|>"})
+    begin = tokenizer.bos_token_id
+    model = Policy(tiny_llama().eval(), tokenizer)
+    doubled = replace(GOOD, prompt=(begin, begin, 10))
+    with pytest.raises(ConfigError, match=r"begin_token.*stands twice"):
+        check_before_step_one(model, [doubled], template, MethodConfig())
+
+
+def test_a_forward_pass_that_is_not_transformers_own_is_refused(policy: Policy, template: Template):
+    """The layout's masks are taken away: every branch then sees the ones before it."""
+    from burnish.models import attention
+
+    def all_seen(*args: object, **kwargs: object) -> torch.Tensor:
+        seen = attention_visible(*args, **kwargs)
+        return torch.ones_like(seen)
+
+    attention_visible = attention._visible
+    with patch.object(attention, "_visible", all_seen), pytest.raises(ConfigError, match="outputs: .* differ by"):
+        check_before_step_one(policy, [GOOD], template, MethodConfig())
+
+
+def test_a_score_that_depends_on_its_neighbours_is_refused(tiny_model: Path, template: Template):
+    scorer = load_scorer(tiny_model, fresh_head=True)
+
+    class Crowd(Scorer):
+        def scores(self, batch):  # type: ignore[no-untyped-def]
+            score_N = super().scores(batch)
+            return score_N - score_N.mean() if len(batch.trees) > 1 else score_N
+
+    scorer.__class__ = Crowd
+    other = replace(GOOD, prompt=(40, 41, 42, 43), group=1)
+    with pytest.raises(ConfigError, match="score: an answer's score changes by"):
+        check_before_step_one(scorer, [GOOD, other], template, MethodConfig())
+
+
+def test_a_head_that_was_not_loaded_is_refused(tiny_model: Path):
+    with pytest.raises(ConfigError, match="not a reward model"):
+        load_scorer(tiny_model)
+
+
+def test_dpo_does_not_start_away_from_its_reference(tiny_model: Path, tmp_path: Path):
+    """The kept log-probabilities are of other weights: their tag says so, or else the check finds it."""
+    pair = Group("a", (Answer("b"), Answer("c")), order=((0,), (1,)), origin="rows:1")
+    policy = load_policy(tiny_model)
+    honest = policy.frozen_logprobs
+
+    def off_by_one(*args: object, **kwargs: object) -> dict[tuple[int, int], torch.Tensor]:
+        policy.frozen_logprobs = honest  # type: ignore[method-assign]
+        return {key: value + 1 for key, value in honest(*args, **kwargs).items()}  # type: ignore[arg-type]
+
+    policy.frozen_logprobs = off_by_one  # type: ignore[method-assign]
+    with pytest.raises(ConfigError, match=r"reference: rows:1: policy and reference differ by \d"):
+        dpo(policy, [pair], DPOConfig(template="none"), out=tmp_path)
+
+
+def test_a_check_that_is_left_out_is_left_out(policy: Policy, template: Template):
+    broken = with_branch(tokens=(20, 21), learned=(True, True))
+    check_before_step_one(policy, [broken], template, MethodConfig(skip_check=("end_token",)))
