@@ -1,7 +1,8 @@
 """Losses that teach a scorer the order in which people put answers.
 
-Shapes: N answers of all groups end to end, P pairs that the orders decide, G groups, B blocks of tied answers with M
-members each, S subsets of a block. A place is 0 for the best; equal places are a tie; -1 is unknown and takes no part.
+Shapes: N answers of all groups in any order, P pairs that the orders decide, G groups of at most K answers, B blocks of
+M tied answers each, S subsets of a block. A place is 0 for the best; equal places are a tie; -1 is unknown and takes no
+part.
 Losses give one value a pair or group, never a mean: the training loop knows the global count and divides once.
 """
 
@@ -20,8 +21,9 @@ def decided_pairs(place_N: Tensor, group_N: Tensor) -> tuple[Tensor, Tensor]:
     """Index every pair (better, worse) of one group. Place 0 is best; equal places are a tie and give no pair."""
     if place_N.shape != group_N.shape or place_N.dim() != 1:
         raise ValueError(f"one place and group an answer: {tuple(place_N.shape)}, {tuple(group_N.shape)}")
-    better_P, worse_P = _decides(place_N, group_N).nonzero(as_tuple=True)
-    return better_P, worse_P
+    answer_GK, above_GKK = _orders(place_N, group_N)
+    group_P, better_P, worse_P = above_GKK.nonzero(as_tuple=True)
+    return answer_GK[group_P, better_P], answer_GK[group_P, worse_P]
 
 
 def pair_weights(
@@ -79,31 +81,38 @@ def plackett_luce(score_N: Tensor, place_N: Tensor, group_N: Tensor) -> Tensor:
     """
     if not score_N.shape == place_N.shape == group_N.shape or score_N.dim() != 1:
         raise ValueError(f"one score, place and group an answer: {score_N.shape}, {place_N.shape}, {group_N.shape}")
-    groups, member_N = torch.unique(group_N, return_inverse=True)
-    loss_G = score_N.new_zeros(len(groups))
-    worse_NN = _decides(place_N, group_N)
-    above_K = worse_NN.any(dim=1).nonzero()[:, 0]  # answers above their group's last place; the last block is certain
-    if not len(above_K):
-        return loss_G + 0 * score_N.sum()  # a loss that a backward pass may start from
-    rest_K = score_N.expand(len(above_K), -1).masked_fill(~worse_NN[above_K], -torch.inf).logsumexp(dim=1)
-    label_K = torch.stack((member_N[above_K], place_N[above_K]), dim=1)
-    _, block_K, size_B = torch.unique(label_K, dim=0, return_inverse=True, return_counts=True)
-    by_block_K = block_K.argsort(stable=True)
-    size_K = size_B[block_K[by_block_K]]
-    if size_B.max() > MOST_TIED:
+    answer_GK, above_GKK = _orders(place_N, group_N)
+    # the sum of no scores: 0, from which a backward pass may start even where nothing is decided
+    loss_G = score_N[:0].sum().expand(len(answer_GK))
+    group_A, column_A = above_GKK.any(dim=2).nonzero(as_tuple=True)  # not those of the last place: what is left is sure
+    answer_A, worse_AK = answer_GK[group_A, column_A], above_GKK[group_A, column_A]
+    rest_A = score_N[answer_GK[group_A]].masked_fill(~worse_AK, -torch.inf).logsumexp(dim=1)
+    _, block_A, size_B = torch.unique(
+        torch.stack((group_A, place_N[answer_A])), dim=1, return_inverse=True, return_counts=True
+    )
+    if (size_B > MOST_TIED).any():
         raise ValueError(f"{int(size_B.max())} answers tie above others; at most {MOST_TIED} are summed over exactly")
-    for size in torch.unique(size_B).tolist():
-        one_size_BM = by_block_K[size_K == size].reshape(-1, size)
-        loss_B = -_log_any_order(score_N[above_K[one_size_BM]], rest_K[one_size_BM[:, 0]])
-        loss_G = loss_G.index_add(0, member_N[above_K[one_size_BM[:, 0]]], loss_B)
+    sorted_A = block_A.argsort(stable=True)
+    for size in size_B.unique().tolist():
+        row_BM = sorted_A[size_B[block_A[sorted_A]] == size].reshape(-1, size)
+        loss_B = -_log_any_order(score_N[answer_A[row_BM]], rest_A[row_BM[:, 0]])
+        loss_G = loss_G.index_add(0, group_A[row_BM[:, 0]], loss_B)
     return loss_G
 
 
-def _decides(place_N: Tensor, group_N: Tensor) -> Tensor:
-    """[i, j]: answer i is placed above answer j of its own group."""
-    one_group_NN = group_N[:, None] == group_N[None, :]
-    better_NN = place_N[:, None] < place_N[None, :]
-    return one_group_NN & better_NN & (place_N[:, None] >= 0)
+def _orders(place_N: Tensor, group_N: Tensor) -> tuple[Tensor, Tensor]:
+    """The answers of each group, groups ascending, and [g, i, j]: its answer i is placed above its answer j.
+
+    Rows are filled up with answer 0, which is above nothing there and below nothing.
+    """
+    _, member_N, size_G = torch.unique(group_N, return_inverse=True, return_counts=True)
+    widest = int(size_G.max()) if len(size_G) else 0
+    present_GK = torch.arange(widest, device=group_N.device) < size_G[:, None]
+    answer_GK = torch.zeros(present_GK.shape, dtype=torch.int64, device=group_N.device)
+    answer_GK[present_GK] = member_N.argsort(stable=True)
+    place_GK = place_N[answer_GK].masked_fill(~present_GK, -1) if widest else answer_GK
+    above_GKK = (place_GK[:, :, None] < place_GK[:, None, :]) & (place_GK[:, :, None] >= 0)
+    return answer_GK, above_GKK
 
 
 def _log_any_order(score_BM: Tensor, rest_B: Tensor) -> Tensor:
