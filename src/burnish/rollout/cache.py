@@ -103,7 +103,7 @@ class Cache:
     def put_prompt(self, row: int, kept: dict[torch.nn.Module, tuple[Tensor, Tensor]], start: int, stop: int) -> None:
         """Copy tokens [start, stop) of a prompt pass to a row."""
         if not self.layers:
-            self.layers = {module: self._empty(key) for module, (key, _) in kept.items()}
+            self.layers = {module: self._empty(key, value) for module, (key, value) in kept.items()}
         if row >= self.rows:
             self.rows = min(2 * self.rows, self.slots)
             for layer in self.layers.values():
@@ -114,12 +114,14 @@ class Cache:
             layer.prompt_key[row, :, : stop - start] = key[:, start:stop]
             layer.prompt_value[row, :, : stop - start] = value[:, start:stop]
 
-    def _empty(self, like: Tensor) -> _Layer:
-        heads, _, size = like.shape
+    def _empty(self, key: Tensor, value: Tensor) -> _Layer:
         # zeros, since what is masked out still enters a product, and a NaN in it would stay one
-        prompt = like.new_zeros(2, self.rows, heads, self.prompt_length, size)
-        own = like.new_zeros(2, self.slots, heads, self.room, size)
-        return _Layer(prompt[0], prompt[1], own[0], own[1])
+        return _Layer(
+            prompt_key=key.new_zeros(self.rows, key.shape[0], self.prompt_length, key.shape[2]),
+            prompt_value=value.new_zeros(self.rows, value.shape[0], self.prompt_length, value.shape[2]),
+            own_key=key.new_zeros(self.slots, key.shape[0], self.room, key.shape[2]),
+            own_value=value.new_zeros(self.slots, value.shape[0], self.room, value.shape[2]),
+        )
 
     def move_rows(self, source: Sequence[int], target: Sequence[int]) -> None:
         """Copy whole rows; no row is both source and target."""
@@ -242,9 +244,9 @@ class DecodePass:
 
         spread = weight[..., :prompt].reshape(count * heads, groups * prompt).index_select(0, exchange.to_grid)
         from_prompt = spread.view(rows, heads, width * groups, prompt) @ prompt_value
-        from_prompt = from_prompt.view(rows * heads * width, groups * size).index_select(0, exchange.to_slot)
-        out = (weight[..., prompt:] @ own_value).view(count * heads, groups * size).add_(from_prompt)
-        return out.view(1, count, heads * groups, size)
+        from_prompt = from_prompt.view(rows * heads * width, -1).index_select(0, exchange.to_slot)
+        out = (weight[..., prompt:] @ own_value).view(count * heads, -1).add_(from_prompt)
+        return out.view(1, count, heads * groups, -1)
 
     def _weights(self, score: Tensor, how: _How) -> Tensor:
         if how.window not in self._masks:

@@ -1,7 +1,8 @@
 """Sampling through transformers' own cache, for models in which packing is not exact.
 
 Prompts of equal length are computed together, so that no padding exists at all, which models with recurrent state need.
-The prompt's cache is repeated for its answers, and an answer that ends leaves the batch.
+The prompt's cache is repeated for its answers, and an answer that ends leaves the batch. A model that hands no cache
+out (RecurrentGemma keeps its state to itself) computes every answer from its beginning at each step.
 """
 
 import copy
@@ -34,12 +35,14 @@ def sample_padded(
             part = equal[start : start + together]
             token_GP = torch.tensor([list(prompts[i]) for i in part], device=policy.device)
             out = policy.model.base_model(input_ids=token_GP, use_cache=True)
+            kept = getattr(out, "cache", None)
             wanted = [(g, k) for g in range(len(part)) for k in range(n)]
             for first in range(0, len(wanted), slots):
                 some = wanted[first : first + slots]
                 row_S = torch.tensor([g for g, _ in some], device=policy.device)
-                cache = out.cache if first + slots >= len(wanted) else copy.deepcopy(out.cache)
-                cache.reorder_cache(row_S)
+                cache = kept if first + slots >= len(wanted) else copy.deepcopy(kept)
+                if cache is not None:
+                    cache.reorder_cache(row_S)
                 answers = _Answers([(part[g], k) for g, k in some], token_GP[row_S], policy, drawing, seed)
                 done.update(answers.run(out.last_hidden_state[row_S, -1], cache))
     return [done[i, k] for i in range(len(prompts)) for k in range(n)]
@@ -50,6 +53,7 @@ class _Answers:
 
     def __init__(self, which: Sequence[Which], prompt_SP: Tensor, policy: Policy, drawing: Drawing, seed: int) -> None:
         self.which = which
+        self.written_SP = prompt_SP
         self.policy = policy
         self.drawing = drawing
         self.length = drawing.settings.max_new_tokens
@@ -77,15 +81,26 @@ class _Answers:
             kept = [row for row in range(len(self.live)) if row not in over]
             if not kept:
                 break
+            self.written_SP = torch.cat((self.written_SP, token_S[:, None]), 1)
             if over:
-                kept_S = torch.tensor(kept, device=self.policy.device)
-                cache.reorder_cache(kept_S)
-                token_S = token_S[kept_S]
-                self.live = [self.live[row] for row in kept]
-                self.seen_SV = None if self.seen_SV is None else self.seen_SV[kept_S]
-            out = self.policy.model.base_model(input_ids=token_S[:, None], cache=cache, use_cache=True)
-            hidden_SD, cache = out.last_hidden_state[:, -1], out.cache
+                self.keep(kept, cache)
+            hidden_SD, cache = self.compute(cache)
         return done
+
+    def keep(self, kept: list[int], cache: Any) -> None:
+        kept_S = torch.tensor(kept, device=self.policy.device)
+        self.written_SP = self.written_SP[kept_S]
+        self.live = [self.live[row] for row in kept]
+        self.seen_SV = None if self.seen_SV is None else self.seen_SV[kept_S]
+        if cache is not None:
+            cache.reorder_cache(kept_S)
+
+    def compute(self, cache: Any) -> tuple[Tensor, Any]:
+        if cache is None:
+            out = self.policy.model.base_model(input_ids=self.written_SP, use_cache=False)
+            return out.last_hidden_state[:, -1], None
+        out = self.policy.model.base_model(input_ids=self.written_SP[:, -1:], cache=cache, use_cache=True)
+        return out.last_hidden_state[:, -1], out.cache
 
     def draw(self, hidden_SD: Tensor, step: int) -> Tensor:
         step_S = torch.full((len(self.live),), step, device=self.policy.device)
