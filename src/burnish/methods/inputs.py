@@ -6,7 +6,7 @@ from pathlib import Path
 from burnish.data.read import read
 from burnish.models.load import Placement, load_policy, load_scorer
 from burnish.models.model import Policy, Scorer
-from burnish.training.config import MethodConfig
+from burnish.training.config import MethodConfig, StageConfig
 from burnish.types import Group
 
 PolicyInput = str | Path | Policy
@@ -14,18 +14,21 @@ ScorerInput = str | Path | Scorer
 DataInput = str | Path | Sequence[str | Path] | Sequence[Group]
 
 
-def placement(config: MethodConfig) -> Placement:
-    return Placement(config.device, config.dtype, config.dropout, config.activation_checkpointing)
+def placement(config: StageConfig) -> Placement:
+    if isinstance(config, MethodConfig):
+        return Placement(config.device, config.dtype, config.dropout, config.activation_checkpointing)
+    return Placement(config.device, config.dtype)
 
 
-def as_policy(model: PolicyInput, config: MethodConfig, *, trained: bool = True) -> Policy:
+def as_policy(model: PolicyInput, config: StageConfig, *, trained: bool = True) -> Policy:
     """`trained`: it gets the adapter that `lora` asks for."""
     if isinstance(model, Policy):
         return model
-    return load_policy(model, placement(config), lora=config.lora if trained else None)
+    lora = config.lora if trained and isinstance(config, MethodConfig) else None
+    return load_policy(model, placement(config), lora=lora)
 
 
-def as_scorer(model: ScorerInput, config: MethodConfig) -> Scorer:
+def as_scorer(model: ScorerInput, config: StageConfig) -> Scorer:
     return model if isinstance(model, Scorer) else load_scorer(model, placement(config))
 
 
