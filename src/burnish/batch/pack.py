@@ -74,8 +74,6 @@ class PaddedRows:
     """(N, S) rows of prompt + branch, padded on the right; `source_L` and `last_N` index the flattened N·S tokens."""
 
     token_NS: Tensor
-    mask_NS: Tensor
-    position_NS: Tensor
     source_L: Tensor
     last_N: Tensor
 
@@ -168,10 +166,8 @@ def _unroll(batch: TreeBatch) -> PaddedRows:
     width = max(sizes)
     device = batch.token_T.device
     token_NS = torch.zeros(len(paths), width, dtype=torch.int64, device=device)
-    mask_NS = torch.zeros_like(token_NS)
     for row, ((p0, p1), (b0, b1)) in enumerate(paths):
         token_NS[row, : sizes[row]] = torch.cat((batch.token_T[p0:p1], batch.token_T[b0:b1]))
-        mask_NS[row, : sizes[row]] = 1
     prompt_end_N = torch.tensor([p1 for (_, p1), _ in paths], device=device)
     prompt_size_N = torch.tensor([p1 - p0 for (p0, p1), _ in paths], device=device)
     branch_start_N = torch.tensor([b0 for _, (b0, _) in paths], device=device)
@@ -183,8 +179,6 @@ def _unroll(batch: TreeBatch) -> PaddedRows:
 
     return PaddedRows(
         token_NS=token_NS,
-        mask_NS=mask_NS,
-        position_NS=torch.arange(width, device=device).expand(len(paths), width),
         source_L=flat(batch.source_L, batch.answer_L),
         last_N=flat(batch.last_N, torch.arange(len(paths), device=device)),
     )

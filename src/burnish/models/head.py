@@ -5,12 +5,14 @@ logits again, which costs one more product and saves 4·L·V bytes for every ten
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel
 
+_SCALE_NAMES = ("logit", "lm_head", "output_mult")
 _CHUNK_ELEMENTS = 1 << 23  # logits of one chunk: 32 MB in float32
 
 
@@ -31,6 +33,52 @@ class Head:
         if self.softcap:
             logits_LV = torch.tanh(logits_LV / self.softcap) * self.softcap
         return logits_LV if temperature == 1.0 else logits_LV / temperature
+
+
+@torch.no_grad()
+def scale_and_softcap(model: PreTrainedModel) -> tuple[float, float | None]:
+    """The `scale` and `softcap` of a causal language model's head, measured on its own forward pass.
+
+    Names in a config do not tell: `logits_scaling` divides in Granite and multiplies in HyperCLOVA X. So where a
+    number may play a part, hidden states that make logits of about 10 are put under the model's head, every number is
+    tried both ways, and what comes closest is taken.
+    """
+    settings = vars(model.config.get_text_config())
+    numbers = {k: float(v) for k, v in settings.items() if isinstance(v, float | int) and not isinstance(v, bool) and v}
+    caps = [v for k, v in numbers.items() if "logit" in k and "cap" in k]
+    scales = [v for k, v in numbers.items() if any(part in k for part in _SCALE_NAMES) and v not in caps]
+    if not caps and not scales:
+        return 1.0, None
+    plain = Head(*_output_layer(model))
+    draw = torch.Generator().manual_seed(0)
+    hidden_LD = torch.randn(4, plain.weight_VD.shape[1], generator=draw).to(plain.weight_VD)
+    hidden_LD = hidden_LD * (10 / plain.logits(hidden_LD).std()).to(hidden_LD.dtype)
+    logits_LV = _logits_for(model, hidden_LD)
+    forms = [(s, c) for s in [1.0, *scales, *(1 / v for v in scales)] for c in [None, *caps]]
+    return min(
+        forms, key=lambda form: (replace(plain, scale=form[0], softcap=form[1]).logits(hidden_LD) - logits_LV).norm()
+    )
+
+
+def _output_layer(model: PreTrainedModel) -> tuple[Tensor, Tensor | None]:
+    layer = model.get_output_embeddings()
+    return layer.weight, getattr(layer, "bias", None)
+
+
+def _logits_for(model: PreTrainedModel, hidden_LD: Tensor) -> Tensor:
+    """What the model's own forward pass makes of these last hidden states."""
+
+    def put(_: object, __: object, output: Any) -> Any:
+        output.last_hidden_state = hidden_LD[None]
+        return output
+
+    handle = model.base_model.register_forward_hook(put)
+    try:
+        ids = torch.arange(len(hidden_LD), device=hidden_LD.device)[None] % model.config.get_text_config().vocab_size
+        logits: Tensor = model(input_ids=ids, use_cache=False).logits[0]
+    finally:
+        handle.remove()
+    return at_least_float32(logits)
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from burnish.batch.pack import TreeBatch, micro_batches, pack
 from burnish.errors import ConfigError
 from burnish.models import head as heads
 from burnish.models.attention import TREE_ATTENTION, TreeLayout
 from burnish.models.head import Forbidden, Head
+from burnish.objectives import likelihood
 from burnish.types import Tree
 
 
@@ -38,6 +39,7 @@ class Model:
         self.source = source
         self.adapter: Any = None
         self.stock_attention: str = model.config._attn_implementation or "eager"
+        self.longest = _longest_exact(model.config.get_text_config())
         if self.packed:
             model.set_attn_implementation(TREE_ATTENTION)
 
@@ -50,7 +52,16 @@ class Model:
         return self.model.device
 
     def hidden(self, batch: TreeBatch, *, at: str) -> Tensor:
-        """Last hidden states (L, D) at the sources of learned tokens (`at="source"`), or (N, D) at="last"."""
+        """Last hidden states (L, D) at the sources of learned tokens (`at="source"`), or (N, D) at="last".
+
+        Raises ConfigError for a row at whose length the model would treat every other row differently.
+        """
+        if self.longest is not None and int(batch.position_T.max()) >= self.longest:
+            raise ConfigError(
+                f"{self.source or type(self.model).__name__}: a row of {int(batch.position_T.max()) + 1} tokens. From "
+                f"{self.longest + 1} on, this model's rotary embedding (rope_type in its config) changes for every "
+                f"row of the batch, so results would depend on the neighbours: set max_length to {self.longest} or less"
+            )
         if self.packed:
             layout = TreeLayout(batch.spans, batch.token_T.device)
             out = self.model.base_model(
@@ -59,7 +70,8 @@ class Model:
             hidden_TD: Tensor = out.last_hidden_state[0]
             return hidden_TD[batch.source_L if at == "source" else batch.last_N]
         rows = batch.rows
-        out = self.model.base_model(input_ids=rows.token_NS, attention_mask=rows.mask_NS, use_cache=False)
+        # no mask: padding stands on the right, and what a causal model reads there it cannot carry back to the left
+        out = self.model.base_model(input_ids=rows.token_NS, use_cache=False)
         hidden_TD = out.last_hidden_state.flatten(0, 1)
         return hidden_TD[rows.source_L if at == "source" else rows.last_N]
 
@@ -101,21 +113,16 @@ class Model:
 class Policy(Model):
     """A causal language model."""
 
+    def __init__(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, padded_because: str = "", source: str = ""
+    ) -> None:
+        self._scale_and_softcap = heads.scale_and_softcap(model)  # before the attention is exchanged
+        super().__init__(model, tokenizer, padded_because=padded_because, source=source)
+
     @property
     def head(self) -> Head:
         layer = self.model.get_output_embeddings()
-        config = self.model.config.get_text_config()
-        scale = 1.0
-        if getattr(config, "logits_scaling", None):  # Granite divides
-            scale = 1.0 / config.logits_scaling
-        elif getattr(config, "logit_scale", None):  # Cohere multiplies
-            scale = config.logit_scale
-        return Head(
-            weight_VD=layer.weight,
-            bias_V=getattr(layer, "bias", None),
-            scale=scale,
-            softcap=getattr(config, "final_logit_softcapping", None),
-        )
+        return Head(layer.weight, getattr(layer, "bias", None), *self._scale_and_softcap)
 
     def logprobs(
         self, batch: TreeBatch, *, temperature: float = 1.0, min_new_tokens: int = 0, end_tokens: Sequence[int] = ()
@@ -149,7 +156,7 @@ class Policy(Model):
     def logprob_sums(self, batch: TreeBatch) -> Tensor:
         """log p of each answer's learned tokens, (N,), differentiable."""
         logprob_L = self.logprobs(batch)
-        return logprob_L.new_zeros(len(batch.keys)).index_add(0, batch.answer_L, logprob_L)
+        return likelihood.answer_sums(logprob_L, batch.answer_L, len(batch.keys))
 
     @torch.no_grad()
     def frozen_logprobs(
@@ -181,6 +188,13 @@ class Scorer(Model):
         """What is taken off the head's output; 0 in a reward model that was not normalised."""
         return float(getattr(self.model.config, "score_mean", 0.0) or 0.0)
 
+    @property
+    def score_head(self) -> torch.nn.Linear:
+        head = self.model.score
+        if not isinstance(head, torch.nn.Linear):
+            raise ConfigError(f"{self.source}: {type(self.model).__name__} has no linear `score` head")
+        return head
+
     def _head_output(self, hidden: Tensor) -> Tensor:
         out: Tensor = self.head(hidden)
         return heads.at_least_float32(out).squeeze(-1) - self.mean
@@ -210,6 +224,22 @@ class Scorer(Model):
             batch = pack(part).to(self.device)
             table.update(zip(batch.keys, self.scores(batch).cpu().split(1), strict=True))
         return table
+
+
+def _longest_exact(config: PreTrainedConfig) -> int | None:
+    """The longest row that cannot change another row's rotary embedding; None where none can.
+
+    `dynamic` stretches and `longrope` exchanges the frequencies of a whole batch by its longest row.
+    """
+    rope: dict[str, Any] = getattr(config, "rope_parameters", None) or {}
+    limits = []
+    for settings in [rope, *(value for value in rope.values() if isinstance(value, dict))]:
+        kind = str(settings.get("rope_type", ""))
+        if "dynamic" in kind:
+            limits.append(int(config.max_position_embeddings))
+        elif kind == "longrope":
+            limits.append(int(settings["original_max_position_embeddings"]))
+    return min(limits, default=None)
 
 
 def _forbidden(batch: TreeBatch, min_new_tokens: int, end_tokens: Sequence[int]) -> Forbidden | None:
