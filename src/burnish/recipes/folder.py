@@ -6,6 +6,7 @@ inputs.json says something else than now → refused, naming each field, until i
 
 import fcntl
 import json
+import math
 import os
 import platform
 from collections.abc import Iterator, Mapping
@@ -177,7 +178,16 @@ def moment() -> str:
 
 
 def write_json(path: Path, value: Any) -> None:
-    write_durably(path, json.dumps(masked(value), indent=1, ensure_ascii=False) + "\n")
+    write_durably(path, json.dumps(finite(masked(value)), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def finite(value: Any) -> Any:
+    """`value` with null for what JSON cannot say: a figure that is not there, or no number."""
+    if isinstance(value, Mapping):
+        return {key: finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def content(value: Any) -> Any:

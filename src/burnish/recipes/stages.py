@@ -120,7 +120,13 @@ METHODS: dict[str, Method] = {
     "evaluate": Method(
         "burnish.methods.evaluate:evaluate",
         "burnish.methods.evaluate:EvaluateConfig",
-        {"models": Input("model", several=True), "prompts": Input("groups", "prompt", several=True), "by": Input("by")},
+        {
+            "models": Input("model", several=True),
+            "prompts": Input("groups", "prompt", several=True),
+            "by": Input("by"),
+            "base": MODEL,
+            "text": Input("groups", "text", several=True),
+        },
         (("models", "prompts", "by"),),
         {},
     ),

@@ -33,7 +33,7 @@ class Written:
 
     def where(self, path: KeyPath) -> str:
         """`recipe.yaml:12: sft.learning_rate`, or `--set sft.learning_rate`."""
-        shown = plainly(path[1:] if path[:1] == ("stages",) else path)
+        shown = printable(plainly(path[1:] if path[:1] == ("stages",) else path))
         for end in range(len(path), 0, -1):
             if path[:end] in self.typed:
                 return ".".join([self.typed[path[:end]], *map(str, path[end:])])
@@ -192,7 +192,7 @@ def _not_yaml(error: yaml.YAMLError, text: str, file: str) -> str:
         return f"{file}:{mark.line + 1}: a tab indents this line; YAML takes spaces only"
     problem = getattr(error, "problem", None) or str(error).splitlines()[0]
     what = f"{file}:{mark.line + 1}:{mark.column + 1}: not YAML: {printable(problem)}"
-    return f"{what}\n  {printable(line)}" if line.strip() else what
+    return f"{what}\n  {printable(line, 100)}" if line.strip() else what
 
 
 def _no_such_recipe(path: Path) -> str:

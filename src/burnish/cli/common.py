@@ -1,0 +1,148 @@
+"""What every command shares: its options, how its result is shown, and what is prepared before it works.
+
+Results go to stdout, as text or with `--json` as one object; everything else goes to stderr.
+"""
+
+import functools
+import inspect
+import json
+import logging
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from burnish.errors import UsageError
+
+ModelOption = Annotated[str, typer.Option("--model", help="A model's folder or hub id.", metavar="MODEL")]
+DataOption = Annotated[
+    list[str], typer.Option("--data", help="A file of records; repeat it for several.", metavar="FILE")
+]
+PromptsOption = Annotated[
+    list[str], typer.Option("--prompts", help="A file of prompts; repeat it for several.", metavar="FILE")
+]
+ByOption = Annotated[
+    str,
+    typer.Option(
+        "--by", help="Who judges: a reward model's folder, module:function or an http address.", metavar="WHO"
+    ),
+]
+ReferenceOption = Annotated[
+    str | None, typer.Option("--reference", help="What to stay close to; unset is --model.", metavar="MODEL")
+]
+OutOption = Annotated[Path, typer.Option("--out", help="Folder for the result.", metavar="DIR")]
+FileOption = Annotated[Path, typer.Option("--out", help="File for the result.", metavar="FILE")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="A setting, dots opening groups: lora.rank=8. Repeat it for more.", metavar="KEY=VALUE"),
+]
+StageSetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="A setting of a stage: sft.epochs=2; or of all: seed=1.", metavar="STAGE.KEY=VALUE"),
+]
+AllowOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-changed", help="A field that may differ from what the folder was started with.", metavar="FIELD"
+    ),
+]
+SeedOption = Annotated[int | None, typer.Option("--seed", help="What all random numbers come from.", min=0, metavar="N")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
+ThreadsOption = Annotated[int | None, typer.Option("--threads", help="Threads to compute with.", min=1, metavar="N")]
+QuietOption = Annotated[bool, typer.Option("--quiet", help="Say nothing on stderr but errors.")]
+DebugOption = Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")]
+
+EVERYWHERE: Mapping[str, Any] = {
+    "as_json": (JsonOption, False),
+    "seed": (SeedOption, None),
+    "threads": (ThreadsOption, None),
+    "quiet": (QuietOption, False),
+    "debug": (DebugOption, False),
+}
+
+
+def command(app: typer.Typer, name: str | None = None) -> Callable[[Callable[..., Any]], Callable[..., None]]:
+    """Make a function that returns its result a command, with the options that every command has.
+
+    A function that takes `seed`, `quiet` or `as_json` itself is handed them too. A result is a mapping, or text.
+    """
+
+    def wrap(function: Callable[..., Any]) -> Callable[..., None]:
+        own = inspect.signature(function).parameters
+        takes = [p.replace(annotation=EVERYWHERE[p.name][0]) if p.name in EVERYWHERE else p for p in own.values()]
+        takes += [
+            inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+            for key, (kind, default) in EVERYWHERE.items()
+            if key not in own
+        ]
+
+        @functools.wraps(function)
+        def run(**given: Any) -> None:
+            if given["threads"]:
+                import torch  # here, so that --help does not wait for it
+
+                torch.set_num_threads(given["threads"])
+            if given["quiet"]:
+                logging.disable(logging.WARNING)
+            result = function(**{key: value for key, value in given.items() if key in own})
+            show(result, as_json=given["as_json"])
+
+        # typer reads both: the order from the signature, the options from the annotations
+        run.__signature__ = inspect.Signature(takes)  # type: ignore[attr-defined]
+        run.__annotations__ = {p.name: p.annotation for p in takes}
+        return app.command(name)(run)
+
+    return wrap
+
+
+def show(result: Any, *, as_json: bool) -> None:
+    """Print a result on stdout: one JSON object, or figures in columns."""
+    if result is None:
+        return
+    if as_json:
+        from burnish.recipes.folder import finite
+
+        result = finite(result)
+        print(json.dumps(result if isinstance(result, Mapping | list) else {"text": str(result)}, ensure_ascii=False))
+    elif isinstance(result, Mapping):
+        print("\n".join(columns(result)))
+    else:
+        print(result)
+
+
+def columns(figures: Mapping[str, Any], indent: str = "") -> list[str]:
+    """A line a figure; a mapping inside is indented under its name."""
+    width = max((len(str(key)) for key, value in figures.items() if not isinstance(value, Mapping)), default=0)
+    lines: list[str] = []
+    for key, value in figures.items():
+        if isinstance(value, Mapping):
+            lines += [f"{indent}{key}", *columns(value, indent + "  ")]
+        else:
+            lines.append(f"{indent}{key:<{width}}  {number(value)}")
+    return lines
+
+
+def number(value: object) -> str:
+    """Short enough to read: counts whole, other numbers with four digits that count."""
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() and abs(value) < 1e15 else f"{value:.4g}"
+    return str(value)
+
+
+def teller(quiet: bool) -> Callable[[str], None]:
+    """Where a run says what it does: stderr, or nowhere."""
+    return (lambda _: None) if quiet else (lambda line: print(line, file=sys.stderr, flush=True))
+
+
+def settings_of(pairs: Sequence[str] | None, seed: int | None = None) -> dict[str, Any]:
+    """`--set` and `--seed` as one mapping. Raises UsageError where both give the seed."""
+    from burnish.training.config import settings_from
+
+    settings = settings_from(pairs or [])
+    if seed is not None:
+        if "seed" in settings:
+            raise UsageError("--seed and --set seed are both given; keep one")
+        settings["seed"] = seed
+    return settings

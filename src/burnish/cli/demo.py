@@ -1,0 +1,26 @@
+"""The whole chain on the tiny model that comes with burnish."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from burnish.cli.common import StageSetOption, command, settings_of, teller
+
+app = typer.Typer()
+
+
+@command(app, "demo")
+def run_demo(
+    out: Annotated[Path, typer.Option("--out", help="The run's folder.", metavar="DIR")] = Path("runs/demo"),
+    settings: StageSetOption = None,
+    seed: int | None = None,
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """Run the whole chain on a tiny model: SFT, ranking, reward model, then PPO, DPO and rejection sampling.
+
+    Example: burnish demo
+    """
+    from burnish.recipes.demo import demo
+
+    return demo(out, settings_of(settings, seed), tell=teller(quiet))

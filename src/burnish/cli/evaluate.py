@@ -1,0 +1,72 @@
+"""Verdicts on models, and a gate for anyone's CI."""
+
+from typing import Annotated
+
+import typer
+
+from burnish.cli.common import (
+    AllowOption,
+    ByOption,
+    OutOption,
+    PromptsOption,
+    SetOption,
+    command,
+    settings_of,
+    show,
+    teller,
+)
+
+app = typer.Typer()
+
+NOT_MET = 1
+
+
+@command(app)
+def evaluate(
+    models: Annotated[
+        list[str],
+        typer.Option("--models", help="Models, with commas between; the first is the one to beat.", metavar="A,B"),
+    ],
+    prompts: PromptsOption,
+    by: ByOption,
+    out: OutOption,
+    base: Annotated[
+        str | None, typer.Option("--base", help="The pretrained model that fluency is measured with.", metavar="MODEL")
+    ] = None,
+    text: Annotated[
+        list[str] | None, typer.Option("--text", help="Held-out text for perplexity.", metavar="FILE")
+    ] = None,
+    require: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--require",
+            help="Exit with 1 unless this holds, of every model but the first or of one: 'ppo.kl <= 8'.",
+            metavar="CONDITION",
+        ),
+    ] = None,
+    settings: SetOption = None,
+    allow_changed: AllowOption = None,
+    seed: int | None = None,
+    quiet: bool = False,
+    as_json: bool = False,
+) -> None:
+    """Let models answer the same prompts and judge them against the first.
+
+    Example: burnish evaluate --models runs/sft/model,runs/dpo/model --prompts heldout.jsonl --by judges:helpful
+    --out runs/verdict --require "win_rate_low > 0.5"
+    """
+    from burnish.recipes.gate import broken, conditions
+    from burnish.recipes.load import one_stage
+    from burnish.recipes.run import run_stage
+
+    wanted = conditions(require or [])  # before anything is computed
+    names = [name for given in models for name in given.split(",") if name]
+    inputs = {"models": names, "prompts": prompts, "by": by, "base": base, "text": text}
+    stage = one_stage("evaluate", inputs, settings_of(settings, seed))
+    figures = run_stage(stage, out, allow_changed=allow_changed or (), tell=teller(quiet))
+    show(figures, as_json=as_json)
+    lines = broken(wanted, figures)
+    for line in lines:
+        teller(quiet=False)(line)
+    if lines:
+        raise typer.Exit(NOT_MET)

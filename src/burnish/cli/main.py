@@ -1,0 +1,100 @@
+"""The command `burnish`: its groups, and the one place where errors become messages and exit codes."""
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+from typer.exceptions import TyperException
+from typer.main import get_command
+
+from burnish.cli import demo, doctor, evaluate, generate, methods, rank, recipes, score
+from burnish.data.problems import for_terminal
+from burnish.errors import BurnishError, MissingInput, OutOfMemory, UsageError, WriteFailed
+from burnish.recipes.secrets import masked
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="burnish",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Classical post-training of language models with people in the loop. "
+    "Start with `burnish demo`: the whole chain on a tiny model, in a few minutes on a laptop.",
+)
+for group in (demo, recipes, methods, generate, score, evaluate, doctor):
+    app.add_typer(group.app)  # without a name: its commands stand at the top
+app.add_typer(rank.app, name="rank")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"burnish {version('burnish')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line and return its exit code, with which the shell's `burnish` exits."""
+    given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    try:
+        return int(get_command(app).main(given, prog_name="burnish", standalone_mode=False) or 0)
+    except TyperException as error:
+        message = error.format_message()
+        return _told(UsageError(f"{message}\nTry: burnish {_command(given)}--help"), error, debug="--debug" in given)
+    except (KeyboardInterrupt, typer.Abort):
+        print("stopped. What was saved stays: run the same command again to go on.", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # whoever read us (`| head`) has enough; a second write at exit would fail again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        return _told(_as_ours(error), error, debug="--debug" in given)
+
+
+def _told(error: BurnishError, cause: BaseException, *, debug: bool) -> int:
+    if debug:
+        traceback.print_exception(cause)
+    lines = [str(error), *getattr(cause, "__notes__", [])]
+    print(for_terminal(masked("error: " + "\n".join(lines))), file=sys.stderr)
+    return error.exit_code
+
+
+def _as_ours(error: Exception) -> BurnishError:
+    """Any failure as one with an exit code: the disk's, the memory's, and what is a fault of ours."""
+    if isinstance(error, BurnishError):
+        return error
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "alloc" in str(error):
+        return OutOfMemory(
+            f"out of memory: {error}\nWhat helps: a smaller micro_batch_tokens (same results), "
+            "activation_checkpointing: true (same results), lora: {rank: 16}, a shorter max_length"
+        )
+    if isinstance(error, FileNotFoundError):
+        return MissingInput(f"{error.filename}: no such file (looked from {os.getcwd()})")
+    if isinstance(error, OSError):
+        return WriteFailed(f"{error.filename or 'a file'}: {error.strerror or error}")
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return BurnishError(
+        f"{type(error).__name__}: {error}\nThis is a fault in burnish ({last.filename}:{last.lineno}). Run the same "
+        "command with --debug and report what it prints."
+    )
+
+
+def _command(given: Sequence[str]) -> str:
+    """The command's own name, for the line that says where its options are explained."""
+    first = next((word for word in given if not word.startswith("-")), "")
+    return f"{first} " if first in get_command(app).commands else ""  # type: ignore[attr-defined]  # it is a group

@@ -1,0 +1,63 @@
+"""Recipes: run, plan, status."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from burnish.cli.common import AllowOption, StageSetOption, command, settings_of, teller
+
+app = typer.Typer()
+
+RecipeArgument = Annotated[Path, typer.Argument(help="A recipe's YAML file.", metavar="RECIPE")]
+RunArgument = Annotated[Path, typer.Argument(help="A run's folder.", metavar="RUN")]
+RunOption = Annotated[Path | None, typer.Option("--out", help="The run's folder; unset is runs/NAME.", metavar="DIR")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Start although memory or disk may not be enough.")]
+
+
+@command(app, "run")
+def run_recipe(
+    recipe: RecipeArgument,
+    out: RunOption = None,
+    settings: StageSetOption = None,
+    allow_changed: AllowOption = None,
+    force: ForceOption = False,
+    seed: int | None = None,
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """Run what is not done of a recipe, in order. A second call goes on, or does nothing.
+
+    Example: burnish run recipe.yaml --set sft.epochs=2
+    """
+    from burnish.recipes.load import load
+    from burnish.recipes.run import run
+
+    loaded = load(recipe, settings_of(settings, seed))
+    return run(loaded, out, allow_changed=allow_changed or (), force=force, tell=teller(quiet))
+
+
+@command(app, "plan")
+def plan_recipe(
+    recipe: RecipeArgument, settings: StageSetOption = None, seed: int | None = None, as_json: bool = False
+) -> dict[str, Any] | str:
+    """Show what a recipe would do: every setting with where it came from. Nothing is run.
+
+    Example: burnish plan recipe.yaml
+    """
+    from burnish.recipes.load import load
+    from burnish.recipes.plan import lines, plan
+
+    planned = plan(load(recipe, settings_of(settings, seed)))
+    return planned if as_json else "\n".join(lines(planned))
+
+
+@command(app, "status")
+def run_status(run: RunArgument, as_json: bool = False) -> dict[str, Any] | str:
+    """Show how far a run is, and why each stage would be reused, resumed or run.
+
+    Example: burnish status runs/demo
+    """
+    from burnish.recipes.status import lines, status
+
+    told = status(run)
+    return told if as_json else "\n".join(lines(told))

@@ -1,0 +1,190 @@
+import inspect
+from pathlib import Path
+
+import pytest
+from recipes.conftest import Workplace
+
+from burnish.errors import ConfigError, MissingInput, UsageError
+from burnish.recipes.load import one_stage
+from burnish.recipes.stages import METHODS
+from burnish.training.config import MethodConfig
+
+HEAD = "name: test\nmodel: model\nstages:\n"
+FIRST = "  first: {method: write, model: base, data: data.jsonl}\n"
+
+
+def told(place: Workplace, text: str, kind: type[Exception] = ConfigError) -> list[str]:
+    with pytest.raises(kind) as error:
+        place.load(text)
+    return [line.replace(f"{place.file}:", "line ") for line in str(error.value).splitlines()]
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if name not in ("write", "answer", "judge")])
+def test_every_method_takes_what_its_entry_says(name: str):
+    method = METHODS[name]
+    parameters = inspect.signature(method.load()).parameters
+    assert set(method.inputs) | {"config", "out"} == set(parameters)
+    config = method.config_class()
+    assert issubclass(config, MethodConfig)
+    assert parameters["config"].annotation is config
+    assert not method.inputs.keys() & config.model_fields.keys()
+    required = {key for key, p in parameters.items() if p.default is p.empty} - {"config", "out"}
+    assert all(required <= set(needed) for needed in method.needs)
+
+
+def test_everything_wrong_is_told_at_once(place: Workplace):
+    lines = told(
+        place,
+        "name: test\nmodel: model\nsed: 1\nstages:\n"
+        "  first: {method: write, model: base, data: data.jsonl, learing_rate: 1, epochs: 0}\n"
+        "  second: {method: wrte, model: first}\n"
+        "  third: {method: write, model: first, data: dta.jsonl}\n",
+    )
+    assert lines == [
+        "line 3: sed: unknown key; did you mean seed?",
+        "line 5: first.learing_rate: unknown key; did you mean learning_rate?",
+        "line 5: first.epochs: must be greater than 0; found number 0 "
+        "(passes over the data; 1 where neither this nor steps is set)",
+        'line 6: second.method: unknown method text "wrte"; did you mean write?',
+        f"line 7: third.data: dta.jsonl: no such file, and no stage has this name (looked in {place.path}); "
+        "did you mean data.jsonl?",
+    ]
+
+
+def test_files_that_are_missing_and_nothing_else_are_missing_input(place: Workplace):
+    assert len(told(place, HEAD + FIRST.replace("data.jsonl", "a/b.jsonl"), MissingInput)) == 1
+
+
+def test_an_unknown_stage_has_a_near_one(place: Workplace):
+    lines = told(place, HEAD + FIRST + "  second: {method: write, model: frst, data: data.jsonl}\n", MissingInput)
+    assert lines[0].endswith("did you mean first?")
+
+
+def test_a_circle_is_shown(place: Workplace):
+    text = HEAD + "".join(
+        f"  {name}: {{method: write, model: {other}, data: data.jsonl}}\n" for name, other in ["ab", "bc", "ca"]
+    )
+    assert told(place, text) == ["line 4: a: waits for its own result: a ← b ← c ← a; break the circle"]
+
+
+def test_a_stage_that_stands_before_what_it_takes_runs_after_it(place: Workplace):
+    recipe = place.load(HEAD + "  second: {method: write, model: first, data: data.jsonl}\n" + FIRST)
+    assert [stage.name for stage in recipe.stages] == ["first", "second"]
+
+
+def test_a_model_cannot_be_read_as_records(place: Workplace):
+    lines = told(place, HEAD + FIRST + "  second: {method: write, model: base, data: first}\n")
+    assert lines == ["line 5: second.data: first (write) gives a model, and this takes records"]
+
+
+def test_an_input_that_is_missing_says_what_it_may_be(place: Workplace):
+    lines = told(place, HEAD + "  first: {method: write, model: base}\n")
+    assert lines == [
+        "line 4: first.data: missing; it takes a file of records (demonstration) or a stage that gives one"
+    ]
+
+
+def test_one_of_several_stages_must_be_named_where_one_is_taken(place: Workplace):
+    many = "  many: {method: write, model: base, data: data.jsonl, each: {beta: [0.1, 0.2]}}\n"
+    lines = told(place, HEAD + many + "  last: {method: answer, model: many}\n")
+    assert "many is 2 stages (many/beta=0.1, many/beta=0.2)" in lines[0]
+    recipe = place.load(HEAD + many + "  last: {method: answer, model: many/beta=0.2}\n")
+    assert recipe.stage("last").parents == ("many/beta=0.2",)
+
+
+def test_each_combines_several_keys_and_reaches_into_groups(place: Workplace):
+    text = HEAD + (
+        "  many: {method: write, model: base, data: data.jsonl, lora: {alpha: 8},"
+        " each: {beta: [0.1, 0.2], lora.rank: [4, 8]}}\n"
+    )
+    recipe = place.load(text)
+    assert [stage.name for stage in recipe.stages][:2] == ["many/beta=0.1,lora.rank=4", "many/beta=0.1,lora.rank=8"]
+    assert [stage.config.lora.rank for stage in recipe.stages] == [4, 8, 4, 8]  # type: ignore[attr-defined]
+    assert {stage.config.lora.alpha for stage in recipe.stages} == {8}  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("values", ["3", "{}", "{beta: 3}", "{beta: []}", "{beta: [[1]]}", "{beta: [0.1, 0.1]}"])
+def test_an_each_that_makes_no_stages_is_told(place: Workplace, values: str):
+    lines = told(place, HEAD + FIRST.replace("}", f", each: {values}}}"))
+    assert lines[0].startswith("line 4: first.each: ")
+
+
+def test_a_wrong_value_of_each_is_told_where_it_stands(place: Workplace):
+    lines = told(place, HEAD + FIRST.replace("}", ",\n    each: {beta: [0.1, -1]}}"))
+    assert lines == ["line 5: first.each.beta: must be greater than 0; found number -1 (a price)"]
+
+
+def test_a_shared_key_at_the_top_is_inherited_and_a_stages_own_wins(place: Workplace):
+    recipe = place.load(
+        "seed: 7\nmax_length: 64\nepochs: 2\n" + HEAD + FIRST.replace("}", ", max_length: 32, steps: 3}")
+    )
+    config = recipe.stage("first").config
+    assert isinstance(config, MethodConfig)
+    assert (config.seed, config.max_length, config.steps, config.epochs) == (7, 32, 3, None)
+    given = recipe.stage("first").given
+    assert given["seed"] == f"inherited {place.file}:1"
+    assert given["max_length"] == f"given {place.file}:7"
+    assert "beta" not in given
+
+
+@pytest.mark.parametrize(
+    "name", ["../up", "a/b", ".hidden", "con", "nul.txt", "a" * 65, '"line\\nbreak"', '"\\0"', "base", "people", "a."]
+)
+def test_a_stage_that_cannot_be_a_folder_is_refused(place: Workplace, name: str):
+    assert len(told(place, HEAD + f"  {name}: {{method: write, model: base, data: data.jsonl}}\n")) == 1
+
+
+@pytest.mark.parametrize("path", ["../../etc/passwd", "/etc/passwd", "link.jsonl", '"a\\nb"', '"a\\0b"', "a" * 300])
+def test_a_path_that_leads_out_is_refused_and_shown_escaped(place: Workplace, path: str):
+    (place.path / "link.jsonl").symlink_to("/etc/passwd")
+    lines = told(place, HEAD + FIRST.replace("data.jsonl", path))
+    assert len(lines) == 1
+    assert lines[0].startswith("line 4: first.data: ")
+
+
+def test_a_folder_that_the_recipe_declares_may_be_read(place: Workplace, tmp_path_factory: pytest.TempPathFactory):
+    elsewhere = tmp_path_factory.mktemp("data") / "far.jsonl"
+    elsewhere.write_text("{}\n")
+    text = HEAD + FIRST.replace("data.jsonl", str(elsewhere))
+    assert "add `roots: [" in told(place, text)[0]
+    recipe = place.load(f"roots: [{elsewhere.parent}]\n" + text)
+    assert recipe.stage("first").inputs["data"] == [elsewhere]
+
+
+def test_what_is_typed_starts_where_it_is_typed(place: Workplace, monkeypatch: pytest.MonkeyPatch):
+    (place.path / "sub").mkdir()
+    (place.path / "sub/other.jsonl").write_text("{}\n")
+    monkeypatch.chdir(place.path / "sub")
+    recipe = place.load(HEAD + FIRST, {"first": {"data": "other.jsonl"}})
+    assert recipe.stage("first").inputs["data"] == [Path("other.jsonl")]
+
+
+@pytest.mark.parametrize("by", ["people", "judges:helpful", "https://example.org/score", "first", "{judge: first}"])
+def test_who_may_judge(place: Workplace, by: str):
+    place.load(HEAD + FIRST + f"  last: {{method: judge, models: [first], by: {by}}}\n")
+
+
+def test_a_judge_that_nobody_is_has_a_near_one(place: Workplace):
+    lines = told(place, HEAD + FIRST + "  last: {method: judge, models: [first], by: frst}\n")
+    assert lines == ['line 5: last.by: text "frst" is nobody who judges; did you mean first?']
+
+
+def test_a_rubric_that_is_called_like_a_stage_stays_text(place: Workplace):
+    recipe = place.load(HEAD + FIRST + "  last: {method: judge, models: [first], by: {judge: first, rubric: first}}\n")
+    by = recipe.stage("last").inputs["by"]
+    assert by["rubric"] == "first"
+    assert by["judge"].stage == "first"
+
+
+def test_one_commands_options_are_told_as_they_were_typed(place: Workplace):
+    with pytest.raises(ConfigError) as error:
+        one_stage("write", {"model": "model", "data": ["nowhere.jsonl"]}, {"bta": 1, "lora": {"rank": 0}})
+    lines = str(error.value).splitlines()
+    assert lines[0].startswith("--set bta: unknown key; did you mean beta?")
+    assert lines[1].startswith("--set lora.rank: must be greater than or equal to 1")
+    assert lines[2].startswith("--data.0: nowhere.jsonl: no such file") or lines[2].startswith("--data: nowhere.jsonl")
+
+
+def test_an_option_and_a_setting_cannot_say_the_same_thing(place: Workplace):
+    with pytest.raises(UsageError, match="--model gives it already"):
+        one_stage("write", {"model": "model", "data": ["data.jsonl"]}, {"model": "other"})

@@ -1,0 +1,111 @@
+import json
+
+import pytest
+import torch
+from recipes.conftest import Workplace
+from safetensors.torch import save_file
+
+from burnish.errors import ConfigError, MissingInput
+from burnish.recipes.machine import needs, shortage
+from burnish.recipes.plan import lines, plan
+from burnish.recipes.run import run
+from burnish.recipes.status import lines as status_lines
+from burnish.recipes.status import status
+
+TEXT = """\
+name: test
+model: model
+seed: 3
+stages:
+  first: {method: write, model: base, data: data.jsonl, beta: 1e-1}
+  second: {method: write, model: first, data: data.jsonl}
+"""
+
+
+def quiet(line: str) -> None:
+    pass
+
+
+def test_a_plan_says_where_every_value_came_from(place: Workplace):
+    stages = plan(place.load(TEXT, {"second": {"text": "typed"}}))["stages"]
+    first, second = stages["first"]["settings"], stages["second"]["settings"]
+    assert first["beta"] == {"value": 0.1, "from": f"given {place.file}:5"}
+    assert first["seed"] == {"value": 3, "from": f"inherited {place.file}:3"}
+    assert first["batch_size"] == {"value": 8, "from": "default"}
+    assert second["text"] == {"value": "typed", "from": "given --set"}
+    assert stages["second"]["inputs"]["model"] == "stage first"
+
+
+def test_a_plan_can_be_read_and_be_json(place: Workplace):
+    planned = plan(place.load(TEXT))
+    assert json.loads(json.dumps(planned)) == planned
+    assert any(line.startswith("first  (write)") for line in lines(planned))
+
+
+def test_ppo_says_how_far_its_beta_lets_it_go(place: Workplace):
+    text = TEXT + "  ppo: {method: ppo, model: first, prompts: data.jsonl, by: reward, beta: 0.3}\n"
+    text += "  reward: {method: reward, model: first, data: data.jsonl}\n"
+    notes = plan(place.load(text))["stages"]["ppo"]["notes"]
+    assert notes == ["beta 0.3: for scores of deviation 1 the optimum lies at about 1/(2β²) = 5.56 nats an answer"]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a machine with CUDA can do it")
+@pytest.mark.parametrize(
+    ("setting", "instead"), [("device: cuda", "device: cpu"), ("dtype: bfloat16", "dtype: float32")]
+)
+def test_what_a_cpu_cannot_do_is_refused_before_anything_runs(place: Workplace, setting: str, instead: str):
+    recipe = place.load(TEXT.replace("beta: 1e-1", setting))
+    with pytest.raises(ConfigError, match=f"first.*write `{instead}`"):
+        run(recipe, place.out, tell=quiet)
+    assert not (place.out / "first").exists()
+
+
+def test_the_estimate_counts_sixteen_bytes_a_trained_weight_and_four_a_read_one(place: Workplace):
+    save_file({"a": torch.zeros(3, 5), "b": torch.zeros(10)}, place.path / "model/model.safetensors")
+    recipe = place.load(TEXT + "  third: {method: write, model: base, data: data.jsonl, lora: {rank: 4}}\n")
+    assert needs(recipe)["first"][0] == 25 * 16
+    assert needs(recipe)["second"][0] == 25 * 16
+    assert needs(recipe)["third"][0] < 25 * 5
+
+
+def test_a_model_that_does_not_fit_is_refused_unless_forced(place: Workplace):
+    header = json.dumps({"a": {"dtype": "F32", "shape": [10**6, 10**6], "data_offsets": [0, 0]}}).encode()
+    (place.path / "model/model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
+    recipe = place.load(TEXT)
+    assert len(shortage(recipe, recipe.stages, place.out)) == 3
+    with pytest.raises(ConfigError, match=r"first: needs about 16000\.0 GB of memory"):
+        run(recipe, place.out, tell=quiet)
+    run(recipe, place.out, force=True, tell=quiet)
+
+
+def test_a_status_says_why_each_stage_would_be_reused_resumed_or_run(place: Workplace):
+    run(place.load(TEXT), place.out, tell=quiet)
+    (place.out / "second/DONE.json").unlink()
+    place.file.write_text(TEXT + "  third: {method: answer, model: second}\n")
+    stages = status(place.out)["stages"]
+    assert [stage["does"] for stage in stages.values()] == ["reuse", "resume", "wait"]
+    assert stages["second"]["why"] == "not finished; goes on after step-000001"
+    assert stages["third"]["why"] == "waits for second"
+    assert stages["first"]["figures"] == {"loss": 1.5, "beta": 0.1}
+    assert len(status_lines(status(place.out))) == 4
+
+
+def test_a_status_shows_what_was_changed(place: Workplace):
+    run(place.load(TEXT), place.out, tell=quiet)
+    place.file.write_text(TEXT.replace("1e-1", "0.2"))
+    first = status(place.out)["stages"]["first"]
+    assert (first["does"], first["changes"]) == ("refuse", {"beta": [0.1, 0.2]})
+
+
+def test_a_status_without_the_recipe_tells_what_the_folder_knows(place: Workplace):
+    run(place.load(TEXT), place.out, tell=quiet)
+    place.file.unlink()
+    told = status(place.out)
+    assert "no such recipe" in told["warning"]
+    assert [stage["does"] for stage in told["stages"].values()] == ["reuse", "reuse"]
+
+
+def test_a_folder_that_is_no_run_names_the_runs_in_it(place: Workplace):
+    run(place.load(TEXT), place.out, tell=quiet)
+    with pytest.raises(MissingInput, match="runs in it: run"):
+        status(place.path)
