@@ -14,6 +14,7 @@ from burnish.types import Answer, Branch, Group, Order, Prompt, Rollout, Tree
 
 SYSTEM = ("system", "developer")
 SHOWN = 10  # rows named in one message
+PRINTED_AT_ONCE = 32  # conversations handed to the template together
 ENCODED_AT_ONCE = 256  # documents handed to the tokenizer together
 
 
@@ -89,6 +90,8 @@ def trees(
     made: list[Tree] = []
     counts = _Counts()
     for index, group in enumerate(groups):
+        if index % PRINTED_AT_ONCE == 0:
+            template.ahead(groups[index : index + PRINTED_AT_ONCE], learn_from)
         try:
             made += _trees_of(index, group, template, max_length, learn_from, counts)
         except DataError as error:
@@ -242,6 +245,8 @@ def prompt_trees(
     made: list[Tree] = []
     counts = _Counts()
     for index, group in enumerate(groups):
+        if index % PRINTED_AT_ONCE == 0:
+            template.ahead(groups[index : index + PRINTED_AT_ONCE])
         origin = group.origin or f"row {index + 1}"
         tokens: list[int] = []
         prompt = group.prompt

@@ -11,9 +11,12 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tokenizers import Tokenizer
+
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+PROBE = "Say what?  Ünïcödé 你好，世界!\n\n\tx = [1, 2]  "
 CACHE = 64  # encoded prompts that are kept: the answers of one prompt ask for the same text again
 
 
@@ -69,6 +72,7 @@ class Encoder:
         ) | frozenset(named)
         self.added = frozenset(token.content for token in decoder.values()) - self.special
         self.special_pattern = pattern_of(self.special)
+        self._fast = self._copied()
         self.begin = self._begin()
         newline = self._whole("\n")
         # SentencePiece-like tokenizers put a space before the first word of whatever they are given, so a piece from
@@ -85,12 +89,26 @@ class Encoder:
     def id_of(self, token: str) -> int:
         return int(self.tokenizer.get_vocab()[token])
 
+    def _copied(self) -> "Tokenizer | None":
+        """The fast tokenizer under the tokenizer, as a copy whose truncation and padding nobody switches on again."""
+        inner = getattr(self.tokenizer, "backend_tokenizer", None)
+        if inner is None:
+            return None
+        copy = Tokenizer.from_str(inner.to_str())
+        copy.no_truncation()
+        copy.no_padding()
+        copy.encode_special_tokens = False
+        theirs = self.tokenizer.encode(PROBE, add_special_tokens=False)
+        return copy if copy.encode(PROBE, add_special_tokens=False).ids == theirs else None
+
     def _whole(self, text: str) -> list[int]:
+        if self._fast is not None:  # half the time of the call below
+            return list(self._fast.encode(text, add_special_tokens=False).ids)
         return list(self.tokenizer.encode(text, add_special_tokens=False))
 
     def _without_added(self, text: str) -> list[int]:
         """`text` with no added token recognised, special or not."""
-        backend = getattr(self.tokenizer, "backend_tokenizer", None)
+        backend = self._fast
         if backend is None:
             return list(self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True))
         if backend.normalizer is not None:
@@ -153,7 +171,11 @@ class Encoder:
     def plain_batch(self, texts: list[str]) -> list[list[int]]:
         """The same for many texts at once, each at the beginning of its own."""
         safe = [index for index, text in enumerate(texts) if not self.special_pattern.search(text)]
-        batch = self.tokenizer([texts[index] for index in safe], add_special_tokens=False).input_ids if safe else []
+        wanted = [texts[index] for index in safe]
+        if self._fast is not None:
+            batch = [encoding.ids for encoding in self._fast.encode_batch_fast(wanted, add_special_tokens=False)]
+        else:
+            batch = [self._whole(text) for text in wanted]
         known = dict(zip(safe, batch, strict=True))
         return [
             list(known[index]) if index in known else self.plain(text, follows=False)

@@ -1,6 +1,7 @@
 """The process in which chat templates run: a template comes with a model, so it is somebody else's program.
 
-Reads one JSON request a line and writes one JSON reply a line. It is started as a script, imports Jinja and nothing of
+Reads one JSON request a line (conversations, and which beginnings of them to print) and writes one JSON reply a
+line. It is started as a script, imports Jinja and nothing of
 ours, and lives until its input ends. Jinja's immutable sandbox keeps a template from Python's internals; the limits
 below keep it from the machine: processor time a request, memory, size of the text, no files written, no children.
 They stop accidents and bombs. Whoever breaks out of Jinja's sandbox itself runs with the user's rights.
@@ -10,6 +11,7 @@ import datetime
 import json
 import signal
 import sys
+from typing import Any
 
 import jinja2
 from jinja2 import nodes
@@ -60,8 +62,15 @@ def tojson(
     return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
 
 
-def environment() -> ImmutableSandboxedEnvironment:
-    made = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols])
+class Sandbox(ImmutableSandboxedEnvironment):
+    """Jinja's own prints nothing where a template reaches too far; an attempt must be an error."""
+
+    def unsafe_undefined(self, obj: Any, attribute: str) -> jinja2.Undefined:
+        raise jinja2.exceptions.SecurityError(f"{attribute!r} of a {type(obj).__name__}")
+
+
+def environment() -> Sandbox:
+    made = Sandbox(trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols])
     made.filters["tojson"] = tojson
     made.globals["raise_exception"] = raise_exception
     made.globals["strftime_now"] = strftime_now
@@ -80,17 +89,28 @@ def render(template: jinja2.Template, values: dict[str, object], limit: int) -> 
     return "".join(pieces)
 
 
-def reply(request: dict[str, object], compiled: dict[str, jinja2.Template]) -> dict[str, str]:
-    """Either {"text"} or {"problem": refused|syntax|security|size|failed, "message"}."""
-    key = str(request["key"])
+def compiled(request: dict[str, Any], known: dict[str, jinja2.Template]) -> jinja2.Template:
+    """The request's template; its text is sent only once."""
+    key = request["key"]
+    if key not in known:
+        known[key] = environment().from_string(request["template"])
+    return known[key]
+
+
+def answer(request: dict[str, Any], sheet: dict[str, Any], job: Any, known: dict[str, Any]) -> dict[str, str]:
+    """One job, (how many messages, whether to ask for an answer), of one conversation.
+
+    Either {"text"} or {"problem": refused|syntax|security|size|failed, "message"}.
+    """
     try:
-        if key not in compiled:
-            compiled[key] = environment().from_string(str(request["template"]))
-        values = request["values"]
-        limit = request["limit"]
-        if not isinstance(values, dict) or not isinstance(limit, int):
-            raise TypeError("a request has values and a limit")
-        return {"text": render(compiled[key], values, limit)}
+        values = {
+            **request["named"],
+            "messages": sheet["messages"][: job[0]],
+            "tools": sheet["tools"],
+            "documents": None,
+            "add_generation_prompt": job[1],
+        }
+        return {"text": render(compiled(request, known), values, sheet["limit"])}
     except Refused as error:
         return {"problem": "refused", "message": str(error)}
     except TooMuch as error:
@@ -134,15 +154,17 @@ def confine() -> None:
 def main() -> None:
     confine()
     timer = getattr(signal, "setitimer", None)
-    compiled: dict[str, jinja2.Template] = {}
+    known: dict[str, jinja2.Template] = {}
     for line in sys.stdin.buffer:
         request = json.loads(line)
-        if timer:  # processor time, not the clock: a busy machine must not refuse an honest template
-            timer(signal.ITIMER_VIRTUAL, SECONDS)  # its signal ends this process, and the caller says why
-        answer = json.dumps(reply(request, compiled))
+        answers = []
+        for sheet, job in ((one, job) for one in request["sheets"] for job in one["jobs"]):
+            if timer:  # processor time, not the clock: a busy machine must not refuse an honest template
+                timer(signal.ITIMER_VIRTUAL, SECONDS)  # its signal ends this process, and the caller says why
+            answers.append(answer(request, sheet, job, known))
         if timer:
             timer(signal.ITIMER_VIRTUAL, 0)
-        sys.stdout.write(answer + "\n")
+        sys.stdout.write(json.dumps(answers) + "\n")
         sys.stdout.flush()
 
 

@@ -9,6 +9,7 @@ after that, encoded on its own, and ends with its end-of-turn token. What a temp
 learned nor scored.
 """
 
+import contextlib
 import hashlib
 import itertools
 import json
@@ -19,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 from burnish.data.builtin_templates import BUILTIN
 from burnish.data.encoding import Encoder, Marks, pattern_of
-from burnish.data.rendering import RefusedError, render
+from burnish.data.rendering import Printer, RefusedError, Sheet
 from burnish.errors import ConfigError, DataError
-from burnish.types import Answer, Message, Prompt
+from burnish.types import Answer, Group, Message, Prompt
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -59,6 +60,11 @@ def _unmarked(pattern: re.Pattern[str], text: str, marks: Marks) -> re.Match[str
     """The first match that the template wrote itself."""
     either = re.compile(f"{marks.start}[^{marks.end}]*{marks.end}|({pattern.pattern})")
     return next((found for found in either.finditer(text) if found.group(1) is not None), None)
+
+
+def _jobs(learned: Iterable[int]) -> list[tuple[int, bool]]:
+    """For each learned turn: its history asking for it, and the two together."""
+    return [job for place in learned for job in ((place, True), (place + 1, False))]
 
 
 def _joined(text: str) -> str:
@@ -110,10 +116,10 @@ class Template:
         self._named = {key: str(value) for key, value in tokenizer.special_tokens_map.items() if isinstance(value, str)}
         written = {token for token in self.encoder.added if not token.isspace() and token in (source or "")}
         self._user_pattern = pattern_of(self.encoder.special | written)
-        self._key = hashlib.blake2b((source or "").encode(), digest_size=16).hexdigest()
         eos = tokenizer.eos_token_id
         self._end_text = tokenizer.eos_token if isinstance(eos, int) else None
         self._written_end = False
+        self._printer = Printer(source or "", name, self._named)
         if source is not None:
             self._find_end()
         if self._end_text is None:
@@ -135,7 +141,7 @@ class Template:
         for first in ([], [Message("system", "PROBE of a system turn")]):
             messages = [*first, Message("user", "PROBE of a question"), Message("assistant", probe)]
             try:
-                text = self._print(messages, None, ask=False)
+                (text,) = self._printer.texts(self._sheet(messages, None, [(len(messages), False)]))
             except RefusedError:
                 continue
             tail = text.rpartition(probe)[2] if probe in text else ""
@@ -148,19 +154,10 @@ class Template:
 
     # ---- rendering
 
-    def _print(self, messages: Sequence[Message], marks: Marks | None, *, ask: bool) -> str:
-        """The template's text for `messages`; `ask` adds what asks the model for its answer."""
-        said = [self._plain(message, marks) for message in messages]
+    def _sheet(self, messages: Sequence[Message], marks: Marks | None, jobs: Iterable[tuple[int, bool]]) -> Sheet:
         tools = next((message.extra["tools"] for message in messages if message.extra.get("tools")), None)
-        values = {
-            **self._named,
-            "messages": said,
-            "tools": marks.around_all(tools, self._user_pattern) if marks else tools,
-            "documents": None,
-            "add_generation_prompt": ask,
-        }
-        size = sum(len(message.content) for message in messages) + len(json.dumps([m.get("tool_calls") for m in said]))
-        return render(self.source or "", values, key=self._key, name=self.name, size=size)
+        said = tuple(self._plain(message, marks) for message in messages)
+        return Sheet(said, marks.around_all(tools, self._user_pattern) if marks else tools, tuple(jobs))
 
     def _plain(self, message: Message, marks: Marks | None) -> dict[str, Any]:
         """What the template sees of a message. An assistant may write the tokens that are not special."""
@@ -175,31 +172,23 @@ class Template:
     def _marks(self, messages: Iterable[Message]) -> Marks:
         return Marks.absent_from(json.dumps([m.content, m.extra], ensure_ascii=False, default=str) for m in messages)
 
-    def _head(self, messages: Sequence[Message], marks: Marks) -> str:
-        """The prompt as a sampler sees it. Refuses where the template loses a turn or cannot show a tool call."""
+    def _check_shown(self, messages: Sequence[Message], text: str, marks: Marks) -> None:
+        """Refuse where the template loses a turn or cannot show a tool call."""
         if any(message.extra.get("tool_calls") for message in messages) and "tool_calls" not in (self.source or ""):
-            raise RefusedError(
-                f"template {self.name} cannot show tool_calls; choose a template that can, or leave them out"
-            )
-        text = self._print(messages, marks, ask=True)
+            raise RefusedError(f"template {self.name} cannot show tool_calls; choose one that can, or leave them out")
         shown = None
         for number, message in enumerate(messages, 1):
             if message.role in ("user", "system") and message.content.strip() not in text:
                 shown = shown if shown is not None else _joined(marks.removed_from(text))
                 if _joined(message.content) not in shown:
-                    raise RefusedError(
-                        f"template {self.name} leaves out turn {number} ({message.role}); move or remove it"
-                    )
-        return text
+                    raise RefusedError(f"template {self.name} leaves out turn {number} ({message.role}); remove it")
 
-    def _turn(self, messages: Sequence[Message], answer: Message, marks: Marks) -> _Turn:
+    def _turn(self, head: str, full: str, answer: Message, marks: Marks) -> _Turn:
         """What stands after the prompt up to its first end-of-turn token.
 
         Where the template's text for the finished turn does not begin with the prompt's (it opens a reasoning block
         in the prompt, say), or loses part of the answer, the answer's own text is taken as it stands.
         """
-        head = self._head(messages, marks)
-        full = self._print([*messages, answer], marks, ask=False)
         own = marks.around(answer.content, self.encoder.special_pattern)
         end = self._end_text or ""
         body = full[len(head) :] if full.startswith(head) else None
@@ -211,15 +200,26 @@ class Template:
         at = body.rfind(own.strip())
         return _Turn(head, body[: at + len(own.strip())] if at >= 0 else own, end)
 
+    def _turns(self, messages: Sequence[Message], learned: Sequence[int], marks: Marks) -> list[_Turn]:
+        """Each learned turn behind its history, as the template writes that when the turn is asked for."""
+        texts = self._printer.texts(self._sheet(messages, marks, _jobs(learned)))
+        turns = []
+        for place, head, full in zip(learned, texts[::2], texts[1::2], strict=True):
+            self._check_shown(messages[:place], head, marks)
+            turns.append(self._turn(head, full, messages[place], marks))
+        return turns
+
     # ---- tokens
 
     def prompt_tokens(self, prompt: Prompt) -> list[int]:
         """The prompt as a sampler sees it, what asks for the answer included. Raises DataError."""
         if self.source is None or prompt == "":
-            return [*self.encoder.begin, *self.encoder.plain(self._one_text(prompt), follows=bool(self.encoder.begin))]
+            return [*self.encoder.begin, *self.encoder.plain(self._one_text(prompt), follows=False)]
         messages = self._messages(prompt)
         marks = self._marks(messages)
-        return self.encoder.rendered(self._head(messages, marks), marks, follows=False)
+        (text,) = self._printer.texts(self._sheet(messages, marks, [(len(messages), True)]))
+        self._check_shown(messages, text, marks)
+        return self.encoder.rendered(text, marks, follows=False)
 
     def answer_tokens(
         self, prompt: Prompt, answer: Answer, learn_from: LearnFrom = None
@@ -242,14 +242,32 @@ class Template:
             return [Path(tuple(self.prompt_tokens(prompt)), tokens, (True,) * len(tokens))]
         if self.source is None or prompt == "":
             return [self._plain_path(prompt, answer)]
-        messages = [*self._messages(prompt), Message("assistant", answer.text, answer.extra), *answer.later]
-        learned = self._learned(messages, len(messages) - 1 - len(answer.later), learn_from)
+        messages, learned = self._conversation(prompt, answer, learn_from)
         marks = self._marks(messages)
-        turns = [self._turn(messages[:place], messages[place], marks) for place in learned]
+        turns = self._turns(messages, learned, marks)
         between = self._between(turns)
         if between is None:
             return [self._path([turn], [], marks, rewritten=True) for turn in turns]
         return [self._path(turns, between, marks)]
+
+    def ahead(self, groups: Iterable[Group], learn_from: LearnFrom = None) -> None:
+        """Print the conversations of several groups in one go; `paths` and `prompt_tokens` then find them printed."""
+        if self.source is None:
+            return
+        sheets = []
+        for group in groups:
+            prompt = self._messages(group.prompt)
+            sheets.append(self._sheet(prompt, self._marks(prompt), [(len(prompt), True)]))
+            for answer in group.answers:
+                if answer.tokens is None and group.prompt != "":
+                    with contextlib.suppress(DataError):  # whoever asks for its paths is told
+                        messages, learned = self._conversation(group.prompt, answer, learn_from)
+                        sheets.append(self._sheet(messages, self._marks(messages), _jobs(learned)))
+        self._printer.ahead(sheets)
+
+    def _conversation(self, prompt: Prompt, answer: Answer, learn_from: LearnFrom) -> tuple[list[Message], list[int]]:
+        messages = [*self._messages(prompt), Message("assistant", answer.text, answer.extra), *answer.later]
+        return messages, self._learned(messages, len(messages) - 1 - len(answer.later), learn_from)
 
     def _learned(self, messages: Sequence[Message], answer: int, learn_from: LearnFrom) -> list[int]:
         spoken = [place for place, message in enumerate(messages) if message.role == "assistant"]
@@ -297,8 +315,8 @@ class Template:
             raise self._needs_chat("a conversation of several turns")
         text = self._one_text(prompt)
         before = self.prompt_tokens(prompt)
-        said = [*self.encoder.plain(answer.text, follows=bool(before)), self.end_token]
-        joint = [*self.encoder.begin, *self.encoder.plain(text + answer.text, follows=bool(self.encoder.begin))]
+        said = [*self.encoder.plain(answer.text, follows=bool(text)), self.end_token]
+        joint = [*self.encoder.begin, *self.encoder.plain(text + answer.text, follows=False)]
         learned = [True] * len(said)
         if not before:
             learned[0] = False  # nothing stands before it, so nothing predicts it
