@@ -7,6 +7,7 @@ import functools
 import inspect
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -48,7 +49,9 @@ AllowOption = Annotated[
         "--allow-changed", help="A field that may differ from what the folder was started with.", metavar="FIELD"
     ),
 ]
-SeedOption = Annotated[int | None, typer.Option("--seed", help="What all random numbers come from.", min=0, metavar="N")]
+SeedOption = Annotated[
+    int | None, typer.Option("--seed", help="What all random numbers come from.", min=0, metavar="N")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 ThreadsOption = Annotated[int | None, typer.Option("--threads", help="Threads to compute with.", min=1, metavar="N")]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="Say nothing on stderr but errors.")]
@@ -104,12 +107,15 @@ def show(result: Any, *, as_json: bool) -> None:
     if as_json:
         from burnish.recipes.folder import finite
 
-        result = finite(result)
-        print(json.dumps(result if isinstance(result, Mapping | list) else {"text": str(result)}, ensure_ascii=False))
-    elif isinstance(result, Mapping):
-        print("\n".join(columns(result)))
+        text = json.dumps(
+            finite(result) if isinstance(result, Mapping | list) else {"text": str(result)}, ensure_ascii=False
+        )
     else:
-        print(result)
+        text = "\n".join(columns(result)) if isinstance(result, Mapping) else str(result)
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:  # whoever read us (`| head`) has enough; a second write at exit would fail again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def columns(figures: Mapping[str, Any], indent: str = "") -> list[str]:

@@ -59,9 +59,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, typer.Abort):
         print("stopped. What was saved stays: run the same command again to go on.", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:  # whoever read us (`| head`) has enough; a second write at exit would fail again
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except Exception as error:
         return _told(_as_ours(error), error, debug="--debug" in given)
 

@@ -35,8 +35,8 @@ def troubles(stage: Stage) -> list[str]:
     )
     if on_cpu and dtype in ("bfloat16", "float16") and "precision" not in getattr(stage.config, "skip_check", ()):
         told.append(
-            f"{stage.name}.dtype: {dtype} on a CPU trains worse and no faster; write `dtype: float32` or leave it out "
-            "(or, if it is meant, skip_check: [precision])"
+            f"{stage.name}.dtype: {dtype} on a CPU is less exact and no faster; write `dtype: float32` or leave it out"
+            + (" (if it is meant: skip_check: [precision])" if hasattr(stage.config, "skip_check") else "")
         )
     return told
 
