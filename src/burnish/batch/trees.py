@@ -5,7 +5,7 @@ never its system turn nor what follows from the last user turn on; then the answ
 that would have ended it. What was done is counted in the report.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from burnish.data.templates import LearnFrom, Path, Template
@@ -79,11 +79,12 @@ def trees(
     max_length: int,
     learn_from: LearnFrom = None,
     on_too_long: str = "fail",
+    least: int = 1,
 ) -> TreeReport:
     """One tree for each group (one for each learned turn where the template rewrites the past).
 
     Raises DataError naming the rows that cannot fit or have nothing to learn; with `on_too_long="skip"` those that
-    cannot fit are left out and counted, and it raises only where none is left.
+    cannot fit are left out and counted, and it raises only where fewer than `least` trees are left.
     """
     if on_too_long not in ("fail", "skip"):
         raise ConfigError(f"on_too_long: {on_too_long}: choose fail or skip")
@@ -96,7 +97,7 @@ def trees(
             made += _trees_of(index, group, template, max_length, learn_from, counts)
         except DataError as error:
             counts.skipped.append(f"{group.origin or f'row {index + 1}'}: {error}")
-    if counts.skipped and (on_too_long == "fail" or not made):
+    if counts.skipped and (on_too_long == "fail" or len(made) < least):
         raise DataError(_listed(counts.skipped, len(groups)))
     return TreeReport(
         made,
@@ -347,3 +348,13 @@ def _documents(groups: Sequence[Group], template: Template) -> Iterator[tuple[in
         encoded = template.encoder.plain_batch([group.answers[0].text for group in part])
         for offset, said in enumerate(encoded):
             yield start + offset, said
+
+
+def refusal(template: Template, *, max_length: int, learn_from: LearnFrom = None) -> Callable[[Group], str]:
+    """A function that says why a row would be refused here, with its file and line; empty where it would not."""
+
+    def why(group: Group) -> str:
+        report = trees([group], template, max_length=max_length, learn_from=learn_from, on_too_long="skip", least=0)
+        return report.skipped[0] if report.skipped else ""
+
+    return why

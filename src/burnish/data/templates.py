@@ -211,6 +211,14 @@ class Template:
 
     # ---- tokens
 
+    def prompt_text(self, prompt: Prompt) -> str:
+        """The text whose tokens are `prompt_tokens`, for people to look at."""
+        if self.source is None or prompt == "":
+            return self._one_text(prompt)
+        messages = self._messages(prompt)
+        (text,) = self._printer.texts(self._sheet(messages, None, [(len(messages), True)]))
+        return text
+
     def prompt_tokens(self, prompt: Prompt) -> list[int]:
         """The prompt as a sampler sees it, what asks for the answer included. Raises DataError."""
         if self.source is None or prompt == "":
