@@ -350,11 +350,14 @@ def _documents(groups: Sequence[Group], template: Template) -> Iterator[tuple[in
             yield start + offset, said
 
 
-def refusal(template: Template, *, max_length: int, learn_from: LearnFrom = None) -> Callable[[Group], str]:
-    """A function that says why a row would be refused here, with its file and line; empty where it would not."""
+def judge(
+    template: Template, *, max_length: int, learn_from: LearnFrom = None
+) -> Callable[[Group], tuple[str, dict[str, int]]]:
+    """A function that says why a row would be refused here (empty where it would not), and counts what is cut."""
 
-    def why(group: Group) -> str:
+    def told(group: Group) -> tuple[str, dict[str, int]]:
         report = trees([group], template, max_length=max_length, learn_from=learn_from, on_too_long="skip", least=0)
-        return report.skipped[0] if report.skipped else ""
+        counts = {"cut": report.cut, "shortened": report.shortened, "equal": report.equal}
+        return (report.skipped[0] if report.skipped else ""), counts
 
-    return why
+    return told

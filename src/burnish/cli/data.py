@@ -47,12 +47,12 @@ def inspect_file(
 
     reading = examine(file, kind=kind, format=format, limit=limit)
     used = None if model is None else resolve(load_tokenizer(model), template)
-    refuse = None
+    judged = None
     if used is not None and max_length is not None:
-        from burnish.batch.trees import refusal
+        from burnish.batch.trees import judge
 
-        refuse = refusal(used, max_length=max_length, learn_from=learn_from)
-    found = inspect(reading, used, rows=rows, learn_from=learn_from, refuse=refuse)
+        judged = judge(used, max_length=max_length, learn_from=learn_from)
+    found = inspect(reading, used, rows=rows, learn_from=learn_from, judge=judged)
     return found.figures() if as_json else printed_inspection(found.figures())
 
 

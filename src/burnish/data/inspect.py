@@ -17,9 +17,9 @@ from burnish.types import Group, Message, Prompt
 
 Segment = tuple[str, bool]
 """A piece of rendered text, and whether it is learned."""
-Refuse = Callable[[Group], str]
-"""Why a row would be refused when it is made into a tree; empty where it would not."""
-SHAPES = 5
+Judge = Callable[[Group], tuple[str, Mapping[str, int]]]
+"""Why a row would be refused when it is made into a tree (empty where it would not), and what is cut of it."""
+SHAPES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,27 +58,16 @@ def inspect(
     *,
     rows: int = 3,
     learn_from: LearnFrom = None,
-    refuse: Refuse | None = None,
+    judge: Judge | None = None,
 ) -> Inspection:
-    """Look at what was read. `rows`: how many are shown whole. `refuse`: how later steps would judge a row."""
+    """Look at what was read. `rows`: how many are shown whole. `judge`: what later steps would do with a row."""
     refused = [f"{bad.origin}: {bad.reason}" for bad in reading.bad]
-    columns = Counter(name for group in reading.groups for name in group.extra)
+    columns = dict(Counter(name for group in reading.groups for name in group.extra))
     if template is None:
         lengths = {"prompt": _spread(_characters(reading.groups, prompts=True)), **_answers(reading)}
-        return Inspection(
-            reading.rows,
-            reading.kind,
-            reading.formats,
-            columns,
-            {},
-            lengths,
-            {},
-            (),
-            (),
-            tuple(refused),
-            reading.warnings,
-        )
-    seen = _Seen(template, learn_from, rows, refuse)
+        told = (tuple(refused), reading.warnings)
+        return Inspection(reading.rows, reading.kind, reading.formats, columns, {}, lengths, {}, (), (), *told)
+    seen = _Seen(template, learn_from, rows, judge)
     for group in reading.groups:
         seen.look(group)
     return Inspection(
@@ -114,11 +103,11 @@ def described(template: Template) -> dict[str, Any]:
 class _Seen:
     """What has been looked at so far."""
 
-    def __init__(self, template: Template, learn_from: LearnFrom, rows: int, refuse: Refuse | None) -> None:
+    def __init__(self, template: Template, learn_from: LearnFrom, rows: int, judge: Judge | None) -> None:
         self.template = template
         self.learn_from = learn_from
         self.rows = rows
-        self.refuse = refuse
+        self.judge = judge
         self.lengths: dict[str, list[int]] = {"prompt_tokens": [], "answer_tokens": [], "learned_tokens": []}
         self.counts: Counter[str] = Counter()
         self.shown: list[Shown] = []
@@ -134,9 +123,11 @@ class _Seen:
         except DataError as error:
             self.refused.append(f"{group.origin}: {error}")
             return
-        why = self.refuse(group) if self.refuse and group.answers else ""
-        if why:
-            self.refused.append(why)
+        if self.judge and group.answers:
+            why, counts = self.judge(group)
+            self.counts.update(counts)
+            if why:
+                self.refused.append(why)
         if len(self.shown) < self.rows:
             self.shown.append(self._show(group, paths))
 
@@ -183,8 +174,8 @@ class _Seen:
             if len(found) > 1:
                 odd = found.most_common()[-1]
                 told.append(
-                    f"the template writes {len(found)} different things around conversations of {', '.join(shape)}; "
-                    f"most often {found.most_common(1)[0][0]!r}, and {odd[1]} times {odd[0]!r}: read it before you use it"
+                    f"the template writes {len(found)} different things around conversations of {', '.join(shape)}: "
+                    f"read it before you use it; most often {found.most_common(1)[0][0]!r}, {odd[1]} times {odd[0]!r}"
                 )
         return told
 
