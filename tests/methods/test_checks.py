@@ -51,7 +51,7 @@ def test_a_sound_batch_passes(policy: Policy, template: Template):
 def test_a_row_that_would_teach_the_wrong_thing_is_named(
     policy: Policy, template: Template, name: str, broken: Tree, told: str
 ):
-    with pytest.raises(ConfigError, match=f"check before step one, {name}: rows.jsonl:7.*{told}"):
+    with pytest.raises(ConfigError, match=rf"check before step one, {name}: rows.jsonl:7.*{told}"):
         check_before_step_one(policy, [GOOD, broken], template, MethodConfig())
 
 
@@ -79,7 +79,7 @@ def test_a_forward_pass_that_is_not_transformers_own_is_refused(policy: Policy, 
         return torch.ones_like(seen)
 
     attention_visible = attention._visible
-    with patch.object(attention, "_visible", all_seen), pytest.raises(ConfigError, match="outputs: .* differ by"):
+    with patch.object(attention, "_visible", all_seen), pytest.raises(ConfigError, match=r"outputs: .* differ by"):
         check_before_step_one(policy, [GOOD], template, MethodConfig())
 
 

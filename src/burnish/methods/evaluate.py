@@ -1,0 +1,153 @@
+"""Evaluation: the same held-out prompts to every model, and a verdict on each against the first.
+
+Every model answers with the same seeds at temperature 1. A verdict says how often its answer beats the first model's
+(by `by`), how far it went for that (exact KL to the first model), and whether the answers are still answers: fluency
+under the pretrained base, variety, length, endings, and perplexity of text that nobody trained on.
+"""
+
+import json
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from burnish.batch.trees import prompt_trees, text_trees, tree_of
+from burnish.data.convert import write
+from burnish.data.templates import Template, resolve
+from burnish.errors import ConfigError
+from burnish.evaluation.verdict import Measured, verdict
+from burnish.methods.inputs import DataInput, PolicyInput, as_groups, as_policy
+from burnish.methods.scoring import By, answered, score_groups
+from burnish.models.divergence import answer_kl
+from burnish.models.model import Policy
+from burnish.rollout.local import LocalEngine
+from burnish.rollout.settings import Sampling
+from burnish.training.checkpoint import write_durably
+from burnish.training.config import StageConfig
+from burnish.training.order import derived_seed
+from burnish.types import Branch, Group, Tree
+
+
+class EvaluateConfig(StageConfig):
+    samples: int = Field(1, ge=1, description="answers a prompt")
+    sampling: Sampling = Field(default_factory=lambda: Sampling(), description="lengths of the answers")
+
+
+def evaluate(
+    models: Mapping[str, PolicyInput],
+    prompts: DataInput,
+    config: EvaluateConfig,
+    *,
+    by: By,
+    out: Path,
+    base: PolicyInput | None = None,
+    text: DataInput | None = None,
+) -> dict[str, Any]:
+    """Judge `models`, the first of which is the one to beat, and write `out/samples.jsonl` and `out/verdict.json`.
+
+    `base` is the pretrained model that fluency is measured with, `text` held-out text for perplexity; without them
+    those figures are missing. Returns a verdict's figures for each model by name.
+    """
+    if config.sampling.temperature != 1.0:
+        raise ConfigError("sampling.temperature: a KL is that of the model's own distribution; evaluate at 1.0")
+    config.sampling.for_training()
+    groups = as_groups(prompts, "prompt")
+    texts = as_groups(text, "text") if text is not None else []
+    fluent = as_policy(base, config, trained=False) if base is not None else None
+    measured: dict[str, Measured] = {}
+    samples: list[Group] = []
+    first: Policy | None = None
+    for name, model in models.items():
+        print(f"evaluate: {name}", file=sys.stderr)
+        policy = as_policy(model, config, trained=False)
+        first = first or policy
+        answers, rows = _answers(policy, groups, config)
+        scores = score_groups(by, answers, config)
+        samples += [_record(group, name, given) for group, given in zip(answers, scores, strict=True)]
+        measured[name] = _measured(policy, first, fluent, answers, rows, scores, texts, config)
+    baseline = next(iter(measured.values()))
+    figures = {name: verdict(one, baseline).figures() for name, one in measured.items()}
+    write(samples, "sample", out / "samples.jsonl")
+    write_durably(out / "verdict.json", json.dumps(figures, indent=1))
+    return figures
+
+
+def _answers(policy: Policy, groups: Sequence[Group], config: EvaluateConfig) -> tuple[list[Group], list[Tree]]:
+    template = resolve(policy.tokenizer, config.template)
+    room = config.sampling.max_new_tokens
+    asked = prompt_trees(groups, template, max_length=config.max_length, room=room).trees
+    rollouts = LocalEngine(policy).sample(
+        [tree.prompt for tree in asked],
+        config.samples,
+        config.sampling,
+        end_tokens=sorted(template.end_tokens),
+        seed=derived_seed(config.seed, "evaluate"),
+    )
+    by_prompt = [rollouts[i : i + config.samples] for i in range(0, len(rollouts), config.samples)]
+    rows = [tree_of(t.prompt, own, group=i) for i, (t, own) in enumerate(zip(asked, by_prompt, strict=True))]
+    return answered([groups[tree.group] for tree in asked], rollouts, template), rows
+
+
+def _measured(
+    policy: Policy,
+    first: Policy,
+    fluent: Policy | None,
+    answers: Sequence[Group],
+    rows: Sequence[Tree],
+    scores: Sequence[Sequence[float]],
+    texts: Sequence[Group],
+    config: EvaluateConfig,
+) -> Measured:
+    budget = config.micro_batch_tokens
+    template = resolve(policy.tokenizer, config.template)
+    kl = answer_kl(policy, first, rows, budget)
+    heldout, tokens = _text_logprob(policy, texts, config)
+    fluency, lengths = _fluency(fluent, rows, template, budget)
+    return Measured(
+        answer_GK=[[answer.text for answer in group.answers] for group in answers],
+        score_GK=scores,
+        kl_GK=[[kl[i, k] for k in range(len(tree.branches))] for i, tree in enumerate(rows)],
+        logprob_GK=fluency,
+        length_GK=lengths,
+        ended_GK=[[branch.ended for branch in tree.branches] for tree in rows],
+        heldout_logprob=heldout,
+        heldout_tokens=tokens,
+    )
+
+
+def _fluency(
+    base: Policy | None, rows: Sequence[Tree], template: Template, budget: int
+) -> tuple[list[list[float]], list[list[int]]]:
+    """log p of every answer under the pretrained base, end tokens left out, and the tokens that were counted."""
+
+    def without_end(branch: Branch) -> Branch:
+        tokens = branch.tokens[:-1] if branch.tokens[-1] in template.end_tokens else branch.tokens
+        return replace(branch, tokens=tokens, learned=(True,) * len(tokens))
+
+    lengths = [[len(without_end(branch).tokens) for branch in tree.branches] for tree in rows]
+    if base is None:
+        return [[math.nan] * len(row) for row in lengths], lengths
+    said = [replace(tree, branches=tuple(b for b in map(without_end, tree.branches) if b.tokens)) for tree in rows]
+    table = base.frozen_logprobs([tree for tree in said if tree.branches], budget)
+    return [
+        [float(table[i, k].sum()) if length else 0.0 for k, length in enumerate(row)] for i, row in enumerate(lengths)
+    ], lengths
+
+
+def _text_logprob(policy: Policy, texts: Sequence[Group], config: EvaluateConfig) -> tuple[float, int]:
+    """log p of the held-out text in rows of `max_length` tokens, and the tokens that were predicted."""
+    if not texts:
+        return 0.0, 0
+    rows = text_trees(texts, resolve(policy.tokenizer, "none"), max_length=config.max_length).trees
+    rows = [replace(row, group=index) for index, row in enumerate(rows)]  # a text may fill several rows
+    table = policy.frozen_logprobs(rows, config.micro_batch_tokens)
+    return math.fsum(float(v.double().sum()) for v in table.values()), sum(len(v) for v in table.values())
+
+
+def _record(group: Group, name: str, scores: Sequence[float]) -> Group:
+    scored = tuple(replace(answer, score=score) for answer, score in zip(group.answers, scores, strict=True))
+    return replace(group, answers=scored, extra={**group.extra, "model": name})
