@@ -1,17 +1,172 @@
-"""Who judges: what stands behind `by:` becomes a function of prompts and answers."""
+"""Who judges: what stands behind `by:` becomes functions of prompts and answers, or names a reward model.
 
-from collections.abc import Callable, Sequence
+    judges:NAME               a judge that ships with burnish
+    module:function           a function in a file beside the recipe, where code is allowed
+    https://host/path         an endpoint
+    anything else             a reward model: a folder, or a hub id
+    {by: ONE, weight: 0.5}    one of these with its weight; also `name`, and an endpoint's own keys
+    a list of these           the weighted sum of all, each reported
+
+A reward model reads tokens and belongs to a layer above, so who asks for a function of text hands in how to get one.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+from burnish.data.problems import described, listed, nearest
 from burnish.errors import ConfigError
-from burnish.rewards.judges import shipped
+from burnish.rewards import function
+from burnish.rewards.endpoint import Endpoint
+from burnish.rewards.judges import shipped, shipped_names
+from burnish.rewards.scores import TextReward
 from burnish.types import Prompt
 
-TextReward = Callable[[Sequence[Prompt], Sequence[str]], Sequence[float]]
+URL = re.compile(r"https?://", re.IGNORECASE)
+ENDPOINT_KEYS = ("timeout", "retries", "batch_size", "token_env")
+KEYS = ("by", "weight", "name", *ENDPOINT_KEYS)
+
+LoadModel = Callable[[str | Path], TextReward]
 
 
-def text_reward(by: Any) -> TextReward:
-    """The function behind `judges:NAME`. Raises ConfigError for anything else."""
-    if isinstance(by, str) and by.startswith("judges:"):
-        return shipped(by.removeprefix("judges:"))
-    raise ConfigError(f"by: {by}: neither a reward model's folder nor a judge; give one of them")
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """What the command line permits. `place`: the recipe's folder, where functions are looked for."""
+
+    place: Path = field(default_factory=Path)
+    code: bool = False
+    insecure: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One who judges: a reward model, or a function of text. Exactly one of `model` and `judge` is set."""
+
+    name: str
+    weight: float = 1.0
+    model: str | Path | None = None
+    judge: TextReward | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reward:
+    """The weighted sum of functions of text. Call it for the sums, or ask `by_part` for each part's own scores."""
+
+    parts: tuple[tuple[str, float, TextReward], ...]
+
+    def __call__(self, prompts: Sequence[Prompt], answers: Sequence[str]) -> list[float]:
+        return self.total(self.by_part(prompts, answers))
+
+    def by_part(self, prompts: Sequence[Prompt], answers: Sequence[str]) -> dict[str, list[float]]:
+        """Each part's scores, as it gave them, by its name."""
+        return {name: [float(score) for score in judge(prompts, answers)] for name, _, judge in self.parts}
+
+    def total(self, scores: Mapping[str, Sequence[float]]) -> list[float]:
+        """Σ weight · score over the parts, an answer at a time."""
+        return weighted([(weight, scores[name]) for name, weight, _ in self.parts])
+
+
+def text_reward(by: Any, *, allowed: Allowed | None = None, model: LoadModel | None = None) -> Reward:
+    """Everyone behind `by` as one function of prompts and answers. `model` makes such a function of a reward model.
+
+    Raises ConfigError for what is nobody, for what is not allowed, and for a reward model where `model` is not given.
+    """
+    made: list[tuple[str, float, TextReward]] = []
+    for part in parts(by, allowed=allowed):
+        judge = part.judge
+        if judge is None:
+            if model is None or part.model is None:
+                raise ConfigError(f"by: {part.name}: a reward model cannot judge here; name a judge, or an endpoint")
+            judge = model(part.model)
+        made.append((part.name, part.weight, judge))
+    return Reward(tuple(made))
+
+
+def parts(by: Any, *, allowed: Allowed | None = None) -> tuple[Part, ...]:
+    """Everyone behind `by`, one alone or the parts of a list. Raises ConfigError, MissingInput."""
+    items = by if isinstance(by, list | tuple) else [by]
+    if not items:
+        raise ConfigError("by: names nobody; name one who judges, or a list of them")
+    made = tuple(_part(item, allowed or Allowed(), load=True) for item in items)
+    names = [part.name for part in made]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"by: two parts are called {name}; give each a name, such as {{by: …, name: other}}")
+    return made
+
+
+def check(by: Any, *, allowed: Allowed | None = None) -> None:
+    """Raise what `parts` would, without running anybody's code: hours of training may come before a judge is asked."""
+    for item in by if isinstance(by, list | tuple) else [by]:
+        _part(item, allowed or Allowed(), load=False)
+
+
+def weighted(scores: Sequence[tuple[float, Sequence[float]]]) -> list[float]:
+    """Σ weight · score, an answer at a time."""
+    columns = [[weight * score for score in given] for weight, given in scores]
+    return [sum(row) for row in zip(*columns, strict=True)]
+
+
+def _part(item: Any, allowed: Allowed, *, load: bool) -> Part:
+    options: dict[str, Any] = {}
+    if isinstance(item, Mapping):
+        options = dict(item)
+        if "judge" in options:
+            raise ConfigError(
+                f"by: judge: {described(options['judge'])}: this version has no language model as judge; name "
+                f"{listed(map('judges:'.__add__, shipped_names()))}, a reward model, a function or an endpoint"
+            )
+        for key in options:
+            if key not in KEYS:
+                raise ConfigError(f"by: {key}: unknown key; known are {listed(KEYS)}{nearest(str(key), KEYS)}")
+        item = options.pop("by", None)
+    weight, name = options.pop("weight", 1.0), options.pop("name", None)
+    if isinstance(weight, bool) or not isinstance(weight, int | float) or not abs(weight) < float("inf"):
+        raise ConfigError(f"by: weight: must be a number; found {described(weight)}")
+    if name is not None and not isinstance(name, str):
+        raise ConfigError(f"by: name: must be text; found {described(name)}")
+    if callable(item):
+        return Part(name or str(getattr(item, "__name__", "function")), float(weight), judge=item)
+    if not isinstance(item, str | Path) or not str(item):
+        raise ConfigError(f"by: must say who judges; found {described(item)}")
+    text = str(item)
+    if options and not URL.match(text):
+        raise ConfigError(f"by: {text}: {listed(options)} are keys of an http address, and this is none")
+    if text == "people":
+        raise ConfigError("by: people: people rank answers in a stage `method: rank`; name a judge here")
+    if isinstance(item, str) and text.startswith("judges:"):
+        return Part(name or text, float(weight), judge=shipped(text.removeprefix("judges:")))
+    if isinstance(item, str) and URL.match(text):
+        endpoint = _endpoint(text, options, allowed)
+        return Part(name or endpoint.name, float(weight), judge=endpoint)
+    if isinstance(item, str) and function.NAME.fullmatch(text):
+        find = function.load_function if load else function.source
+        found = find(text, allowed.place, allow_code=allowed.code)
+        return Part(name or text, float(weight), judge=found if isinstance(found, function.Function) else None)
+    if isinstance(item, str) and ":" in text:
+        raise ConfigError(
+            f"by: {text}: is nobody who judges; name judges:NAME, module:function, an http address or a reward model"
+        )
+    return Part(name or model_name(text), float(weight), model=item)
+
+
+def _endpoint(url: str, options: Mapping[str, Any], allowed: Allowed) -> Endpoint:
+    kinds: dict[str, type | tuple[type, ...]] = {
+        "timeout": (int, float),
+        "retries": int,
+        "batch_size": int,
+        "token_env": str,
+    }
+    for key, value in options.items():
+        if isinstance(value, bool) or not isinstance(value, kinds[key]):
+            raise ConfigError(f"by: {urlsplit(url).hostname}: {key}: found {described(value)}")
+    return Endpoint(url, insecure=allowed.insecure, **options)
+
+
+def model_name(path: str) -> str:
+    """What a reward model is called: `runs/a/reward/model` is reward, `org/name` is name."""
+    steps = [step for step in re.split(r"[/\\]", path) if step not in ("", ".", "..")]
+    return (steps[-2] if len(steps) > 1 and steps[-1] == "model" else steps[-1]) if steps else path

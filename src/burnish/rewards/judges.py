@@ -16,6 +16,7 @@ import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from hashlib import blake2b
 from importlib import resources
 from pathlib import Path
@@ -157,6 +158,7 @@ def shipped_names() -> list[str]:
     return sorted(name.removesuffix(".json.gz") for name in names if name.endswith(".json.gz"))
 
 
+@cache
 def shipped(name: str) -> Judge:
     """The judge `judges:NAME`. Raises ConfigError with the known names."""
     if name not in shipped_names():

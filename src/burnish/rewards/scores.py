@@ -1,0 +1,45 @@
+"""A reward: prompts and answers in, one finite number an answer out. What others return is checked here."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from burnish.data.problems import described, printable
+from burnish.types import Prompt
+
+TextReward = Callable[[Sequence[Prompt], Sequence[str]], Sequence[float]]
+
+
+def score_trouble(scores: Any, prompts: Sequence[Prompt], first: int = 0) -> str:
+    """What is wrong with `scores` as one number for each of `prompts`; empty where nothing is.
+
+    `first`: the place of the first of them among all that were asked, to name a prompt by.
+    """
+    if isinstance(scores, str | bytes | dict) or not hasattr(scores, "__len__"):
+        return f"a list of scores is wanted; found {described(scores)}"
+    if len(scores) != len(prompts):
+        where = named(prompts[0], first) if prompts else "no prompt"
+        return f"{len(prompts)} answers from {where} on need as many scores; found {len(scores)}"
+    for index, score in enumerate(scores):
+        if not is_number(score):
+            found = described(score) if isinstance(score, str | list | dict | bool | None) else f"{score!r:.40}"
+            return (
+                f"the score of an answer to {named(prompts[index], first + index)} is no finite number; found {found}"
+            )
+    return ""
+
+
+def is_number(value: Any) -> bool:
+    """A finite number, of Python, numpy or torch; a truth value is none."""
+    if isinstance(value, bool | str | bytes):
+        return False
+    try:
+        return math.isfinite(float(value))
+    except (TypeError, ValueError, OverflowError):
+        return False
+
+
+def named(prompt: Prompt, index: int) -> str:
+    """A prompt in a message: its number, counted from 1, and its beginning."""
+    text = prompt if isinstance(prompt, str) else prompt[-1].content if prompt else ""
+    return f'prompt {index + 1} ("{printable(text, 50)}")'
