@@ -9,7 +9,7 @@ import pytest
 from burnish.batch.trees import prompt_trees
 from burnish.data.read import read
 from burnish.data.templates import resolve
-from burnish.errors import ConfigError
+from burnish.errors import ConfigError, NotOurs
 from burnish.methods.generate import GenerateConfig, generate
 from burnish.models.load import load_policy
 from burnish.models.model import Policy
@@ -121,7 +121,7 @@ def test_another_seed_on_the_same_folder_is_refused(policy: Policy, tmp_path: Pa
 
 def test_a_file_of_unknown_origin_is_not_overwritten(policy: Policy, tmp_path: Path):
     (tmp_path / "answers.jsonl").write_text("precious\n", encoding="utf-8")
-    with pytest.raises(ConfigError, match="nothing says what wrote it"):
+    with pytest.raises(NotOurs, match="nothing says what wrote it"):
         generate(policy, PROMPTS, CONFIG, out=tmp_path)
     assert (tmp_path / "answers.jsonl").read_text(encoding="utf-8") == "precious\n"
 

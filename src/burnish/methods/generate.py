@@ -19,7 +19,7 @@ from pydantic import Field
 from burnish.batch.trees import prompt_trees
 from burnish.data.convert import record
 from burnish.data.templates import Template, resolve
-from burnish.errors import ConfigError, WriteFailed
+from burnish.errors import ConfigError, NotOurs, WriteFailed
 from burnish.methods.inputs import DataInput, PolicyInput, as_groups, as_policy
 from burnish.methods.scoring import answered
 from burnish.rollout.engine import Engine
@@ -37,7 +37,7 @@ ANSWERS = "answers.jsonl"
 
 class GenerateConfig(StageConfig, Sampling):
     samples: int = Field(4, ge=1, description="answers a prompt")
-    slots: int = Field(64, ge=1, description="answers that are written side by side; changes results by rounding only")
+    slots: int = Field(128, ge=1, description="answers that are written side by side; changes results by rounding only")
     chunk: int = Field(128, ge=1, description="prompts that are sampled and committed together")
 
 
@@ -48,7 +48,7 @@ def generate(
 
     Called again on the same folder it goes on where it was, or does nothing where all is there. `engine` samples in
     the model's place; the model's tokenizer and template are used all the same. Raises ConfigError where the folder
-    was begun with other settings, prompts or weights.
+    was begun with other settings, prompts or weights, NotOurs where its answers are of unknown origin.
     """
     policy = as_policy(model, config, trained=False)
     template = resolve(policy.tokenizer, config.template)
@@ -104,7 +104,7 @@ class _AnswerFile:
         if self.state.exists():
             self._go_on(json.loads(self.state.read_text(encoding="utf-8")))
         elif self.whole.exists():
-            raise ConfigError(f"{self.whole} is there, and nothing says what wrote it; choose another --out")
+            raise NotOurs(f"{self.whole} is there, and nothing says what wrote it; choose another --out")
 
     def _go_on(self, state: dict[str, Any]) -> None:
         changed = [

@@ -91,14 +91,15 @@ def shaped(
 def draw(logits_SV: Tensor, uniform_S: Tensor) -> tuple[Tensor, Tensor]:
     """The token at which the cumulative probability passes `uniform_S`, and its log-probability: (S,), (S,).
 
-    Sums are in float64, so the draw is as exact as the float32 probabilities. A token of probability 0 is never drawn.
+    Sums of more than a block are in float64, so the draw is as exact as the probabilities, which are float32. A token
+    of probability 0 is never drawn.
     """
     size, vocabulary = logits_SV.shape
     chance_SV = logits_SV.softmax(1)
     if vocabulary % _BLOCK:
         chance_SV = torch.nn.functional.pad(chance_SV, (0, -vocabulary % _BLOCK))
     chance_SBK = chance_SV.view(size, -1, _BLOCK)
-    block_SB = chance_SBK.sum(2, dtype=torch.float64)
+    block_SB = chance_SBK.sum(2).double()
     upto_SB = block_SB.cumsum(1)
     at_S1 = _below(uniform_S[:, None] * upto_SB[:, -1:], upto_SB[:, -1:])
     block_S1 = torch.searchsorted(upto_SB, at_S1, right=True)

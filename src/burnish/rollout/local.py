@@ -32,7 +32,7 @@ class LocalEngine:
     `slots`: answers that are written side by side; `prompt_tokens`: prompts that are computed in one pass.
     """
 
-    def __init__(self, policy: Policy, *, slots: int = 64, prompt_tokens: int = 2048) -> None:
+    def __init__(self, policy: Policy, *, slots: int = 128, prompt_tokens: int = 2048) -> None:
         self.policy = policy
         self.slots = slots
         self.prompt_tokens = prompt_tokens
