@@ -6,6 +6,8 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
+from burnish.batch.pack import pack
+from burnish.batch.trees import tree_of
 from burnish.errors import ConfigError
 from burnish.models.model import Policy
 from burnish.rollout.gap import sampler_gap, training_logprobs
@@ -175,6 +177,15 @@ def test_sampling_leaves_the_policy_as_it_was(policy: MakePolicy):
     assert model.model.training
     assert LocalEngine(model).weights_version == version
     assert gap(model, rollouts) <= 1e-4  # which takes the tree attention again
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma2", "mamba", "recurrent-gemma"])
+def test_a_policy_learns_after_it_has_sampled(policy: MakePolicy, name: str):
+    model = policy(name)
+    rollouts = sample(model, n=1)
+    trees = [tree_of(prompt, [rollout]) for prompt, rollout in zip(PROMPTS, rollouts, strict=True)]
+    model.logprobs(pack(trees)).sum().backward()
+    assert all(parameter.grad is not None for parameter in model.model.parameters())
 
 
 def test_other_weights_have_another_version(policy: MakePolicy):

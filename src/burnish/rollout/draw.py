@@ -20,6 +20,11 @@ from burnish.rollout.settings import Sampling
 _BLOCK = 64  # tokens whose probabilities are added up first: a cumulative sum over all of V costs five times as much
 
 
+def counting_device(device: torch.device) -> torch.device:
+    """Where random numbers and probabilities are counted in float64, which MPS does not have."""
+    return torch.device("cpu") if device.type == "mps" else device
+
+
 def uniforms(seed: int, count: int) -> Tensor:
     """`count` numbers in [0, 1), float64: number i depends on seed and i alone.
 
@@ -30,18 +35,26 @@ def uniforms(seed: int, count: int) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """How one call of an engine draws: its settings, the model's head, and the tokens that end an answer."""
+    """How one call of an engine draws: its settings, the model's head, and the tokens that end an answer.
+
+    Hidden states lie on the model's device, all else on `device`.
+    """
 
     settings: Sampling
     head: Head
     end_F: Tensor
     is_end_V: Tensor
 
+    @property
+    def device(self) -> torch.device:
+        return self.end_F.device
+
     @classmethod
     def of(cls, policy: Policy, settings: Sampling, end_tokens: Sequence[int]) -> Self:
         head = policy.head
-        end_F = torch.tensor(sorted(set(end_tokens)), dtype=torch.int64, device=policy.device)
-        is_end_V = torch.zeros(head.weight_VD.shape[0], dtype=torch.bool, device=policy.device)
+        device = counting_device(policy.device)
+        end_F = torch.tensor(sorted(set(end_tokens)), dtype=torch.int64, device=device)
+        is_end_V = torch.zeros(head.weight_VD.shape[0], dtype=torch.bool, device=device)
         is_end_V[end_F] = True
         return cls(settings, head, end_F, is_end_V)
 
@@ -53,7 +66,7 @@ class Drawing:
         self, hidden_SD: Tensor, step_S: Tensor, uniform_S: Tensor, seen_SV: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """Each answer's next token and its log-probability, (S,) and (S,) in float64. `step_S`: tokens that it has."""
-        logits_SV = shaped(self.head.logits(hidden_SD), step_S, self.settings, self.end_F, seen_SV)
+        logits_SV = shaped(self.head.logits(hidden_SD).to(self.device), step_S, self.settings, self.end_F, seen_SV)
         return likeliest(logits_SV) if self.settings.greedy else draw(logits_SV, uniform_S)
 
 

@@ -104,8 +104,8 @@ class _Slots:
     def __init__(self, policy: Policy, drawing: Drawing, slots: int) -> None:
         vocabulary, size = policy.head.weight_VD.shape
         length = drawing.settings.max_new_tokens
-        device = policy.device
-        self.hidden_SD = torch.zeros(slots, size, dtype=policy.model.dtype, device=device)
+        device = drawing.device
+        self.hidden_SD = torch.zeros(slots, size, dtype=policy.model.dtype, device=policy.device)
         self.step_S = torch.zeros(slots, dtype=torch.int64, device=device)
         self.prompt_size_S = torch.zeros(slots, dtype=torch.int64, device=device)
         self.token_ST = torch.zeros(slots, length, dtype=torch.int64, device=device)
@@ -287,11 +287,12 @@ class _Sampler:
         if self.neighbours is None:
             self.neighbours = Neighbours([self.row_of_prompt[i] for i, _ in self.sample_of_slot], self.policy.device)
         step_S = state.step_S[:live] - 1
+        token_S = state.token_ST[torch.arange(live, device=step_S.device), step_S].to(self.policy.device)
         length = int(step_S.max()) + 1
         self.cache.make_room(length)
         longest = max(len(self.prompts[i]) for i in self.row_of_prompt)
-        decoding = DecodePass(self.cache, self.neighbours, state.prompt_size_S[:live], step_S, longest, length)
-        token_S = state.token_ST[torch.arange(live, device=step_S.device), step_S]
+        step_S, size_S = step_S.to(self.policy.device), state.prompt_size_S[:live].to(self.policy.device)
+        decoding = DecodePass(self.cache, self.neighbours, size_S, step_S, longest, length)
         out = self.policy.model.base_model(
             input_ids=token_S[None], position_ids=decoding.position_S[None], use_cache=False, rollout=decoding
         )

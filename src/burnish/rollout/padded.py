@@ -58,7 +58,7 @@ class _Answers:
         self.drawing = drawing
         self.length = drawing.settings.max_new_tokens
         self.seeds = [derived_seed(seed, i, k) for i, k in which]
-        self.uniform_ST = torch.stack([uniforms(s, self.length) for s in self.seeds]).to(policy.device)
+        self.uniform_ST = torch.stack([uniforms(s, self.length) for s in self.seeds]).to(drawing.device)
         self.tokens: list[list[int]] = [[] for _ in which]
         self.logprobs: list[list[float]] = [[] for _ in which]
         self.live = list(range(len(which)))
@@ -66,8 +66,8 @@ class _Answers:
         self.stop = StopStrings(stop, policy.tokenizer) if stop else None
         self.seen_SV: Tensor | None = None
         if drawing.settings.repetition_penalty != 1.0:
-            seen_SV = torch.zeros(len(which), len(drawing.is_end_V), dtype=torch.bool, device=policy.device)
-            self.seen_SV = seen_SV.scatter_(1, prompt_SP, True)
+            seen_SV = torch.zeros(len(which), len(drawing.is_end_V), dtype=torch.bool, device=drawing.device)
+            self.seen_SV = seen_SV.scatter_(1, prompt_SP.to(drawing.device), True)
 
     def run(self, hidden_SD: Tensor, cache: Any) -> dict[Which, Rollout]:
         done: dict[Which, Rollout] = {}
@@ -81,7 +81,7 @@ class _Answers:
             kept = [row for row in range(len(self.live)) if row not in over]
             if not kept:
                 break
-            self.written_SP = torch.cat((self.written_SP, token_S[:, None]), 1)
+            self.written_SP = torch.cat((self.written_SP, token_S[:, None].to(self.policy.device)), 1)
             if over:
                 self.keep(kept, cache)
             hidden_SD, cache = self.compute(cache)
@@ -91,7 +91,7 @@ class _Answers:
         kept_S = torch.tensor(kept, device=self.policy.device)
         self.written_SP = self.written_SP[kept_S]
         self.live = [self.live[row] for row in kept]
-        self.seen_SV = None if self.seen_SV is None else self.seen_SV[kept_S]
+        self.seen_SV = None if self.seen_SV is None else self.seen_SV[kept]
         if cache is not None:
             cache.reorder_cache(kept_S)
 
@@ -103,7 +103,7 @@ class _Answers:
         return out.last_hidden_state[:, -1], out.cache
 
     def draw(self, hidden_SD: Tensor, step: int) -> Tensor:
-        step_S = torch.full((len(self.live),), step, device=self.policy.device)
+        step_S = torch.full((len(self.live),), step, device=self.drawing.device)
         token_S, logprob_S = self.drawing.next(hidden_SD, step_S, self.uniform_ST[self.live, step], self.seen_SV)
         if self.seen_SV is not None:
             self.seen_SV.scatter_(1, token_S[:, None], True)
