@@ -14,7 +14,7 @@ from burnish.batch.pack import Span, TreeBatch, pack
 from burnish.errors import ConfigError
 from burnish.models import attention, head, model
 from burnish.models.attention import TREE_ATTENTION, TreeLayout, tree_attention
-from burnish.models.check import check_trees, difference, why_not_packed
+from burnish.models.check import check_trees, difference, disagreement, why_not_packed
 from burnish.models.model import Model, Policy
 from burnish.models.random_copy import WINDOW, NoCopyError, layer_kinds, random_copy
 
@@ -256,3 +256,20 @@ def test_the_copy_of_a_large_model_is_small(name: str):
     assert sum(p.numel() for p in copied.parameters()) < 30_000_000
     assert set(layer_kinds(copied)) == set(layer_kinds(large))
     assert difference(copied, packed=True) == ""
+
+
+# What counts as equal
+
+
+def test_in_half_precision_one_token_may_be_far_off_and_the_mean_may_not():
+    stock = torch.zeros(100)
+    one, all_of_them = stock.clone(), stock + 0.5
+    one[0] = 0.5
+    assert disagreement(one, stock, torch.bfloat16) == ""
+    assert disagreement(all_of_them, stock, torch.bfloat16) == "0.5 on average (at most 0.2 is rounding)"
+    assert disagreement(one, stock, torch.float32) == "0.5 at worst (at most 0.001 is rounding)"
+
+
+def test_nan_is_never_equal():
+    nan = torch.full((3,), float("nan"))
+    assert disagreement(nan, nan, torch.float32)

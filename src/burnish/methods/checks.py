@@ -10,7 +10,7 @@ import torch
 from burnish.batch.pack import pack
 from burnish.data.templates import Template
 from burnish.errors import ConfigError
-from burnish.models.check import TOLERANCE, stock_outputs
+from burnish.models.check import disagreement, stock_outputs
 from burnish.models.model import Model, Scorer
 from burnish.training.config import MethodConfig
 from burnish.types import Tree
@@ -89,12 +89,9 @@ def _outputs(model: Model, trees: Sequence[Tree]) -> str:
     ours = model.scores(batch) if isinstance(model, Scorer) else model.logprobs(batch)  # type: ignore[attr-defined]
     with model.stock():
         stock = stock_outputs(model, batch)
-    worst = (ours - stock).abs().max().item()
-    limit = TOLERANCE.get(model.model.dtype, 1e-3)
+    told = disagreement(ours, stock, model.model.dtype)
     path = "packed" if model.packed else "padded"
-    if worst <= limit:
-        return ""
-    return f"{tree.origin}: the {path} path and transformers' own forward differ by {worst:.2g}"
+    return told and f"{tree.origin}: the {path} path and transformers' own forward differ by {told}"
 
 
 @torch.no_grad()
@@ -105,6 +102,5 @@ def _score(model: Model, trees: Sequence[Tree]) -> str:
     few = sorted(trees, key=lambda t: t.size)[:3]
     together = model.scores(pack(few).to(model.device))
     alone = torch.cat([model.scores(pack([tree]).to(model.device)) for tree in few])
-    worst = (together - alone).abs().max().item()
-    limit = TOLERANCE.get(model.model.dtype, 1e-3)
-    return "" if worst <= limit else f"an answer's score changes by {worst:.2g} with its neighbours in the batch"
+    told = disagreement(together, alone, model.model.dtype)
+    return told and f"an answer's score changes with its neighbours in the batch by {told}"

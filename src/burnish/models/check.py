@@ -17,8 +17,12 @@ from burnish.models.model import Model, Policy, Scorer
 from burnish.models.random_copy import NoCopyError, random_copy
 from burnish.types import Branch, Tree
 
-TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3, torch.bfloat16: 0.25, torch.float16: 0.05}
-"""Largest difference of a log-probability that rounding explains; what a wrong mask does is ten times as much."""
+TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3, torch.bfloat16: 0.2, torch.float16: 0.05}
+"""What rounding explains: of the largest difference, in half precision of the mean one.
+
+SmolLM2-135M: 3e-5 in float32, where a wrong branch mask makes 5; in bfloat16 0.05 on average (but 0.3 at the worst
+token), where a wrong branch mask makes 0.5 on average.
+"""
 
 _MODEL_FAULTS = (ValueError, TypeError, RuntimeError, AttributeError, IndexError, KeyError, AssertionError)
 """What model code raises when it is given a row, keyword or shape that it was not written for."""
@@ -71,11 +75,19 @@ def difference(model: PreTrainedModel, *, packed: bool) -> str:
     finally:
         model.set_attn_implementation(stock_attention)
         model.train(training)
-    worst = (ours - stock).abs().max().item()
-    limit = TOLERANCE.get(model.dtype, 1e-3)
-    if worst <= limit:  # never true of NaN
+    told = disagreement(ours, stock, model.dtype)
+    return told and f"{path} and stock outputs differ by {told}"
+
+
+def disagreement(ours: Tensor, stock: Tensor, dtype: torch.dtype) -> str:
+    """How far apart two passes of a model in `dtype` are; empty where rounding explains it."""
+    off = (ours - stock).abs().double()
+    half = dtype in (torch.bfloat16, torch.float16)
+    told = (off.mean() if half else off.max()).item()
+    limit = TOLERANCE.get(dtype, 1e-3)
+    if told <= limit:  # never true of NaN
         return ""
-    return f"{path} and stock outputs differ by {worst:.2g} (at most {limit:g} is rounding)"
+    return f"{told:.2g} {'on average' if half else 'at worst'} (at most {limit:g} is rounding)"
 
 
 def check_trees(model: PreTrainedModel, *, seed: int = 0) -> list[Tree]:

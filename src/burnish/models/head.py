@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 
 _SCALE_NAMES = ("logit", "lm_head", "output_mult")
 _CHUNK_ELEMENTS = 1 << 23  # logits of one chunk: 32 MB in float32
+_CHUNK_ELEMENTS_GPU = 1 << 27  # smaller, and reading the weight from memory would take longer than multiplying by it
 
 
 @dataclass(frozen=True)
@@ -127,12 +128,13 @@ def at_least_float32(value: Tensor) -> Tensor:
     return value if value.dtype == torch.float64 else value.float()
 
 
-def _rows_a_chunk(vocabulary: int) -> int:
-    return max(16, _CHUNK_ELEMENTS // vocabulary)
+def _rows_a_chunk(weight_VD: Tensor) -> int:
+    elements = _CHUNK_ELEMENTS_GPU if weight_VD.device.type == "cuda" else _CHUNK_ELEMENTS
+    return max(16, elements // weight_VD.shape[0])
 
 
 def _logit_chunks(head: Head, hidden_LD: Tensor, temperature: float) -> Iterator[Tensor]:
-    return (head.logits(part, temperature) for part in hidden_LD.split(_rows_a_chunk(head.weight_VD.shape[0])))
+    return (head.logits(part, temperature) for part in hidden_LD.split(_rows_a_chunk(head.weight_VD)))
 
 
 class _TokenLogprobs(torch.autograd.Function):
@@ -149,7 +151,7 @@ class _TokenLogprobs(torch.autograd.Function):
     ) -> Tensor:
         logprob_L = at_least_float32(hidden_LD.new_empty(target_L.shape))
         total_L = torch.empty_like(logprob_L)
-        rows = _rows_a_chunk(weight_VD.shape[0])
+        rows = _rows_a_chunk(weight_VD)
         for start in range(0, len(target_L), rows):
             part = slice(start, start + rows)
             logits_CV = _forbid(head.logits(hidden_LD[part], temperature), forbidden, part)
@@ -163,12 +165,16 @@ class _TokenLogprobs(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         hidden_LD, weight_VD, bias_V, target_L, total_L = ctx.saved_tensors
         head, temperature, forbidden = ctx.settings
+        head = replace(head, weight_VD=weight_VD, bias_V=bias_V)
         grad_L = grads[0]
         want_hidden, want_weight, want_bias = ctx.needs_input_grad[:3]
         hidden_grad = torch.empty_like(hidden_LD) if want_hidden else None
-        weight_grad = torch.zeros_like(weight_VD) if want_weight else None
-        bias_grad = torch.zeros_like(bias_V) if want_bias else None
-        rows = _rows_a_chunk(weight_VD.shape[0])
+        # sums in float32 at least: added up in bfloat16, late chunks would be rounded away
+        weight_grad = (
+            torch.zeros(weight_VD.shape, dtype=_wide(weight_VD), device=weight_VD.device) if want_weight else None
+        )
+        bias_grad = torch.zeros(bias_V.shape, dtype=_wide(bias_V), device=bias_V.device) if want_bias else None
+        rows = _rows_a_chunk(weight_VD)
         for start in range(0, len(target_L), rows):
             part = slice(start, start + rows)
             logits_CV = _forbid(head.logits(hidden_LD[part], temperature), forbidden, part)
@@ -181,14 +187,24 @@ class _TokenLogprobs(torch.autograd.Function):
             grad_CV.mul_((grad_L[part] * (head.scale / temperature))[:, None])
             if slope_CV is not None:
                 grad_CV.mul_(slope_CV)
+            if bias_grad is not None:
+                bias_grad.add_(grad_CV.sum(0))
             grad_CV = grad_CV.to(weight_VD.dtype)
             if hidden_grad is not None:
                 torch.mm(grad_CV, weight_VD, out=hidden_grad[part])
-            if weight_grad is not None:
+            if weight_grad is not None and weight_grad.dtype == weight_VD.dtype:
                 weight_grad.addmm_(grad_CV.T, hidden_LD[part])
-            if bias_grad is not None:
-                bias_grad.add_(grad_CV.sum(0))
-        return hidden_grad, weight_grad, bias_grad, None, None, None, None
+            elif weight_grad is not None:
+                weight_grad.add_(grad_CV.T @ hidden_LD[part])
+        return hidden_grad, _like(weight_grad, weight_VD), _like(bias_grad, bias_V), None, None, None, None
+
+
+def _wide(value: Tensor) -> torch.dtype:
+    return torch.promote_types(value.dtype, torch.float32)
+
+
+def _like(gradient: Tensor | None, parameter: Tensor | None) -> Tensor | None:
+    return None if gradient is None or parameter is None else gradient.to(parameter.dtype)
 
 
 def _forbid(logits_CV: Tensor, forbidden: Forbidden | None, part: slice) -> Tensor:
