@@ -47,7 +47,7 @@ def test_it_finds_a_sentence_likelier_than_its_words_in_another_order(tokenizer)
 
     def loss(text: str) -> float:
         tokens = torch.tensor([tokenizer(text).input_ids])
-        return float(model(tokens, labels=tokens).loss)
+        return model(tokens, labels=tokens).loss.item()
 
     text = "the film is a funny and touching look at the lives of two brothers."
     shuffled = " ".join(sorted(text.split(), key=lambda word: word[::-1]))
