@@ -6,7 +6,7 @@ from unittest.mock import patch
 
 import pytest
 import torch
-from conftest import byte_tokenizer, tiny_llama
+from tiny import byte_tokenizer, tiny_llama
 
 from burnish.data.templates import Template, resolve
 from burnish.errors import ConfigError
