@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install test demo bench clean
+.PHONY: install test demo bench smollm2 clean
 
 install: $(STAMP)
 
@@ -21,3 +21,13 @@ test: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest
+
+# a small real model, Apache-2.0
+smollm2: models/smollm2/model.safetensors
+
+models/smollm2/model.safetensors: | install
+	$(BIN)/python scripts/smollm2.py models/smollm2
+
+# burnish beside TRL: make bench, make bench ROW=dpo, make bench RECORD=1 (adds the figures to docs/benchmarks.md)
+bench: install smollm2
+	$(BIN)/python benchmarks/against_trl.py $(ROW) $(if $(RECORD),--record)

@@ -1,0 +1,101 @@
+"""burnish's side: its loop and its losses on the rows that both sides read.
+
+    python benchmarks/side_burnish.py ROW MODEL FOLDER STEPS BATCH MICRO_BATCH_TOKENS
+
+A turn is a whole step of the loop, from packing to the line of metrics. What a turn was worth is told too:
+
+    work = 6 · body matrices · tokens computed + 6 · head · tokens projected
+
+with 2 in place of 6 where no gradient is taken (the reference). Attention and what is computed again are not work.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+from turns import Turns
+
+from burnish.batch.pack import Key
+from burnish.methods.dpo import DPOConfig, dpo_loss
+from burnish.methods.reward import RewardConfig, order_loss
+from burnish.methods.sft import SFTConfig, next_token_loss
+from burnish.models.load import Placement, load_policy, load_scorer
+from burnish.models.model import Policy, Scorer
+from burnish.training.config import MethodConfig
+from burnish.training.loop import Loss, Update, train
+from burnish.training.metrics import Figures
+from burnish.types import Branch, Tree
+
+RATE = 1e-6
+CONFIGS = {"sft": SFTConfig, "reward": RewardConfig, "dpo": DPOConfig}
+
+
+def trees_of(kind: str, file: Path) -> list[Tree]:
+    trees = []
+    for group, line in enumerate(file.read_text().splitlines()):
+        row = json.loads(line)
+        answers = [row["chosen"]] if kind == "sft" else [row["chosen"], row["rejected"]]
+        branches = [
+            Branch(tuple(ids), (True,) * len(ids), place=place, answer=place) for place, ids in enumerate(answers)
+        ]
+        trees.append(Tree(tuple(row["prompt"]), tuple(branches), group=group))
+    return trees
+
+
+def work(learner: Policy | Scorer, trees: list[Tree]) -> float:
+    """Multiplications and additions of one forward pass."""
+    model = learner.model
+    body = sum(p.numel() for name, p in model.base_model.named_parameters() if p.dim() == 2 and "embed" not in name)
+    tokens = sum(tree.size for tree in trees)
+    if isinstance(learner, Scorer):
+        return 2.0 * (body * tokens + learner.score_head.weight.numel() * sum(len(tree.branches) for tree in trees))
+    projected = sum(sum(branch.learned) for tree in trees for branch in tree.branches)
+    return 2.0 * (body * tokens + learner.head.weight_VD.numel() * projected)
+
+
+def sums(policy: Policy, trees: list[Tree], budget: int) -> dict[Key, torch.Tensor]:
+    """log p of each answer, as DPO keeps it of its reference."""
+    return {key: logprob_L.sum().reshape(1) for key, logprob_L in policy.frozen_logprobs(trees, budget).items()}
+
+
+def main(row: str, model_path: str, folder: Path, steps: int, batch: int, budget: int) -> None:
+    turns = Turns()
+    kind = row.partition("-")[0]
+    trees = trees_of(kind, folder / "rows.jsonl")
+    place = Placement(device="cpu", dtype="float32")
+    learner = load_scorer(model_path, place) if kind == "reward" else load_policy(model_path, place)
+    settings = {"weight": "pair"} if kind != "sft" else {}
+    config: MethodConfig = CONFIGS[kind](
+        learning_rate=RATE, schedule="constant", batch_size=batch, micro_batch_tokens=budget, shuffle=False, **settings
+    )
+    reference_N: dict[Key, torch.Tensor] = {}
+    reference = load_policy(model_path, place) if row == "dpo-inside" else None
+    update = Update(learner, config)
+    loss: Loss
+    if isinstance(learner, Scorer):
+        loss = order_loss(learner, config)
+    elif kind == "sft":
+        loss = next_token_loss(learner)
+    else:
+        loss = dpo_loss(learner, reference_N, config)
+    if row == "dpo-kept":
+        turns.next()
+        reference_N.update(sums(learner, trees, budget))
+    told: Figures = {}
+
+    def step(i: int) -> Figures:
+        turns.next(**told)
+        part = trees[i * batch : (i + 1) * batch] or trees[:batch]
+        if reference is not None:
+            reference_N.update(sums(reference, part, budget))
+        figures = update(part, loss, step=i, steps=steps, whole=kind != "sft")
+        told.update(loss=figures["loss"], tokens=figures["tokens"])
+        told["work"] = (3 + (reference is not None)) * work(learner, part)
+        return figures
+
+    train({"model": update}, steps + 1, step, config, out=folder / "burnish", identity={})
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]), *map(int, sys.argv[4:7]))

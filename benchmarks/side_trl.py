@@ -1,0 +1,119 @@
+"""TRL's side: its own trainer and its own loop, told to do what burnish's side does.
+
+    python benchmarks/side_trl.py ROW MODEL FOLDER STEPS BATCH
+
+Its defaults that are switched: float32 in place of bf16, activations kept in place of computed again, rows in order, a
+constant rate, no files. A turn is a whole step, from the collator to the logged line.
+"""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer, TrainerCallback
+from transformers.utils import logging
+from trl import DPOConfig, DPOTrainer, RewardConfig, RewardTrainer, SFTConfig, SFTTrainer
+from turns import Turns
+
+RATE = 1e-6
+
+
+class OneTurnAStep(TrainerCallback):
+    """A turn ends where the next step begins, so that it holds the loading of rows and the log too."""
+
+    def __init__(self, turns: Turns, tokens: list[int]) -> None:
+        self.turns, self.tokens = turns, tokens
+        self.done = 0
+        self.loss: float | None = None
+
+    def on_step_begin(self, *_: Any, **__: Any) -> None:
+        if self.done:
+            self.turns.next(loss=self.loss, tokens=self.tokens[self.done - 1])
+        else:
+            self.turns.next()
+        self.done += 1
+
+    def on_log(self, *_: Any, logs: dict[str, float], **__: Any) -> None:
+        self.loss = logs.get("loss", self.loss)
+
+
+class PreparedDPOTrainer(DPOTrainer):
+    """Takes rows that are token ids already; the pass of the reference over them is a turn of its own."""
+
+    turns: Turns
+
+    def _prepare_dataset(self, dataset: Dataset, *_: Any) -> Dataset:
+        return dataset
+
+    def _precompute_ref_logps(self, *given: Any) -> Dataset:
+        self.turns.next()
+        return super()._precompute_ref_logps(*given)
+
+
+def dataset_of(row: str, rows: list[dict[str, list[int]]]) -> Dataset:
+    if row == "sft":
+        return Dataset.from_list(
+            [{"input_ids": r["prompt"] + r["chosen"], "labels": [-100] * len(r["prompt"]) + r["chosen"]} for r in rows]
+        )
+    if row == "reward":
+        return Dataset.from_list(
+            [{"chosen_ids": r["prompt"] + r["chosen"], "rejected_ids": r["prompt"] + r["rejected"]} for r in rows]
+        )
+    return Dataset.from_list([{f"{name}_ids": ids for name, ids in r.items()} for r in rows])
+
+
+def padded_tokens(row: str, rows: list[dict[str, list[int]]], batch: int) -> list[int]:
+    """Tokens that each step computes: rows × the longest of them."""
+    sides = ["chosen"] if row == "sft" else ["chosen", "rejected"]
+    sizes = [[len(r["prompt"]) + len(r[side]) for side in sides] for r in rows]
+    parts = [sizes[i : i + batch] for i in range(0, len(sizes), batch)]
+    return [len(part) * len(sides) * max(max(size) for size in part) for part in parts]
+
+
+def main(row: str, model_path: str, folder: Path, steps: int, batch: int) -> None:
+    turns = Turns()
+    logging.set_verbosity_error()
+    rows = [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()]
+    kind = row.partition("-")[0]
+    trainer_class, config_class = {
+        "sft": (SFTTrainer, SFTConfig),
+        "reward": (RewardTrainer, RewardConfig),
+        "dpo": (PreparedDPOTrainer, DPOConfig),
+    }[kind]
+    load = AutoModelForSequenceClassification if kind == "reward" else AutoModelForCausalLM
+    options: dict[str, Any] = {"precompute_ref_log_probs": row == "dpo-kept", "beta": 0.1} if kind == "dpo" else {}
+    arguments = config_class(
+        output_dir=tempfile.mkdtemp(dir=folder),
+        per_device_train_batch_size=batch,
+        max_steps=steps + 1,  # the last one begins, and its turn never comes
+        num_train_epochs=1,
+        train_sampling_strategy="sequential",
+        learning_rate=RATE,
+        lr_scheduler_type="constant",
+        bf16=False,
+        activation_checkpointing=False,
+        use_cpu=True,
+        logging_steps=1,
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        max_length=None,
+        **options,
+    )
+    PreparedDPOTrainer.turns = turns
+    trainer = trainer_class(
+        model=load.from_pretrained(model_path, dtype=torch.float32),
+        args=arguments,
+        train_dataset=dataset_of(kind, rows),
+        processing_class=AutoTokenizer.from_pretrained(model_path),
+        callbacks=[OneTurnAStep(turns, padded_tokens(kind, rows, batch))],
+    )
+    trainer.train()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]), int(sys.argv[5]))
