@@ -1,5 +1,4 @@
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -156,11 +155,30 @@ def test_a_plan_is_text_or_one_object(there: Path, capsys: pytest.CaptureFixture
     assert told["stages"]["first"]["settings"]["seed"] == {"value": 5, "from": "inherited --set"}
 
 
-def test_whoever_reads_us_may_stop_reading(there: Path):
-    (there / "recipe.yaml").write_text(RECIPE.replace("learing_rate: 1", "learning_rate: 1e-3"))
-    shell = f"{sys.executable} -c 'from burnish.cli.main import main; raise SystemExit(main())' plan recipe.yaml | true"
-    done = subprocess.run(["bash", "-o", "pipefail", "-c", shell], capture_output=True, text=True, env=os.environ)
+def test_whoever_reads_us_may_stop_reading():
+    code = "from burnish.cli.common import show; show('a long line ' * 100_000, as_json=False)"
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", f'"$0" -c "{code}" | true', sys.executable], capture_output=True, text=True
+    )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_quiet_means_nothing_but_errors(failing: list[BaseException], capsys: pytest.CaptureFixture[str]):
+    commands = list(app.registered_commands)
+
+    @command(app, "chatter")
+    def chatter() -> str:
+        print("step 1", file=sys.stderr)
+        return "result"
+
+    try:
+        assert main(["chatter", "--quiet"]) == 0
+    finally:
+        app.registered_commands[:] = commands
+    assert capsys.readouterr() == ("result\n", "")
+    failing.append(BurnishError("bad"))
+    assert main(["fail", "--quiet"]) == 70
+    assert capsys.readouterr().err == "error: bad\n"
 
 
 def test_every_command_takes_the_shared_options_and_shows_an_example():

@@ -162,7 +162,7 @@ def test_what_is_typed_starts_where_it_is_typed(place: Workplace, monkeypatch: p
     assert recipe.stage("first").inputs["data"] == [Path("other.jsonl")]
 
 
-@pytest.mark.parametrize("by", ["people", "judges:helpful", "https://example.org/score", "first", "{judge: first}"])
+@pytest.mark.parametrize("by", ["judges:favourable-a", "first", "base", "{judge: first}", "[first, base]"])
 def test_who_may_judge(place: Workplace, by: str):
     place.load(HEAD + FIRST + f"  last: {{method: judge, models: [first], by: {by}}}\n")
 
@@ -170,6 +170,17 @@ def test_who_may_judge(place: Workplace, by: str):
 def test_a_judge_that_nobody_is_has_a_near_one(place: Workplace):
     lines = told(place, HEAD + FIRST + "  last: {method: judge, models: [first], by: frst}\n")
     assert lines == ['line 5: last.by: text "frst" is nobody who judges; did you mean first?']
+
+
+def test_a_judge_is_looked_for_before_anything_runs(place: Workplace):
+    lines = told(place, HEAD + FIRST + "  last: {method: judge, models: [first], by: 'judges:favourable-c'}\n")
+    assert lines[0].startswith("line 5: last.by: ")
+    assert "favourable-a" in lines[0]
+
+
+def test_people_rank_and_do_nothing_else(place: Workplace):
+    lines = told(place, HEAD + FIRST + "  last: {method: judge, models: [first], by: people}\n")
+    assert lines[0].startswith("line 5: last.by: people rank answers")
 
 
 def test_a_rubric_that_is_called_like_a_stage_stays_text(place: Workplace):

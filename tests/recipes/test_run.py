@@ -208,7 +208,7 @@ def test_other_threads_are_warned_of_and_recorded(place: Workplace):
 
 
 def test_models_to_compare_go_by_their_stages_names(place: Workplace, fake_methods: list[dict[str, Any]]):
-    text = CHAIN + "  compare: {method: judge, models: [base, first, second], by: http://localhost:1}\n"
+    text = CHAIN + "  compare: {method: judge, models: [base, first, second], by: base}\n"
     summary = go(place, text)
     assert list(fake_methods[-1]["models"]) == ["base", "first", "second"]
     assert fake_methods[-1]["models"]["second"] == place.out / "second/model"
@@ -218,7 +218,7 @@ def test_models_to_compare_go_by_their_stages_names(place: Workplace, fake_metho
 def test_each_makes_a_stage_a_value(place: Workplace, fake_methods: list[dict[str, Any]]):
     text = CHAIN + (
         "  many: {method: write, model: first, data: data.jsonl, each: {beta: [1e-2, 0.3]}}\n"
-        "  compare: {method: judge, models: [many], by: people}\n"
+        "  compare: {method: judge, models: [many], by: base}\n"
     )
     summary = go(place, text)
     assert summary["many/beta=1e-2"]["beta"] == 0.01
@@ -241,11 +241,9 @@ def test_one_command_is_a_stage_without_a_recipe(place: Workplace, fake_methods:
 def test_secrets_do_not_reach_the_run_folder(place: Workplace, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("MY_API_KEY", "canary-in-the-mine")
     secrets = ["canary-in-the-mine", "hf_abcdefghij", "sk-abcdefghij", "user:secretword@", "tokenvalue1"]
-    text = CHAIN + (
-        "  compare: {method: judge, models: [first], by: 'https://user:secretword@example.org/?token=tokenvalue1',"
-        " text: 'hf_abcdefghij sk-abcdefghij canary-in-the-mine'}\n"
-    )
-    go(place, text)
+    address = "https://user:secretword@example.org/?token=tokenvalue1"
+    said = f"{address} hf_abcdefghij sk-abcdefghij canary-in-the-mine"
+    go(place, CHAIN + f"  third: {{method: answer, model: second, text: '{said}'}}\n")
     files = [p for p in place.out.rglob("*") if p.is_file()]
     assert len(files) > 8
     for file in files:

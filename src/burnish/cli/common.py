@@ -6,10 +6,10 @@ Results go to stdout, as text or with `--json` as one object; everything else go
 import functools
 import inspect
 import json
-import logging
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, redirect_stderr
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -69,7 +69,7 @@ EVERYWHERE: Mapping[str, Any] = {
 def command(app: typer.Typer, name: str | None = None) -> Callable[[Callable[..., Any]], Callable[..., None]]:
     """Make a function that returns its result a command, with the options that every command has.
 
-    A function that takes `seed`, `quiet` or `as_json` itself is handed them too. A result is a mapping, or text.
+    A function that takes `seed` or `as_json` itself is handed them too. A result is a mapping, or text.
     """
 
     def wrap(function: Callable[..., Any]) -> Callable[..., None]:
@@ -87,9 +87,8 @@ def command(app: typer.Typer, name: str | None = None) -> Callable[[Callable[...
                 import torch  # here, so that --help does not wait for it
 
                 torch.set_num_threads(given["threads"])
-            if given["quiet"]:
-                logging.disable(logging.WARNING)
-            result = function(**{key: value for key, value in given.items() if key in own})
+            with _nothing_said() if given["quiet"] else nullcontext():
+                result = function(**{key: value for key, value in given.items() if key in own})
             show(result, as_json=given["as_json"])
 
         # typer reads both: the order from the signature, the options from the annotations
@@ -98,6 +97,13 @@ def command(app: typer.Typer, name: str | None = None) -> Callable[[Callable[...
         return app.command(name)(run)
 
     return wrap
+
+
+@contextmanager
+def _nothing_said() -> Iterator[None]:
+    """Nothing reaches stderr, whoever writes it: a method, a warning, a library's progress bar."""
+    with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stderr(nowhere):
+        yield
 
 
 def show(result: Any, *, as_json: bool) -> None:
@@ -135,11 +141,6 @@ def number(value: object) -> str:
     if isinstance(value, float):
         return str(int(value)) if value.is_integer() and abs(value) < 1e15 else f"{value:.4g}"
     return str(value)
-
-
-def teller(quiet: bool) -> Callable[[str], None]:
-    """Where a run says what it does: stderr, or nowhere."""
-    return (lambda _: None) if quiet else (lambda line: print(line, file=sys.stderr, flush=True))
 
 
 def settings_of(pairs: Sequence[str] | None, seed: int | None = None) -> dict[str, Any]:

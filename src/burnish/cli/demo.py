@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from burnish.cli.common import StageSetOption, command, settings_of, teller
+from burnish.cli.common import StageSetOption, command, settings_of
 
 app = typer.Typer()
 
@@ -15,7 +15,6 @@ def run_demo(
     out: Annotated[Path, typer.Option("--out", help="The run's folder.", metavar="DIR")] = Path("runs/demo"),
     settings: StageSetOption = None,
     seed: int | None = None,
-    quiet: bool = False,
 ) -> dict[str, Any]:
     """Run the whole chain on a tiny model: SFT, ranking, reward model, then PPO, DPO and rejection sampling.
 
@@ -23,4 +22,4 @@ def run_demo(
     """
     from burnish.recipes.demo import demo
 
-    return demo(out, settings_of(settings, seed), tell=teller(quiet))
+    return demo(out, settings_of(settings, seed))

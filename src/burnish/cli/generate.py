@@ -12,7 +12,6 @@ from burnish.cli.common import (
     SetOption,
     command,
     settings_of,
-    teller,
 )
 
 app = typer.Typer()
@@ -27,7 +26,6 @@ def generate(
     settings: SetOption = None,
     allow_changed: AllowOption = None,
     seed: int | None = None,
-    quiet: bool = False,
 ) -> dict[str, Any]:
     """Sample answers to prompts and write them with their tokens. Killed, the same command goes on.
 
@@ -38,4 +36,4 @@ def generate(
 
     given = settings_of([*(settings or []), *([f"samples={samples}"] if samples is not None else [])], seed)
     stage = one_stage("generate", {"model": model, "prompts": prompts}, given)
-    return run_to_file(stage, out, allow_changed=allow_changed or (), tell=teller(quiet))
+    return run_to_file(stage, out, allow_changed=allow_changed or ())

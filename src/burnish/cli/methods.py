@@ -16,7 +16,6 @@ from burnish.cli.common import (
     SetOption,
     command,
     settings_of,
-    teller,
 )
 
 app = typer.Typer()
@@ -28,7 +27,6 @@ def one(
     settings: list[str] | None,
     seed: int | None,
     allow_changed: list[str] | None,
-    quiet: bool,
     **inputs: Any,
 ) -> dict[str, Any]:
     """Read one command's options as a stage, run it in `out`, and return its figures."""
@@ -36,7 +34,7 @@ def one(
     from burnish.recipes.run import run_stage
 
     stage = one_stage(method, inputs, settings_of(settings, seed))  # before the model: a mistyped key costs no load
-    return run_stage(stage, out, allow_changed=allow_changed or (), tell=teller(quiet))
+    return run_stage(stage, out, allow_changed=allow_changed or ())
 
 
 @command(app)
@@ -47,13 +45,12 @@ def pretrain(
     settings: SetOption = None,
     allow_changed: AllowOption = None,
     seed: int | None = None,
-    quiet: bool = False,
 ) -> dict[str, Any]:
     """Learn to continue plain text. A model folder without weights starts from random ones.
 
     Example: burnish pretrain --model start --data stories.jsonl --out runs/base --set max_length=128
     """
-    return one("pretrain", out, settings, seed, allow_changed, quiet, model=model, data=data)
+    return one("pretrain", out, settings, seed, allow_changed, model=model, data=data)
 
 
 @command(app)
@@ -64,13 +61,12 @@ def sft(
     settings: SetOption = None,
     allow_changed: AllowOption = None,
     seed: int | None = None,
-    quiet: bool = False,
 ) -> dict[str, Any]:
     """Learn to give the answers that people wrote.
 
     Example: burnish sft --model runs/base/model --data demos.jsonl --out runs/sft --set learning_rate=2e-5
     """
-    return one("sft", out, settings, seed, allow_changed, quiet, model=model, data=data)
+    return one("sft", out, settings, seed, allow_changed, model=model, data=data)
 
 
 @command(app)
@@ -81,13 +77,12 @@ def reward(
     settings: SetOption = None,
     allow_changed: AllowOption = None,
     seed: int | None = None,
-    quiet: bool = False,
 ) -> dict[str, Any]:
     """Learn a score from answers that people have put in order.
 
     Example: burnish reward --model runs/sft/model --data rankings.jsonl --out runs/reward
     """
-    return one("reward", out, settings, seed, allow_changed, quiet, model=model, data=data)
+    return one("reward", out, settings, seed, allow_changed, model=model, data=data)
 
 
 @command(app)
@@ -99,13 +94,12 @@ def dpo(
     settings: SetOption = None,
     allow_changed: AllowOption = None,
     seed: int | None = None,
-    quiet: bool = False,
 ) -> dict[str, Any]:
     """Learn from answers that people have put in order, without a reward model.
 
     Example: burnish dpo --model runs/sft/model --data rankings.jsonl --out runs/dpo --set beta=0.05
     """
-    return one("dpo", out, settings, seed, allow_changed, quiet, model=model, data=data, reference=reference)
+    return one("dpo", out, settings, seed, allow_changed, model=model, data=data, reference=reference)
 
 
 @command(app)
@@ -118,14 +112,13 @@ def ppo(
     settings: SetOption = None,
     allow_changed: AllowOption = None,
     seed: int | None = None,
-    quiet: bool = False,
 ) -> dict[str, Any]:
     """Sample answers, score them, and climb the score without leaving the reference.
 
     Example: burnish ppo --model runs/sft/model --prompts prompts.jsonl --by runs/reward/model --out runs/ppo
     """
     inputs = {"model": model, "prompts": prompts, "by": by, "reference": reference}
-    return one("ppo", out, settings, seed, allow_changed, quiet, **inputs)
+    return one("ppo", out, settings, seed, allow_changed, **inputs)
 
 
 @command(app)
@@ -137,10 +130,9 @@ def reject(
     settings: SetOption = None,
     allow_changed: AllowOption = None,
     seed: int | None = None,
-    quiet: bool = False,
 ) -> dict[str, Any]:
     """Sample answers, keep the best of each prompt, and learn to give those; again in rounds.
 
     Example: burnish reject --model runs/sft/model --prompts prompts.jsonl --by runs/reward/model --out runs/best
     """
-    return one("reject", out, settings, seed, allow_changed, quiet, model=model, prompts=prompts, by=by)
+    return one("reject", out, settings, seed, allow_changed, model=model, prompts=prompts, by=by)

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from burnish.cli.common import AllowOption, ByOption, FileOption, SetOption, command, settings_of, teller
+from burnish.cli.common import AllowOption, ByOption, FileOption, SetOption, command, settings_of
 
 app = typer.Typer(help="Put answers in order.", no_args_is_help=True)
 
@@ -25,7 +25,6 @@ def judge(
     settings: SetOption = None,
     allow_changed: AllowOption = None,
     seed: int | None = None,
-    quiet: bool = False,
 ) -> dict[str, Any]:
     """Rank each prompt's answers by a reward model or a judge, and write the rankings.
 
@@ -35,4 +34,4 @@ def judge(
     from burnish.recipes.run import run_to_file
 
     stage = one_stage("rank", {"answers": answers, "by": by}, settings_of(settings, seed))
-    return run_to_file(stage, out, allow_changed=allow_changed or (), tell=teller(quiet))
+    return run_to_file(stage, out, allow_changed=allow_changed or ())

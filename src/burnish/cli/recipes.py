@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from burnish.cli.common import AllowOption, StageSetOption, command, settings_of, teller
+from burnish.cli.common import AllowOption, StageSetOption, command, settings_of
 
 app = typer.Typer()
 
@@ -23,7 +23,6 @@ def run_recipe(
     allow_changed: AllowOption = None,
     force: ForceOption = False,
     seed: int | None = None,
-    quiet: bool = False,
 ) -> dict[str, Any]:
     """Run what is not done of a recipe, in order. A second call goes on, or does nothing.
 
@@ -33,7 +32,7 @@ def run_recipe(
     from burnish.recipes.run import run
 
     loaded = load(recipe, settings_of(settings, seed))
-    return run(loaded, out, allow_changed=allow_changed or (), force=force, tell=teller(quiet))
+    return run(loaded, out, allow_changed=allow_changed or (), force=force)
 
 
 @command(app, "plan")

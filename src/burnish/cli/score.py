@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from burnish.cli.common import AllowOption, DataOption, ModelOption, SetOption, command, settings_of, teller
+from burnish.cli.common import AllowOption, DataOption, ModelOption, SetOption, command, settings_of
 
 app = typer.Typer()
 
@@ -22,7 +22,6 @@ def score(
     settings: SetOption = None,
     allow_changed: AllowOption = None,
     seed: int | None = None,
-    quiet: bool = False,
 ) -> dict[str, Any]:
     """Score every answer of a file with a reward model.
 
@@ -34,4 +33,4 @@ def score(
     stage = one_stage("score", {"model": model, "data": data}, settings_of(settings, seed))
     with tempfile.TemporaryDirectory() as folder:
         file = out if out is not None else Path(folder) / "scores.jsonl"
-        return run_to_file(stage, file, allow_changed=allow_changed or (), tell=teller(quiet))
+        return run_to_file(stage, file, allow_changed=allow_changed or ())

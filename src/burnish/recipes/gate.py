@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from burnish.data.problems import nearest
-from burnish.errors import UsageError
+from burnish.errors import BurnishError, UsageError
 
 COMPARE = {
     ">=": operator.ge,
@@ -17,6 +17,12 @@ COMPARE = {
     "<": operator.lt,
 }
 SHAPE = re.compile(r"\s*(?:([\w./=+-]+)\.)?(\w+)\s*(>=|<=|>|<)\s*([-+0-9.eE]+)\s*")
+
+
+class RequirementError(BurnishError):
+    """A verdict is not what was required of it."""
+
+    exit_code = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +50,10 @@ def conditions(texts: Sequence[str]) -> list[Condition]:
     return found
 
 
-def broken(wanted: Sequence[Condition], figures: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """A line for each model of which a condition does not hold. A figure that is not there, or no number, breaks it.
+def hold(wanted: Sequence[Condition], figures: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raise RequirementError with a line for each model of which a condition does not hold.
 
-    Raises UsageError for a model or a figure of which there is none.
+    A figure that is no number meets nothing. Raises UsageError for a model or a figure of which there is none.
     """
     lines = []
     names = list(figures)
@@ -63,4 +69,5 @@ def broken(wanted: Sequence[Condition], figures: Mapping[str, Mapping[str, Any]]
                 lines.append(
                     f"not met: {name}.{condition.figure} {condition.compare} {condition.limit:g}; it is {value}"
                 )
-    return lines
+    if lines:
+        raise RequirementError("\n".join(lines))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from burnish.data.problems import described, listed, nearest, printable
+from burnish.errors import BurnishError
 from burnish.recipes.graph import Result
 from burnish.recipes.names import path_trouble
 from burnish.recipes.stages import METHODS, Input, Method, Takes
@@ -27,7 +28,7 @@ class Inputs:
         written: Written,
         place: Path,
         typed_in: Path,
-        methods: Mapping[str, Any],
+        methods: Mapping[Any, Any],
         made: Mapping[str, Iterable[str]],
     ) -> None:
         """`methods`: each written stage's method. `made`: the stages that `each:` makes of it, or itself alone."""
@@ -89,7 +90,9 @@ class Inputs:
         if not isinstance(value, str):
             self.trouble(path, f"must say who judges; found {described(value)}")
             return None
-        if value == "people" or value.startswith(("http://", "https://")):
+        if value == "people":
+            if "answers" not in self._stage_at(path):
+                self.trouble(path, "people rank answers in a stage `method: rank`; name that stage's reward model here")
             return value
         if value == "base" or self._stages(value):
             found = self._named(path, "by", value)
@@ -97,12 +100,29 @@ class Inputs:
         here = self._place(path)
         if not path_trouble(value, here, ANYWHERE) and (here / value).exists():
             return self._path(path, value)
-        if ":" in value or (HUB_ID.fullmatch(value) and "/" in value):
+        if HUB_ID.fullmatch(value):
             return value
+        if ":" in value:
+            return self._judge(path, value)
         near = nearest(value, [*self.made, "people"])
         who = "a stage, people, a reward model's folder, module:function or an http address"
         self.trouble(path, f"{described(value)} is nobody who judges{near or f'; name {who}'}")
         return None
+
+    def _judge(self, path: KeyPath, value: str) -> str:
+        """A judge by name, found now: hours of training may come before it is asked."""
+        from burnish.rewards.by import text_reward
+
+        try:
+            text_reward(value)
+        except BurnishError as error:
+            self.trouble(path, str(error))
+        return value
+
+    def _stage_at(self, path: KeyPath) -> Mapping[str, Input]:
+        """The inputs of the method of the stage that `path` leads into."""
+        method = self.methods.get(path[1])
+        return METHODS[method].inputs if method in METHODS else {}
 
     # ---- one name
 
