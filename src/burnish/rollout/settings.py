@@ -8,7 +8,7 @@ from burnish.errors import ConfigError
 
 
 class Sampling(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     temperature: float = Field(1.0, ge=0, description="divides the logits; 0 takes the likeliest token each time")
     max_new_tokens: int = Field(64, ge=1, description="an answer is cut after this many tokens")
