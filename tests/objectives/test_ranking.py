@@ -204,10 +204,11 @@ def test_scores_of_ten_thousand_give_finite_losses_and_gradients(loss, places):
 
 
 @LOSSES
-def test_only_differences_between_scores_count(loss):
+@pytest.mark.parametrize("shift", [1e4, -1e4])
+def test_only_differences_between_scores_count(loss, shift):
     score_N = torch.tensor([0.4, -0.2, 1.0, 0.0], dtype=torch.float64)
     place_N, group_N = one_group([0, 1, 1, 2])
-    torch.testing.assert_close(loss(score_N + 100, place_N, group_N), loss(score_N, place_N, group_N))
+    torch.testing.assert_close(loss(score_N + shift, place_N, group_N), loss(score_N, place_N, group_N))
 
 
 @LOSSES
