@@ -1,0 +1,272 @@
+"""A run's folder, read for the report, as plain records. What is missing or damaged is told, not guessed.
+
+lock.json, recipe.yaml      what was run, with which versions
+summary.json                each stage's final figures
+STAGE/DONE.json             when it was done and how long it took
+STAGE/metrics.jsonl         a line a step; of a method with rounds, STAGE/rounds/N/metrics.jsonl
+STAGE/samples.jsonl         of a stage that evaluates: every model's answers to the held-out prompts
+"""
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+from typing import Any
+
+from burnish.errors import DataError, MissingInput
+
+Figures = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """`source`'s result goes into `target`. `weights`: the model itself goes on, and not only data or a judgement."""
+
+    source: str
+    target: str
+    weights: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StageRecord:
+    """One stage as it lies on the disk. `sources`: what it was made from, each with the hash of what it held."""
+
+    name: str
+    method: str
+    figures: Figures = field(default_factory=dict)
+    metrics: tuple[dict[str, float], ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    sources: tuple[tuple[str, str], ...] = ()
+    seconds: float | None = None
+    finished: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One model's first answer to a prompt."""
+
+    prompt: str
+    answer: str
+    score: float | None
+    finished: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A stage that evaluates: a verdict a model, the first being the one to beat, and each model's answers in order."""
+
+    stage: str
+    judge: str
+    verdicts: Mapping[str, Mapping[str, float | None]]
+    samples: Mapping[str, tuple[Sample, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    folder: Path
+    name: str
+    stages: tuple[StageRecord, ...]
+    edges: tuple[Edge, ...]
+    base: str
+    comparisons: tuple[Comparison, ...]
+    recipe: str
+    recipe_path: str
+    settings: Mapping[str, Any]
+    versions: Mapping[str, str]
+    threads: int | None
+    notes: tuple[str, ...]
+
+
+def read_run(folder: Path) -> Run:
+    """Raises MissingInput for a folder without a run, DataError where its summary or lock is damaged."""
+    if not (folder / "lock.json").exists() and not (folder / "summary.json").exists():
+        raise MissingInput(f"{folder}: no run is there (neither lock.json nor summary.json); name a run's folder")
+    notes: list[str] = []
+    lock, summary = _object(folder / "lock.json"), _object(folder / "summary.json")
+    told = lock.get("stages")
+    locked: Mapping[str, Any] = told if isinstance(told, dict) else {}
+    names = list(dict.fromkeys([*locked, *summary]))
+    stages = tuple(_stage(folder, name, locked.get(name, {}), summary.get(name), notes) for name in names)
+    recipe = folder / "recipe.yaml"
+    return Run(
+        folder=folder,
+        name=str(lock.get("name") or folder.resolve().name),
+        stages=stages,
+        edges=tuple(_edges(stages)),
+        base=_base(stages),
+        comparisons=tuple(_comparisons(folder, stages, notes)),
+        recipe=recipe.read_text(encoding="utf-8", errors="replace") if recipe.is_file() else "",
+        recipe_path=str(lock.get("recipe") or ""),
+        settings=lock["set"] if isinstance(lock.get("set"), dict) else {},
+        versions={str(k): str(v) for k, v in lock["versions"].items()}
+        if isinstance(lock.get("versions"), dict)
+        else {},
+        threads=lock.get("threads") if isinstance(lock.get("threads"), int) else None,
+        notes=tuple(notes),
+    )
+
+
+def _object(path: Path) -> dict[str, Any]:
+    """The JSON object in a file; empty where there is no file."""
+    if not path.exists():
+        return {}
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: damaged ({error})") from None
+    if not isinstance(value, dict):
+        raise DataError(f"{path}: damaged (no object)")
+    return value
+
+
+def _told_object(path: Path, notes: list[str]) -> dict[str, Any]:
+    """The same, but a damaged file is told and counts as empty."""
+    try:
+        return _object(path)
+    except DataError as error:
+        notes.append(str(error))
+        return {}
+
+
+def _stage(folder: Path, name: str, locked: Any, summary: Any, notes: list[str]) -> StageRecord:
+    locked = locked if isinstance(locked, dict) else {}
+    here = folder / name
+    done, begun = _told_object(here / "DONE.json", notes), _told_object(here / "inputs.json", notes)
+    figures = summary if isinstance(summary, dict) else done.get("figures")
+    seconds = done.get("seconds")
+    return StageRecord(
+        name=name,
+        method=str(locked.get("method") or ""),
+        figures=figures if isinstance(figures, dict) else {},
+        metrics=tuple(_metrics(here, notes)),
+        settings=locked["settings"] if isinstance(locked.get("settings"), dict) else {},
+        inputs=locked["inputs"] if isinstance(locked.get("inputs"), dict) else {},
+        sources=tuple(dict.fromkeys(_sources(begun.get("inputs") or locked.get("inputs")))),
+        seconds=float(seconds) if isinstance(seconds, int | float) else None,
+        finished=str(done.get("finished") or ""),
+    )
+
+
+def _metrics(here: Path, notes: list[str]) -> Iterator[dict[str, float]]:
+    """Lines of numbers; the steps of later rounds go on from the earlier ones."""
+    rounds = sorted(
+        (path for path in here.glob("rounds/*/metrics.jsonl")), key=lambda path: (len(path.parts[-2]), path)
+    )
+    before = 0.0
+    for file in [here / "metrics.jsonl", *rounds]:
+        last = before
+        for row in _rows(file, notes):
+            numbers = {k: float(v) for k, v in row.items() if isinstance(v, int | float) and not isinstance(v, bool)}
+            last = before + numbers.get("step", last + 1 - before)
+            yield numbers | {"step": last}
+        before = last
+
+
+def _rows(path: Path, notes: list[str]) -> Iterator[dict[str, Any]]:
+    """A file's objects, line by line; a line that is none is left out and told."""
+    if not path.is_file():
+        return
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                row = json.loads(line) if line.strip() else {}
+            except (ValueError, RecursionError):
+                row = None
+            if isinstance(row, dict):
+                yield row
+            else:
+                notes.append(f"{path}:{number}: not a JSON object; left out")
+
+
+def _sources(value: Any) -> Iterator[tuple[str, str]]:
+    """Stages, files, hub models and judges among a stage's inputs, with the first digits of their hash or commit."""
+    if isinstance(value, Mapping):
+        known = next((str(value[key]) for key in ("stage", "name", "hub", "path") if value.get(key)), "")
+        digest = value.get("sha256") or value.get("revision")
+        if known and isinstance(digest, str):
+            yield PurePath(known).name if "path" in value else known, digest[:10]
+        else:
+            for inner in value.values():
+                yield from _sources(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _sources(inner)
+    elif isinstance(value, str) and value:
+        yield value if "://" in value else PurePath(value).name, ""
+
+
+def _leaves(value: Any, at: str = "") -> Iterator[tuple[str, str]]:
+    """(key, text) for every text in a stage's inputs, under the key of the input that it stands in."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _leaves(inner, at or str(key))
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _leaves(inner, at)
+    elif isinstance(value, str):
+        yield at, value
+
+
+def _edges(stages: tuple[StageRecord, ...]) -> Iterator[Edge]:
+    known = {stage.name for stage in stages}
+    for stage in stages:
+        found: dict[str, bool] = {}
+        for key, leaf in _leaves(stage.inputs):
+            if leaf in known and leaf != stage.name:
+                found[leaf] = found.get(leaf, False) or key in ("model", "models")
+        yield from (Edge(source, stage.name, weights) for source, weights in found.items())
+
+
+def _base(stages: tuple[StageRecord, ...]) -> str:
+    """The model that the first stage starts from, where it is no stage's."""
+    known = {stage.name for stage in stages}
+    models = (leaf for stage in stages for key, leaf in _leaves(stage.inputs) if key == "model" and leaf not in known)
+    return next(models, "")
+
+
+def _comparisons(folder: Path, stages: tuple[StageRecord, ...], notes: list[str]) -> Iterator[Comparison]:
+    for stage in stages:
+        verdicts = {
+            str(model): {str(k): _number(v) for k, v in figures.items()}
+            for model, figures in stage.figures.items()
+            if isinstance(figures, dict) and "win_rate" in figures
+        }
+        if verdicts:
+            judges = dict.fromkeys(leaf for key, leaf in _leaves(stage.inputs) if key == "by")
+            yield Comparison(
+                stage=stage.name,
+                judge=", ".join(judges),
+                verdicts=verdicts,
+                samples=_samples(folder / stage.name / "samples.jsonl", notes),
+            )
+
+
+def _samples(path: Path, notes: list[str]) -> dict[str, tuple[Sample, ...]]:
+    found: dict[str, list[Sample]] = {}
+    for row in _rows(path, notes):
+        answers, scores, finished = row.get("answers"), row.get("scores"), row.get("finished")
+        if not isinstance(answers, list) or not answers:
+            continue
+        score = _number(scores[0]) if isinstance(scores, list) and scores else None
+        whole = finished[0] is not False if isinstance(finished, list) and finished else True
+        sample = Sample(_text(row.get("prompt")), _text(answers[0]), score, whole)
+        found.setdefault(str(row.get("model", "unknown")), []).append(sample)
+    return {model: tuple(samples) for model, samples in found.items()}
+
+
+def _text(value: Any) -> str:
+    """A prompt or an answer as text; turns of a conversation under one another, with who speaks."""
+    if isinstance(value, list):
+        turns = [turn for turn in value if isinstance(turn, dict)]
+        if len(turns) == 1:
+            return str(turns[0].get("content", ""))
+        return "\n\n".join(f"{turn.get('role', '')}: {turn.get('content', '')}" for turn in turns)
+    return value if isinstance(value, str) else "" if value is None else str(value)
+
+
+def _number(value: Any) -> float | None:
+    """A finite number, or None."""
+    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return float(value) if good else None

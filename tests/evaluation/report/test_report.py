@@ -1,0 +1,322 @@
+"""The report says what the run's folder says, runs nothing, and stands when a part of it fails."""
+
+import base64
+import json
+import re
+from hashlib import sha256
+from html.parser import HTMLParser
+
+import pytest
+
+from burnish.errors import DataError, MissingInput
+from burnish.evaluation.report import charts
+from burnish.evaluation.report.result import evenly
+from burnish.evaluation.report.write import write_report
+
+HOSTILE = (
+    '<script>alert(1)</script>"\'><img src=x onerror=alert(2)>&lt;b&gt; style="}*{display:none" ]]></style> '
+    "\u202edlrow\u0007"
+)
+TAGS = {
+    *("html", "head", "meta", "title", "style", "body", "main", "header", "section", "footer", "h1", "h2", "h3", "h4"),
+    *("p", "b", "br", "span", "div", "figure", "figcaption", "details", "summary", "pre", "code"),
+    *("table", "thead", "tbody", "tr", "th", "td", "svg", "g", "path", "rect", "text", "use", "defs", "clippath"),
+}
+FETCHING = {"src", "href", "xlink:href", "action", "formaction", "data", "srcset", "poster", "background"}
+
+
+class Page(HTMLParser):
+    """A page's tags, attributes and text."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.attributes, self.pieces, self.inside, self.style = set(), [], [], [], ""
+        self.feed(html)
+        self.text = re.sub(r"[ \n]+", " ", " ".join(self.pieces))
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        self.attributes += attrs
+        self.inside.append(tag)
+
+    def handle_endtag(self, tag):
+        while self.inside and self.inside.pop() != tag:
+            pass
+
+    def handle_data(self, data):
+        if self.inside and self.inside[-1] == "style":
+            self.style += data
+        else:
+            self.pieces.append(data)
+
+
+def page_of(run_folder):
+    return Page(write_report(run_folder).read_text(encoding="utf-8"))
+
+
+def changed(path, change):
+    """Rewrite a JSON file by `change`."""
+    value = json.loads(path.read_text())
+    change(value)
+    path.write_text(json.dumps(value))
+
+
+def test_it_opens_with_who_answers_better(run_folder):
+    text = page_of(run_folder).text
+    assert "best, dpo and ppo answer better than sft" in text
+    assert "Win rate against sft on 500 held-out prompts:" in text
+    assert "ppo 85\u202f% (81–87)" in text
+    assert "Judged by judges:favourable-b." in text
+
+
+def test_every_figure_of_a_verdict_is_there(run_folder):
+    """dpo's, as the synthetic run has them."""
+    text = page_of(run_folder).text
+    for shown in (
+        "79\u202f%",
+        "76–82",
+        "4.87",
+        "± 0.11",
+        "−0.43",
+        "−3.79",
+        "0.57",
+        "99\u202f%",
+        "20.4",
+        "93\u202f%",
+        "44.0",
+    ):
+        assert shown in text
+
+
+def test_a_win_that_was_bought_is_marked(run_folder):
+    """dpo's fluency is 0.48 below sft's, the others' is not more than 0.4 below."""
+    page = page_of(run_folder)
+    assert "Look at dpo: fluency." in page.text
+    assert "Look at ppo" not in page.text
+    assert [value for name, value in page.attributes if (name, value) == ("class", "watch")] == ["watch"]
+
+
+def test_a_model_that_does_not_win_is_not_said_to(run_folder):
+    changed(run_folder / "summary.json", lambda s: s["compare"]["dpo"].update(win_rate_low=0.49))
+    assert "best and ppo answer better than sft; dpo does not" in page_of(run_folder).text
+    for model in ("best", "ppo"):
+        changed(run_folder / "summary.json", lambda s, model=model: s["compare"][model].update(win_rate_low=0.5))
+    assert "No model answers better than sft" in page_of(run_folder).text
+
+
+def test_ten_prompts_stand_with_each_models_answer(run_folder):
+    html = write_report(run_folder).read_text(encoding="utf-8")
+    assert html.count('<div class="prompt">') == 10
+    assert html.count('<div class="answer">') == 40
+    rows = [json.loads(line) for line in (run_folder / "compare/samples.jsonl").read_text().splitlines()]
+    shown = Page(html).text
+    for number in (0, 50, 450):
+        for row in rows[number::500]:
+            assert row["prompt"] in shown
+            assert row["answers"][0].strip() in shown
+
+
+def test_the_shown_prompts_are_spread_over_the_file():
+    assert evenly(500, 10) == [0, 50, 100, 150, 200, 250, 300, 350, 400, 450]
+    assert evenly(3, 10) == [0, 1, 2]
+
+
+def test_the_curves_and_the_reward_models_accuracy_are_there(whole_run):
+    html = write_report(whole_run).read_text(encoding="utf-8")
+    for label in (
+        "Loss of sft",
+        "Accuracy of reward",
+        "Margin of dpo",
+        "Reward of ppo",
+        "KL to the reference of ppo",
+        "Loss of best",
+    ):
+        assert f'aria-label="{label} over steps"' in html
+    assert "dashed: 68.3\u202f% of held-out pairs" in html
+
+
+def test_it_says_how_to_repeat_the_run(run_folder):
+    text = page_of(run_folder).text
+    assert f"burnish demo --seed 1 --out {run_folder}" in text
+    assert "torch 2.13.0" in text
+    assert "2 threads" in text
+    assert "{method: ppo, model: sft, by: reward, prompts: prompts.jsonl, beta: 0.3}" in text
+    assert f"sft.jsonl {sha256(b'/b/assets/demo/sft.jsonl').hexdigest()[:10]}" in text
+
+
+def test_what_was_set_is_quoted_for_a_shell(run_folder):
+    changed(
+        run_folder / "lock.json", lambda lock: lock.update(recipe="my recipe.yaml", set={"dpo.beta": "0.1; rm -rf ~"})
+    )
+    assert f"burnish run 'my recipe.yaml' --set 'dpo.beta=0.1; rm -rf ~' --out {run_folder}" in page_of(run_folder).text
+
+
+def test_the_same_run_gives_the_same_bytes(whole_run):
+    first = write_report(whole_run).read_bytes()
+    assert write_report(whole_run).read_bytes() == first
+
+
+def test_it_is_one_file_that_fetches_and_runs_nothing(whole_run):
+    page = page_of(whole_run)
+    assert page.tags <= TAGS
+    for name, value in page.attributes:
+        assert not name.startswith("on")
+        assert name != "style"
+        assert name not in FETCHING or value.startswith("#")
+    assert "url(" not in page.style
+    assert "@import" not in page.style
+
+
+def test_its_policy_allows_its_own_style_sheet_alone(whole_run):
+    page = page_of(whole_run)
+    policy = next(value for name, value in page.attributes if name == "content" and "default-src" in value)
+    digest = base64.b64encode(sha256(page.style.encode()).digest()).decode()
+    assert policy == f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+
+
+def test_text_from_the_run_stays_text(whole_run):
+    """Names, prompts, answers, the recipe, settings, versions and damaged lines: all hostile at once."""
+    lock, summary = (whole_run / name for name in ("lock.json", "summary.json"))
+    plain = write_report(whole_run).read_text(encoding="utf-8")
+
+    def rename(value):
+        value["compare"][HOSTILE] = value["compare"].pop("ppo")
+        value["sft"][HOSTILE] = 1.0
+        value["compare"]["dpo"][HOSTILE] = 1.0
+
+    changed(summary, rename)
+    changed(
+        lock,
+        lambda value: value.update(name=HOSTILE, recipe=HOSTILE, set={HOSTILE: HOSTILE}, versions={HOSTILE: HOSTILE}),
+    )
+    changed(lock, lambda value: value["stages"]["dpo"].update(method=HOSTILE, settings={HOSTILE: HOSTILE}))
+    changed(lock, lambda value: value["stages"]["compare"]["inputs"].update(by=HOSTILE, models={"a": HOSTILE}))
+    changed(whole_run / "sft/DONE.json", lambda value: value.update(finished=HOSTILE))
+    changed(
+        whole_run / "sft/inputs.json",
+        lambda value: value.update(inputs={"data": {"path": HOSTILE, "sha256": HOSTILE}}),
+    )
+    (whole_run / "recipe.yaml").write_text(HOSTILE)
+    (whole_run / "compare/samples.jsonl").write_text(
+        "".join(
+            json.dumps({"prompt": HOSTILE, "answers": [HOSTILE], "scores": [1.0], "model": model}) + "\n"
+            for model in ("sft", "best", "dpo", HOSTILE)
+        )
+        + f"{HOSTILE}\n"
+    )
+    html = write_report(whole_run).read_text(encoding="utf-8")
+    page = Page(html)
+    assert page.tags <= TAGS
+    assert not any(
+        name.startswith("on") or name == "style" or (name in FETCHING and not value.startswith("#"))
+        for name, value in page.attributes
+    )
+    assert page.style.count("display:none") == Page(plain).style.count("display:none")
+    assert "<script>alert(1)</script>" in page.text  # seen, as text
+    assert "\u202e" not in html
+    assert "\u0007" not in html
+    assert "\\u202edlrow\\x07" in page.text
+
+
+def test_a_picture_that_fails_costs_only_itself(run_folder, monkeypatch, capsys):
+    def fails(verdicts):
+        raise ValueError("no <ink> left")
+
+    monkeypatch.setattr(charts, "cost", fails)
+    page = page_of(run_folder)
+    assert "Could not be made: Win rate of each model over its KL (ValueError: no <ink> left)" in page.text
+    assert "best, dpo and ppo answer better than sft" in page.text
+    assert "report: Win rate of each model over its KL could not be drawn" in capsys.readouterr().err
+
+
+def test_a_section_that_fails_costs_only_itself(run_folder, capsys):
+    """A verdict of text where numbers belong reaches no picture; a threads entry of text reaches no sentence."""
+    changed(run_folder / "lock.json", lambda lock: lock.update(set={"seed": 1}, threads="two", versions=[1]))
+    changed(run_folder / "summary.json", lambda s: s["compare"]["dpo"].update(win_rate="high", kl=None))
+    text = page_of(run_folder).text
+    assert "best and ppo answer better than sft" in text
+    assert "How to repeat it" in text
+    assert capsys.readouterr().err == ""
+
+
+def test_a_damaged_line_is_told_and_left_out(run_folder):
+    (run_folder / "sft/metrics.jsonl").write_text('{"step": 1, "loss": 3}\n{"step": 2, "lo')
+    text = page_of(run_folder).text
+    assert f"{run_folder}/sft/metrics.jsonl:2: not a JSON object; left out" in text
+
+
+def test_a_run_that_is_not_done_has_a_report_of_what_is(run_folder):
+    changed(run_folder / "summary.json", lambda s: [s.pop(name) for name in ("ppo", "compare")])
+    for name in ("ppo", "compare"):
+        for path in (run_folder / name).iterdir():
+            path.unlink()
+    text = page_of(run_folder).text
+    assert "8 stages, no verdict yet" in text
+    assert "6 of 8 stages done" in text
+    assert "not done yet" in text
+
+
+def test_figures_that_could_not_be_measured_are_dashes(run_folder):
+    changed(
+        run_folder / "summary.json", lambda s: [v.update(fluency=None, perplexity=None) for v in s["compare"].values()]
+    )
+    assert re.search(
+        r"Fluency mean log-probability a token under the pretrained base – – – –", page_of(run_folder).text
+    )
+
+
+def test_a_second_judges_figures_stand_beside(run_folder):
+    changed(run_folder / "summary.json", lambda s: s["compare"]["ppo"].update(win_rate_by_judge_a=0.912))
+    assert "win rate by judge a – – – 0.912" in page_of(run_folder).text
+
+
+def test_long_runs_and_long_texts_make_no_long_page(run_folder):
+    rows = ({"step": i, "loss": 5 - i / 50_000, "accuracy": i % 7 / 7} for i in range(60_000))
+    (run_folder / "sft/metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    lines = [json.loads(line) for line in (run_folder / "compare/samples.jsonl").read_text().splitlines()]
+    (run_folder / "compare/samples.jsonl").write_text(
+        "".join(json.dumps(row | {"answers": ["word " * 2000]}) + "\n" for row in lines)
+    )
+    path = write_report(run_folder)
+    assert path.stat().st_size < 500_000
+    assert "… (8499 characters more)" in path.read_text(encoding="utf-8")
+
+
+def test_conversations_show_who_speaks(run_folder):
+    prompt = [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Hello"},
+        {"role": "user", "content": "Why?"},
+    ]
+    rows = [{"prompt": prompt, "answers": ["Because 电影."], "model": model} for model in ("sft", "best", "dpo", "ppo")]
+    (run_folder / "compare/samples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    text = page_of(run_folder).text
+    assert "user: Hi assistant: Hello user: Why?" in text
+    assert "Because 电影." in text
+
+
+def test_names_in_any_script_are_drawn(run_folder):
+    """matplotlib's own font has no Chinese; the reader's browser has, so nothing is warned of."""
+    changed(run_folder / "summary.json", lambda s: s["compare"].update({"影评$x_1$": s["compare"].pop("dpo")}))
+    html = write_report(run_folder).read_text(encoding="utf-8")
+    assert html.count("影评$x_1$") >= 4
+
+
+def test_steps_of_rounds_go_on(whole_run):
+    (whole_run / "best/rounds/2").mkdir()
+    (whole_run / "best/rounds/2/metrics.jsonl").write_text('{"step": 1, "loss": 2.9}\n{"step": 2, "loss": 2.8}\n')
+    from burnish.evaluation.report.run import read_run
+
+    stage = next(stage for stage in read_run(whole_run).stages if stage.name == "best")
+    assert [row["step"] for row in stage.metrics] == list(range(1, 63))
+
+
+def test_a_folder_without_a_run_is_told(tmp_path):
+    with pytest.raises(MissingInput, match=r"neither lock\.json nor summary\.json"):
+        write_report(tmp_path)
+
+
+def test_a_damaged_summary_is_told(run_folder):
+    (run_folder / "summary.json").write_text('{"sft": ')
+    with pytest.raises(DataError, match=r"summary\.json: damaged"):
+        write_report(run_folder)

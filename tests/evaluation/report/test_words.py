@@ -1,0 +1,64 @@
+"""Numbers as the report writes them."""
+
+import math
+
+import pytest
+
+from burnish.evaluation.report.charts import kept, running_mean
+from burnish.evaluation.report.words import duration, figure, listing, number, percent
+
+
+@pytest.mark.parametrize(
+    "value, shown",
+    [
+        (0.0, "0.00"),
+        (-1.5, "−1.50"),
+        (1234.5, "1\u202f234.50"),
+        (None, "–"),
+        (math.nan, "–"),
+        (-math.inf, "−∞"),
+        (1e-9, "1.00e−09"),
+    ],
+)
+def test_numbers(value, shown):
+    assert number(value) == shown
+
+
+def test_percent_has_a_narrow_space():
+    assert percent(0.8149, 1) == "81.5\u202f%"
+    assert percent(None) == "–"
+
+
+@pytest.mark.parametrize(
+    "value, shown", [(810.0, "810"), (0.5812, "0.581"), (12.34, "12.3"), (0.00001, "1.00e−05"), (-3.5, "−3.50")]
+)
+def test_a_figure_shows_three_digits_that_count(value, shown):
+    assert figure(value) == shown
+
+
+@pytest.mark.parametrize(
+    "seconds, shown",
+    [(0.4, "0.4\u202fs"), (12.3, "12\u202fs"), (185, "3\u202fmin 05\u202fs"), (7800, "2\u202fh 10\u202fmin")],
+)
+def test_durations(seconds, shown):
+    assert duration(seconds) == shown
+
+
+def test_names_are_listed_as_one_says_them():
+    assert listing(["a"]) == "a"
+    assert listing(["a", "b", "c"]) == "a, b and c"
+
+
+def test_a_running_mean_is_one_of_neighbours():
+    assert running_mean(kept([1, 2, 3, 4], [0.0, 3.0, 6.0, 3.0])[1], 3).tolist() == [1.5, 3.0, 4.0, 4.5]
+
+
+def test_what_is_no_number_is_left_out_of_a_curve():
+    x, y = kept([1, 2, 3], [1.0, math.nan, 3.0])
+    assert (x.tolist(), y.tolist()) == ([1.0, 3.0], [1.0, 3.0])
+
+
+def test_a_long_curve_keeps_its_mean():
+    x, y = kept(list(range(9000)), list(range(9000)))
+    assert len(x) == 300
+    assert y.mean() == pytest.approx(4499.5)
