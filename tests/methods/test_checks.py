@@ -93,7 +93,7 @@ def test_a_score_that_depends_on_its_neighbours_is_refused(tiny_model: Path, tem
 
     scorer.__class__ = Crowd
     other = replace(GOOD, prompt=(40, 41, 42, 43), group=1)
-    with pytest.raises(ConfigError, match="score: an answer's score changes by"):
+    with pytest.raises(ConfigError, match="score: an answer's score changes"):
         check_before_step_one(scorer, [GOOD, other], template, MethodConfig())
 
 
