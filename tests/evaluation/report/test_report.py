@@ -218,6 +218,15 @@ def test_text_from_the_run_stays_text(whole_run):
     assert "\\u202edlrow\\x07" in page.text
 
 
+def test_a_name_does_not_reach_the_style_sheet(run_folder):
+    """In a picture, quotation marks of a text stand as they are: only tags may be searched for styles."""
+    name = 'x style="}p{top:7px"'
+    changed(run_folder / "summary.json", lambda s: s["compare"].update({name: s["compare"].pop("dpo")}))
+    page = page_of(run_folder)
+    assert "top:7px" not in page.style
+    assert name in page.text
+
+
 def test_a_picture_that_fails_costs_only_itself(run_folder, monkeypatch, capsys):
     def fails(verdicts):
         raise ValueError("no <ink> left")
