@@ -1,6 +1,6 @@
 """Scores for answers, whoever gives them: a reward model reads tokens, every other judge reads text."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,33 +8,44 @@ from typing import Any
 from burnish.batch.trees import trees
 from burnish.data.templates import Template, resolve
 from burnish.errors import DataError
-from burnish.methods.inputs import as_scorer
+from burnish.methods.inputs import ScorerInput, as_scorer
 from burnish.models.model import Scorer
-from burnish.rewards.by import text_reward
+from burnish.rewards.by import parts, weighted
+from burnish.rewards.scores import TextReward
 from burnish.training.config import StageConfig
-from burnish.types import Answer, Group, Prompt, Rollout
+from burnish.types import Answer, Group, Rollout
 
-TextReward = Callable[[Sequence[Prompt], Sequence[str]], Sequence[float]]
 By = str | Path | Scorer | TextReward | Sequence[Any]
 
 
 def score_groups(by: By, groups: Sequence[Group], config: StageConfig) -> list[list[float]]:
-    """A score for every answer of every group, in their order.
+    """A score for every answer of every group, in their order: the weighted sum where `by` is a list.
 
-    A reward model scores the very tokens that were sampled where its tokenizer is theirs. Raises DataError for a group
-    that it cannot read whole.
+    A reward model scores the very tokens that were sampled. Raises DataError for a group that it cannot read whole,
+    ConfigError for a `by` that is nobody.
     """
     if isinstance(by, Scorer):
         return _by_model(by, groups, config)
-    if isinstance(by, str | Path) and (Path(by) / "config.json").exists():
-        return _by_model(as_scorer(by, config), groups, config)
-    judge = by if callable(by) else text_reward(by)
+    given = [
+        (part.weight, _by_text(part.judge, groups) if part.judge else _by_model(part.model, groups, config))
+        for part in parts(by)
+    ]
+    flat = weighted([(weight, [score for row in scores for score in row]) for weight, scores in given])
+    return _rows(flat, groups)
+
+
+def _by_text(judge: TextReward, groups: Sequence[Group]) -> list[list[float]]:
     prompts = [group.prompt for group in groups for _ in group.answers]
-    scores = iter(judge(prompts, [answer.text for group in groups for answer in group.answers]))
+    return _rows(judge(prompts, [answer.text for group in groups for answer in group.answers]), groups)
+
+
+def _rows(flat: Sequence[float], groups: Sequence[Group]) -> list[list[float]]:
+    scores = iter(flat)
     return [[float(next(scores)) for _ in group.answers] for group in groups]
 
 
-def _by_model(scorer: Scorer, groups: Sequence[Group], config: StageConfig) -> list[list[float]]:
+def _by_model(model: ScorerInput | None, groups: Sequence[Group], config: StageConfig) -> list[list[float]]:
+    scorer = as_scorer(model or "", config)
     template = resolve(scorer.tokenizer, config.template)
     report = trees(groups, template, max_length=config.max_length)
     if len(report.trees) != len(groups):
