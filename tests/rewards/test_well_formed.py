@@ -18,10 +18,11 @@ SENTENCES = [
 
 
 def test_order_is_the_gain_over_single_words():
-    """Seen: ab$ twice. p(b | ^a) mixes 2/2 with what single words say, so b after a gains; b after b loses."""
+    """aa always opens and bb always follows: each has probability 1 there against ½ alone, a gain of log 2."""
     grammar = fit_grammar(["aa bb"] * 20)
-    assert grammar.order("aa bb") > 0.5
+    assert grammar.order("aa bb") == pytest.approx(math.log(2), rel=0.05)
     assert grammar.order("bb aa") < -0.5
+    assert grammar.order("") == 0.0
 
 
 def test_probabilities_after_any_context_sum_to_one():

@@ -6,7 +6,8 @@
 c_t is the word's class: the word itself where it is frequent, its last two letters where it is not. So the model knows
 the grammar's small words and endings, and a few thousand sentences are enough to learn it; taking log p(c_t) away
 leaves rare and frequent words on a par. p interpolates trigrams, bigrams and single classes by Witten and Bell 1991.
-Above `usual` more order earns nothing, or the most worn phrase would be the best.
+Above `usual` more order earns nothing, or the most worn phrase would be the best. The end of the text is no class: a
+mark foretells it so surely that it would favour short sentences.
 
 Log-odds of "written by a person" come from a logistic regression on `disorder` and what else betrays a machine (runs of
 words that return, words that return, no end mark). It learns from people's sentences against the same ones spoilt.
@@ -25,7 +26,7 @@ from burnish.errors import DataError
 from burnish.rewards.words import repetition, words
 
 FREQUENT = 20  # occurrences from which on a word is a class of its own
-START, END, NUMBER, OTHER = "^", "$", "#", "-"
+START, NUMBER, OTHER = "^", "#", "-"
 END_MARKS = frozenset({".", "!", "?", '"', ")", "。", "！", "？", "”", "」", "…"})
 
 Context = tuple[str, ...]
@@ -39,10 +40,9 @@ class Grammar:
     counts: Mapping[Context, Mapping[str, int]]
 
     def classes(self, text: str) -> list[str]:
-        """The classes of a text's words, with its end."""
+        """The classes of a text's words."""
         known = self.counts[()]
-        found = (kind(word, self.frequent) for word in words(text))
-        return [*(c if c in known else OTHER for c in found), END]
+        return [c if (c := kind(word, self.frequent)) in known else OTHER for word in words(text)]
 
     def order(self, text: str) -> float:
         """SLOR in nats a word: above 0 where words follow each other as they do in the sentences it was fitted on."""
@@ -53,7 +53,7 @@ class Grammar:
             single, context = self._probabilities(history, c)
             total += math.log(context) - math.log(single)
             history = [history[1], c]
-        return total / len(row)
+        return total / len(row) if row else 0.0
 
     def _probabilities(self, history: Sequence[str], c: str) -> tuple[float, float]:
         """p(c) and p(c | history)."""
@@ -85,8 +85,7 @@ def fit_grammar(texts: Sequence[str]) -> Grammar:
         seen[kind(word, frequent)] += count
     counts: dict[Context, Counter[str]] = {}
     for text in texts:
-        found = (kind(word, frequent) for word in words(text))
-        row = [START, START, *(c if seen[c] > 1 else OTHER for c in found), END]
+        row = [START, START, *(c if seen[c := kind(word, frequent)] > 1 else OTHER for word in words(text))]
         for t in range(2, len(row)):
             for length in range(3):
                 counts.setdefault(tuple(row[t - length : t]), Counter())[row[t]] += 1
