@@ -1,6 +1,6 @@
 """One small run of each method, by name: what the kill tests start in a process of its own and in this one.
 
-    python runs.py METHOD MODEL OUT
+python runs.py METHOD MODEL OUT
 """
 
 import sys
