@@ -10,6 +10,8 @@ import json
 import random
 from pathlib import Path
 
+import numpy as np
+
 from burnish.evaluation.intervals import proportion
 from burnish.rewards.judges import Judge, fit_judge, right, save_judge
 from burnish.rewards.linear import NaiveBayes
@@ -49,28 +51,41 @@ def mean(values: list[float]) -> float:
 
 
 def main() -> None:
+    (ASSETS / "judges").mkdir(exist_ok=True)
+    judges = {
+        "a": fit_judge("naive_bayes", *labelled("judge_a.jsonl")),
+        "b": fit_judge("regression", *labelled("judge_b.jsonl")),
+    }
+    for name, judge in judges.items():
+        save_judge(judge, ASSETS / f"judges/favourable-{name}.json.gz")
+    measure("a", judges["a"], judges["b"])
+    measure("b", judges["b"], judges["a"])
+
+
+def measure(name: str, judge: Judge, other: Judge) -> None:
+    """Print how often a judge is right, and what it and the other make of texts that should fool it."""
     texts, labels = labelled("heldout_labels.jsonl")
+    found = proportion([[value] for value in right(judge, texts, labels)])
+    print(f"\n**`judges:favourable-{name}`** is right on {found.mean:.1%} of {found.prompts} held-out labels", end=" ")
+    print(f"({found.low:.1%} to {found.high:.1%}).\n")
+    print("| sentences | favour | well formed | score | beat a favourable one | so the other judge |")
+    print("|---|---:|---:|---:|---:|---:|")
     favourable = [text for text, label in zip(texts, labels, strict=True) if label]
     unfavourable = [text for text, label in zip(texts, labels, strict=True) if not label]
-    (ASSETS / "judges").mkdir(exist_ok=True)
-    for name, kind in (("a", "naive_bayes"), ("b", "regression")):
-        judge = fit_judge(kind, *labelled(f"judge_{name}.jsonl"))  # type: ignore[arg-type]
-        path = ASSETS / f"judges/favourable-{name}.json.gz"
-        save_judge(judge, path)
-        found = proportion([[value] for value in right(judge, texts, labels)])
-        print(f"\njudges:favourable-{name}: {kind}, {path.stat().st_size:,} bytes")
-        print(f"right on {found.mean:.1%} of {found.prompts} held-out labels ({found.low:.1%} to {found.high:.1%})")
-        liked = [judge.score(text) for text in favourable]
-        disliked = [judge.score(text) for text in unfavourable]
-        print("\n| sentences | score | favour | well formed | beat a favourable one | beat an unfavourable one |")
-        print("|---|---:|---:|---:|---:|---:|")
-        groups = {"favourable, as critics wrote": favourable, "unfavourable, as critics wrote": unfavourable}
-        for what, group in (groups | attacks(judge, favourable)).items():
-            scores = [judge.score(text) for text in group]
-            beat = [mean([float(s > other) for s in scores for other in others[::5]]) for others in (liked, disliked)]
-            favour = mean([judge.favourable(text) for text in group])
-            formed = mean([judge.well_formed.log_odds(text) for text in group])
-            print(f"| {what} | {mean(scores):.2f} | {favour:.2f} | {formed:.2f} | {beat[0]:.0%} | {beat[1]:.0%} |")
+    groups = {"favourable, as critics wrote": favourable, "unfavourable, as critics wrote": unfavourable}
+    for what, group in (groups | attacks(judge, favourable)).items():
+        favour = mean([judge.favourable(text) for text in group])
+        formed = mean([judge.well_formed.log_odds(text) for text in group])
+        score = mean([judge.score(text) for text in group])
+        beats = [beat(one, group, favourable) for one in (judge, other)]
+        print(f"| {what} | {favour:.2f} | {formed:.2f} | {score:.2f} | {beats[0]:.0%} | {beats[1]:.0%} |")
+
+
+def beat(judge: Judge, texts: list[str], others: list[str]) -> float:
+    """Share of comparisons with `others` that `texts` win."""
+    score = np.array([judge.score(text) for text in texts])
+    against = np.array([judge.score(text) for text in others])
+    return float(0.5 + 0.5 * np.sign(score[:, None] - against[None, :]).mean())
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
 """How well formed a sentence is: does each word stand where such a word is to be expected?
 
-    order    = Σ_t [log p(c_t | c_t-2, c_t-1) - log p(c_t)] / T       SLOR, Pauls and Klein 2012; Lau et al. 2017
+    order    = Σ_t min(1, log p(c_t | c_t-2, c_t-1) - log p(c_t)) / T     SLOR, Pauls and Klein 2012; Lau et al. 2017
     disorder = max(0, usual - order)²,  usual: one deviation above the mean of sentences that people wrote
 
 c_t is the word's class: the word itself where it is frequent, its last two letters where it is not. So the model knows
 the grammar's small words and endings, and a few thousand sentences are enough to learn it; taking log p(c_t) away
 leaves rare and frequent words on a par. p interpolates trigrams, bigrams and single classes by Witten and Bell 1991.
-Above `usual` more order earns nothing, or the most worn phrase would be the best. The end of the text is no class: a
-mark foretells it so surely that it would favour short sentences.
+A word gains at most 1 nat, or one worn phrase would pay for a jump to the next; above `usual` more order earns nothing.
+The end of the text is no class: a mark foretells it so surely that it would favour short sentences.
 
 Log-odds of "written by a person" come from a logistic regression on `disorder` and what else betrays a machine (runs of
 words that return, words that return, no end mark). It learns from people's sentences against the same ones spoilt.
@@ -26,6 +26,7 @@ from burnish.errors import DataError
 from burnish.rewards.words import repetition, words
 
 FREQUENT = 20  # occurrences from which on a word is a class of its own
+MOST = 1.0  # nats that a word can gain
 START, NUMBER, OTHER = "^", "#", "-"
 END_MARKS = frozenset({".", "!", "?", '"', ")", "。", "！", "？", "”", "」", "…"})
 
@@ -51,7 +52,7 @@ class Grammar:
         total = 0.0
         for c in row:
             single, context = self._probabilities(history, c)
-            total += math.log(context) - math.log(single)
+            total += min(MOST, math.log(context) - math.log(single))
             history = [history[1], c]
         return total / len(row) if row else 0.0
 
@@ -182,7 +183,24 @@ def _listed(row: list[str], everything: list[str], generator: random.Random) -> 
     return [*long[: max(len(row) - 1, 1)], "."]
 
 
-SPOILERS: tuple[Spoiler, ...] = (_shuffled, _shuffled_here, _replaced, _left_out, _said_again, _cut_off, _listed)
+def _paired(row: list[str], everything: list[str], generator: random.Random) -> list[str]:
+    made: list[str] = []
+    while len(made) < len(row) - 1:
+        start = generator.randrange(len(everything))
+        made += everything[start : start + generator.choice((2, 2, 3))]
+    return [*made[: max(len(row) - 1, 1)], "."]
+
+
+SPOILERS: tuple[Spoiler, ...] = (
+    _shuffled,
+    _shuffled_here,
+    _replaced,
+    _left_out,
+    _said_again,
+    _cut_off,
+    _listed,
+    _paired,
+)
 
 
 def to_json(well_formed: WellFormed) -> dict[str, Any]:
