@@ -1,8 +1,8 @@
 """The records that everything passes on: plain, frozen, without behaviour that needs torch.
 
-    Group   one prompt and its K answers, as text, with what is known about them
-    Tree    the same as tokens: the prompt once, then each answer as a branch
-    Rollout one answer that a model sampled, as tokens
+Group   one prompt and its K answers, as text, with what is known about them
+Tree    the same as tokens: the prompt once, then each answer as a branch
+Rollout one answer that a model sampled, as tokens
 """
 
 from collections.abc import Mapping

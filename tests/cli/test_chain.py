@@ -154,3 +154,19 @@ def test_the_doctor_finds_a_model_and_a_recipe_well(chain: Path, here: Path, cap
 
 def texts(file: Path) -> list[list[str]]:
     return [json.loads(line)["answers"] for line in file.read_text().splitlines()]
+
+
+def test_a_change_that_is_allowed_goes_on_from_the_checkpoint(here: Path, capsys: pytest.CaptureFixture[str]):
+    recipe = (here / "recipe.yaml").read_text()
+    head = recipe[: recipe.index("  answers:")].replace("name: chain", "name: short").replace("steps: 40", "steps: 3")
+    (here / "short.yaml").write_text(head)
+    assert main(["run", "short.yaml", "--out", "out/short"]) == 0
+    for file in [here / "out/short/sft/DONE.json", *(here / "out/short/sft/model").iterdir()]:
+        file.unlink()
+    words = ["run", "short.yaml", "--out", "out/short", "--set", "sft.learning_rate=2e-2"]
+    capsys.readouterr()
+    assert main(words) == 78
+    assert "sft.learning_rate: 0.01 then, 0.02 now" in capsys.readouterr().err
+    assert main([*words, "--allow-changed", "sft.learning_rate"]) == 0
+    assert len((here / "out/short/sft/metrics.jsonl").read_text().splitlines()) == 3
+    assert main(words) == 0

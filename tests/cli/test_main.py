@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import typer
 
-from burnish.cli.common import command
+from burnish.cli.common import columns, command
 from burnish.cli.main import app, main
 from burnish.cli.reference import leaves, reference
 from burnish.errors import BurnishError, NonFiniteLoss
@@ -179,6 +179,15 @@ def test_quiet_means_nothing_but_errors(failing: list[BaseException], capsys: py
     failing.append(BurnishError("bad"))
     assert main(["fail", "--quiet"]) == 70
     assert capsys.readouterr().err == "error: bad\n"
+
+
+def test_what_is_compared_stands_side_by_side():
+    assert columns({"compare": {"sft": {"win_rate": 0.5, "kl": 0.0}, "ppo": {"win_rate": 0.71828, "kl": None}}}) == [
+        "compare",
+        "            sft     ppo",
+        "  win_rate  0.5  0.7183",
+        "  kl          0    None",
+    ]
 
 
 def test_every_command_takes_the_shared_options_and_shows_an_example():

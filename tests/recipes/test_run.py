@@ -46,6 +46,7 @@ def test_the_run_folder_says_what_went_in_and_what_came_out(place: Workplace):
     assert summary == {"first": {"loss": 1.5, "beta": 0.1}, "second": {"loss": 1.5, "beta": 0.3}}
     assert json.loads((place.out / "summary.json").read_text()) == summary
     assert (place.out / "recipe.yaml").read_text() == CHAIN
+    assert (place.out / "report.html").read_text().startswith("<!doctype html>")
     lock = json.loads((place.out / "lock.json").read_text())
     assert lock["versions"]["torch"].startswith("2.")
     assert lock["threads"] >= 1
@@ -248,6 +249,16 @@ def test_secrets_do_not_reach_the_run_folder(place: Workplace, monkeypatch: pyte
     assert len(files) > 8
     for file in files:
         assert not [secret for secret in secrets if secret in file.read_text()], file
+
+
+def test_a_report_that_fails_costs_no_result(place: Workplace, monkeypatch: pytest.MonkeyPatch):
+    def fails(run: Path) -> Path:
+        raise ZeroDivisionError("no curves")
+
+    monkeypatch.setattr("burnish.evaluation.report.write.write_report", fails)
+    told: list[str] = []
+    assert run(place.load(CHAIN), place.out, tell=told.append)["first"]["loss"] == 1.5
+    assert told[-1] == f"report failed: ZeroDivisionError: no curves; once it is mended: burnish report {place.out}"
 
 
 def test_the_run_folder_is_named_after_the_recipe(place: Workplace):

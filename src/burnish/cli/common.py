@@ -125,7 +125,13 @@ def show(result: Any, *, as_json: bool) -> None:
 
 
 def columns(figures: Mapping[str, Any], indent: str = "") -> list[str]:
-    """A line a figure; a mapping inside is indented under its name."""
+    """A line a figure; a mapping inside is indented under its name, and several with the same figures are a table."""
+    if len(figures) > 1 and all(isinstance(inner, Mapping) and inner for inner in figures.values()):
+        names = [tuple(inner) for inner in figures.values()]
+        if len(set(names)) == 1 and not any(
+            isinstance(v, Mapping) for inner in figures.values() for v in inner.values()
+        ):
+            return table(figures, names[0], indent)
     width = max((len(str(key)) for key, value in figures.items() if not isinstance(value, Mapping)), default=0)
     lines: list[str] = []
     for key, value in figures.items():
@@ -134,6 +140,16 @@ def columns(figures: Mapping[str, Any], indent: str = "") -> list[str]:
         else:
             lines.append(f"{indent}{key:<{width}}  {number(value)}")
     return lines
+
+
+def table(figures: Mapping[str, Mapping[str, Any]], names: Sequence[str], indent: str) -> list[str]:
+    """What is compared stands side by side, its figures below each other."""
+    rows = [["", *figures], *([name, *(number(inner[name]) for inner in figures.values())] for name in names)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return [
+        indent + "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])
+        for row in rows
+    ]
 
 
 def number(value: object) -> str:

@@ -1,4 +1,4 @@
-"""Recipes: run, plan, status."""
+"""Recipes: run, plan, status, report."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -60,3 +60,16 @@ def run_status(run: RunArgument, as_json: bool = False) -> dict[str, Any] | str:
 
     told = status(run)
     return told if as_json else "\n".join(lines(told))
+
+
+@command(app, "report")
+def write_reports(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs.", metavar="RUN...")],
+) -> dict[str, Any]:
+    """Write a run's report again: one HTML file that opens anywhere.
+
+    Example: burnish report runs/demo
+    """
+    from burnish.evaluation.report.write import write_report
+
+    return {"reports": [str(write_report(run)) for run in runs]}

@@ -210,7 +210,7 @@ def read_votes(row: Row) -> list[Group]:
     order: dict[int, Order] = {0: ((0, 1),), 1: ((0,), (1,)), 2: ((1,), (0,))}
     made = []
     for person, vote in enumerate(votes):
-        if isinstance(vote, bool) or vote not in order:
+        if isinstance(vote, bool) or not isinstance(vote, int) or vote not in order:
             raise RowError(
                 f"votes[{person}] must be 1 (the first), 2 (the second) or 0 (a tie), found {described(vote)}"
             )

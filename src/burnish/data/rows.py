@@ -175,7 +175,8 @@ def _values(source: Source, text: str) -> Iterator[tuple[int, Any]]:
     position = _after(text, 0)
     array = text[position : position + 1] == "["
     position = _after(text, position + 1) if array else position
-    while position < len(text) and not (array and text[position] == "]"):
+    more = text[position : position + 1] != "]" if array else position < len(text)
+    while more:
         line, counted = line + text.count("\n", counted, position), position
         try:
             value, end = value_at(text, position)
@@ -185,14 +186,17 @@ def _values(source: Source, text: str) -> Iterator[tuple[int, Any]]:
             raise DataError(f"{source.name}:{line}: the row is longer than {ROW_LIMIT >> 20} MB; split it")
         yield line, value
         position = _after(text, end)
-        if array and text[position : position + 1] == ",":
-            position = _after(text, position + 1)
-        elif array and text[position : position + 1] != "]":
+        if array:
+            more = text[position : position + 1] == ","
+            position = _after(text, position + 1) if more else position
+        else:
+            more = position < len(text)
+    if array:
+        if text[position : position + 1] != "]":
             raise _json_fault(source, text, position, RowError("invalid JSON (expecting ',' or ']')", column=1))
-    if array and _after(text, position + 1) < len(text):
-        raise _json_fault(
-            source, text, _after(text, position + 1), RowError("something stands after the array", column=1)
-        )
+        position = _after(text, position + 1)
+        if position < len(text):
+            raise _json_fault(source, text, position, RowError("something stands after the array", column=1))
 
 
 def _json_fault(source: Source, text: str, start: int, error: RowError) -> DataError:

@@ -58,14 +58,15 @@ def kind_of_bytes(head: bytes) -> str:
     found = next((name for magic, name in _MAGIC if head.startswith(magic)), "")
     if found:
         return found
-    return "binary data" if b"\0" in head[:512] and not _utf16(head) else "text"
+    controls = sum(byte < 32 and byte not in b"\t\n\r\f\v\b\x1b" for byte in head)
+    return "binary data" if controls > len(head) // 10 and not _utf16(head) else "text"
 
 
 def _utf16(head: bytes) -> str:
     if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return f"BOM {head[0]:02X} {head[1]:02X}"
-    half = head[:512]
-    if len(half) > 3 and half.count(0) >= len(half) // 3:
+    even, odd = head[::2].count(0), head[1::2].count(0)
+    if len(head) >= 8 and min(even, odd) == 0 and max(even, odd) > len(head) // 8:
         return "every second byte is zero"
     return ""
 

@@ -15,12 +15,16 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.utils import logging
 
 from burnish.errors import ConfigError, DataError, MissingInput
 from burnish.models.adapters import Lora, with_adapter
 from burnish.models.check import why_not_packed
 from burnish.models.files import check_model_directory
 from burnish.models.model import Model, Policy, Scorer
+
+logging.disable_progress_bar()
+logging.set_verbosity_error()  # its load report tells of a missing head as a remark; _load makes that an error
 
 M = TypeVar("M", bound=Model)
 
@@ -68,7 +72,7 @@ def load_scorer(
     if not fresh_head:
         _require_reward_head(path)
     torch.manual_seed(seed)
-    model, tokenizer = _load(AutoModelForSequenceClassification, path, place, num_labels=1)
+    model, tokenizer = _load(AutoModelForSequenceClassification, path, place, fresh_head=fresh_head, num_labels=1)
     head = getattr(model, "score", None)
     if not isinstance(head, torch.nn.Linear):
         raise ConfigError(f"{path}: {type(model).__name__} has no linear `score` head; choose another architecture")
@@ -81,7 +85,7 @@ def load_scorer(
 
 
 def _load(
-    kind: Any, path: str | Path, place: Placement, **options: Any
+    kind: Any, path: str | Path, place: Placement, *, fresh_head: bool = False, **options: Any
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     local = Path(path).exists()
     if local:
@@ -99,7 +103,9 @@ def _load(
         tokenizer = AutoTokenizer.from_pretrained(path)
         for name, value in options.items():
             setattr(config, name, value)
-        model = kind.from_pretrained(path, config=config, dtype=dtype, use_safetensors=True)
+        model, told = kind.from_pretrained(
+            path, config=config, dtype=dtype, use_safetensors=True, output_loading_info=True
+        )
     except (OSError, ValueError, RuntimeError) as error:
         if not local:
             raise MissingInput(
@@ -107,6 +113,11 @@ def _load(
                 f"{str(error).splitlines()[0]}. Download it beforehand: hf download {path} --local-dir DIR"
             ) from error
         raise DataError(f"{path}: transformers cannot load it: {str(error).splitlines()[0]}") from error
+    absent = [name for name in told["missing_keys"] if not (fresh_head and name.startswith("score."))]
+    if absent:
+        raise DataError(
+            f"{path}: weights missing for {len(absent)} tensors, which would start at random: {sorted(absent)[:3]}"
+        )
     rows = _embedding_rows(model)
     if len(tokenizer) > rows:
         raise ConfigError(

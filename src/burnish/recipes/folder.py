@@ -126,6 +126,11 @@ def allow(folder: Path, changes: Changes) -> None:
     write_json(folder / "inputs.json", kept)
 
 
+def allowed_before(folder: Path) -> list[str]:
+    """Fields that were ever allowed to change in this folder."""
+    return list((read_json(folder / "inputs.json") or {}).get("allowed", {}))
+
+
 def begin(folder: Path, now: Mapping[str, Any]) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)

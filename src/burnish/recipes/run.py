@@ -15,6 +15,7 @@ from burnish.recipes.folder import (
     Changes,
     Standing,
     allow,
+    allowed_before,
     begin,
     done_figures,
     facts,
@@ -33,6 +34,7 @@ from burnish.recipes.load import Recipe
 from burnish.recipes.secrets import masked
 from burnish.recipes.stages import METHODS
 from burnish.training.checkpoint import write_durably
+from burnish.training.identity import allowing
 
 Tell = Callable[[str], None]
 
@@ -72,7 +74,18 @@ def run(
             here = folder / stage.name
             summary[stage.name] = _perform(stage, folder, here, hashes, recipe.place, allow_changed, tell)
             write_json(folder / "summary.json", summary)
+        _report(folder, tell)
         return summary
+
+
+def _report(folder: Path, tell: Tell) -> None:
+    """The report of a finished run. Its failure costs no run its results: it is told, and nothing more."""
+    from burnish.evaluation.report.write import write_report
+
+    try:
+        tell(f"report: {write_report(folder)}")
+    except Exception as error:  # whatever it is
+        tell(f"report failed: {type(error).__name__}: {error}; once it is mended: burnish report {folder}")
 
 
 def run_stage(
@@ -136,7 +149,8 @@ def _perform(
     began = time.monotonic()
     given = {key: value for key, value in stage.placed(run).items() if value is not None}
     try:
-        figures = METHODS[stage.method].load()(**given, config=stage.config, out=folder)
+        with allowing(allowed_before(folder)):
+            figures = METHODS[stage.method].load()(**given, config=stage.config, out=folder)
     except BurnishError as error:
         error.add_note(f"in stage {stage.name}, {folder}")
         raise

@@ -1,7 +1,9 @@
 """Hashes that say whether a checkpoint belongs to this run: of its settings, its rows and the weights that came in."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from hashlib import sha256
 
 import torch
@@ -12,6 +14,47 @@ from burnish.types import Tree
 
 NOT_IDENTITY = {"save_every", "evaluate_every", "skip_check"}
 """Keys that may change between a run and its continuation: they change no number that is learned."""
+
+
+INPUTS = {"data": "rows", "prompts": "rows", "answers": "rows", "by": "reward"}
+"""What an input's key is called in an identity, where that has another name."""
+_allowed: ContextVar[frozenset[str]] = ContextVar("_allowed", default=frozenset())
+
+
+@contextmanager
+def allowing(fields: Collection[str]) -> Iterator[None]:
+    """Within, these settings and inputs may differ between a checkpoint and the run that goes on from it."""
+    token = _allowed.set(frozenset(fields))
+    try:
+        yield
+    finally:
+        _allowed.reset(token)
+
+
+def differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """A line for each field that differs and was not allowed to, settings one by one."""
+    then_flat, now_flat = _fields(before), _fields(now)
+    allowed = {INPUTS.get(field, field) for field in _allowed.get()} | _allowed.get()
+    return [
+        f"  {key}: {then_flat.get(key)} then, {value} now"
+        for key, value in now_flat.items()
+        if then_flat.get(key) != value and not any(key == a or key.startswith(f"{a}.") for a in allowed)
+    ]
+
+
+def _fields(identity: Mapping[str, str]) -> dict[str, object]:
+    """An identity with its settings taken apart, groups by dots."""
+    flat: dict[str, object] = {key: value for key, value in identity.items() if key != "settings"}
+
+    def take(settings: Mapping[str, object], at: str) -> None:
+        for key, value in settings.items():
+            if isinstance(value, Mapping):
+                take(value, f"{at}{key}.")
+            else:
+                flat[f"{at}{key}"] = value
+
+    take(json.loads(identity.get("settings", "{}")), "")
+    return flat
 
 
 def settings_identity(config: BaseModel) -> str:

@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -31,6 +30,7 @@ from burnish.training.checkpoint import (
     write_durably,
 )
 from burnish.training.config import MethodConfig
+from burnish.training.identity import differences
 from burnish.training.metrics import Figures, MetricsFile, last_figures
 from burnish.training.order import Order, derived_seed
 from burnish.training.schedule import rate
@@ -209,8 +209,7 @@ def train_on(
 
 
 def _resume(found: Checkpoint, updates: Mapping[str, Update], identity: Mapping[str, str]) -> int:
-    before: dict[str, Any] = found.facts["identity"]
-    changed = [f"  {k}: {before.get(k)} then, {identity.get(k)} now" for k in identity if before.get(k) != identity[k]]
+    changed = differences(found.facts["identity"], identity)
     if changed:
         raise ConfigError(
             f"{found.path} was written by another run:\n" + "\n".join(changed) + "\n"
