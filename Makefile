@@ -31,3 +31,10 @@ models/smollm2/model.safetensors: | install
 # burnish beside TRL: make bench, make bench ROW=dpo, make bench RECORD=1 (adds the figures to docs/benchmarks.md)
 bench: install smollm2
 	$(BIN)/python benchmarks/against_trl.py $(ROW) $(if $(RECORD),--record)
+
+# the whole chain on the tiny model that comes with burnish; its report opens offline
+demo: install
+	$(BIN)/burnish demo
+
+clean:
+	rm -rf $(VENV) runs models build
