@@ -17,7 +17,8 @@ from burnish.evaluation.report.words import duration, figure, listing, number, p
         (None, "–"),
         (math.nan, "–"),
         (-math.inf, "−∞"),
-        (1e-9, "1.00e−09"),
+        (1e-9, "1.0e−09"),
+        (0.00468, "0.005"),
     ],
 )
 def test_numbers(value, shown):
@@ -30,7 +31,7 @@ def test_percent_has_a_narrow_space():
 
 
 @pytest.mark.parametrize(
-    "value, shown", [(810.0, "810"), (0.5812, "0.581"), (12.34, "12.3"), (0.00001, "1.00e−05"), (-3.5, "−3.50")]
+    "value, shown", [(810.0, "810"), (0.5812, "0.581"), (12.34, "12.3"), (0.00001, "1.0e−05"), (-3.5, "−3.50")]
 )
 def test_a_figure_shows_three_digits_that_count(value, shown):
     assert figure(value) == shown

@@ -117,8 +117,7 @@ def win_rates(verdicts: Verdicts) -> Drawing:
         for tick in axes.get_yticklabels():
             tick.set_color(INK)
         axes.set_ylim(-0.6, len(shown) - 0.25)
-        lows = [_percent(verdicts[model]["win_rate_low"]) for model in shown]
-        axes.set_xlim(min([40.0, *(low - 3 for low in lows)]), 100)
+        axes.set_xlim(*_range(verdicts, shown))
         axes.grid(visible=True, axis="x")
         axes.grid(visible=False, axis="y")
         axes.spines["left"].set_visible(False)
@@ -143,7 +142,7 @@ def cost(verdicts: Verdicts) -> Drawing:
             axes.plot([kl], [rate], color=colour, marker="o", markersize=9, markeredgecolor=PAPER, markeredgewidth=1.5)
             axes.annotate(label(model), (kl, rate), (9, 5), textcoords="offset points", color=INK)
         axes.axhline(50, color=INK, linewidth=1.2)
-        axes.set_ylim(min([40.0, *(_percent(verdicts[m]["win_rate_low"]) - 3 for m in shown)]), 100)
+        axes.set_ylim(*_range(verdicts, shown))
         furthest = max((float(verdicts[m]["kl"] or 0) for m in shown), default=1.0)
         axes.set_xlim(-0.06 * (furthest or 1), 1.3 * (furthest or 1))
         axes.locator_params(axis="x", nbins=6)
@@ -151,6 +150,13 @@ def cost(verdicts: Verdicts) -> Drawing:
         axes.set_title("% won", loc="left", fontsize=11, color=MUTED)
 
     return draw
+
+
+def _range(verdicts: Verdicts, models: Sequence[str]) -> tuple[float, float]:
+    """Percent of wins to show: every interval, never less than 40 to 70, so that small differences look small."""
+    low = min([40.0, *(_percent(verdicts[model]["win_rate_low"]) - 3 for model in models)])
+    high = max([70.0, *(_percent(verdicts[model]["win_rate_high"]) + 5 for model in models)])
+    return max(low, 0.0), min(high, 100.0)
 
 
 def label(name: str) -> str:

@@ -94,6 +94,8 @@ FACTS: Mapping[str, str] = {
     "score_mean": "mean score",
     "score_kept": "mean score of the kept",
     "prompts": "prompts",
+    "ratio_first": "first ratio",
+    "sampler_gap": "largest sampler gap",
     "ended": "ended",
     "answer_length": "tokens an answer",
 }
@@ -108,8 +110,10 @@ def number(value: float | None, digits: int = 2) -> str:
         return "–"
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
-    if value and (abs(value) >= 1e7 or abs(value) < 0.5 * 10**-digits):
-        return f"{value:.2e}".replace("-", "−")
+    if value and (abs(value) >= 1e7 or abs(value) < 1e-4):
+        return f"{value:.1e}".replace("-", "−")
+    if value and abs(value) < 0.5 * 10**-digits:
+        digits = math.ceil(-math.log10(abs(value)))
     return f"{value:,.{digits}f}".replace(",", NARROW).replace("-", "−")
 
 
