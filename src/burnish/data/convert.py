@@ -202,8 +202,6 @@ def _prompt_fields(group: Group) -> dict[str, Any]:
 
 def _demonstration_fields(group: Group) -> dict[str, Any]:
     (answer,) = group.answers
-    if answer.later and not isinstance(group.prompt, str):
-        return {"messages": [*_prompt(group.prompt), *_said(answer)]}
     return {"prompt": _prompt(group.prompt), "response": _said(answer), **_sampled(group)}
 
 

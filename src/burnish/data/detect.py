@@ -185,6 +185,8 @@ def fitting(row: dict[str, Any], kind: str | None) -> list[str]:
     names = {one.name for one in _specific(exact)}
     if "ranking" in names:  # a ranked sample keeps the columns of a sample
         names.discard("sample")
+    if "judgement" in names:  # a label and a score may stand together
+        names.discard("scored")
     return [name for name in FORMATS if name in names]
 
 

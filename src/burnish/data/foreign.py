@@ -215,7 +215,7 @@ def read_votes(row: Row) -> list[Group]:
                 f"votes[{person}] must be 1 (the first), 2 (the second) or 0 (a tie), found {described(vote)}"
             )
         told = {**row, "annotator": str(person)}
-        made.append(group(prompt, answers, told, "answers", "votes", order=order[vote]))
+        made.append(group(prompt, answers, told, "answers", "votes", "sources", order=order[vote]))
     return made
 
 

@@ -173,14 +173,14 @@ def read_ranking(row: Row) -> list[Group]:
     prompt = fields.prompt(fields.need(row, "prompt"))
     answers = answers_of(row)
     order = fields.order(fields.need(row, "ranking"), len(answers))
-    return [group(prompt, answers, row, "answers", "ranking", order=order)]
+    return [group(prompt, answers, row, "answers", "ranking", "sources", order=order)]
 
 
 def read_sample(row: Row) -> list[Group]:
     prompt = fields.prompt(fields.need(row, "prompt"))
     sampled = {**row, "tokens": row.get("tokens") or ()}  # a model may say nothing, with its tokens or without
     answers = answers_of(sampled, least=1)
-    return [group(prompt, answers, row, "answers")]
+    return [group(prompt, answers, row, "answers", "sources")]
 
 
 def read_judgement(row: Row) -> list[Group]:
