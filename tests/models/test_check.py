@@ -89,7 +89,7 @@ def test_forgotten_positions_are_caught(packed_architecture: str, build: Build, 
 
 
 def test_a_forgotten_branch_mask_is_caught(packed_architecture: str, build: Build, monkeypatch: pytest.MonkeyPatch):
-    def one_branch(spans: tuple[Span, ...], device: torch.device) -> TreeLayout:
+    def one_branch(spans: tuple[Span, ...], device: torch.device, flex: bool) -> TreeLayout:
         return TreeLayout(tuple(Span((s.prompt[0], s.prompt[0] + s.size), ()) for s in spans), device)
 
     assert_shown_and_caught(build(packed_architecture), lambda: monkeypatch.setattr(model, "TreeLayout", one_branch))

@@ -2,7 +2,8 @@
 
 A token sees its own tree's prompt and the earlier tokens of its own branch. Every tree is computed by itself: its
 prompt causally, then each branch against prompt + branch, so no mask of (row × row) exists and what costs is what is
-seen. Small trees take one call with a mask, since a call costs more than the few products that it would save.
+seen. Small trees take one call with a mask, since a call costs more than the few products that it would save. On CUDA
+one FlexAttention call computes the whole row; see flex.py.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,10 +12,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.attention.flex_attention import BlockMask
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface
 
 from burnish.batch.pack import Span
+from burnish.errors import ConfigError
+from burnish.models.flex import block_mask, flex_tree_attention
 
 TREE_ATTENTION = "burnish_tree"
 _CALL_IN_PRODUCTS = 3000  # one attention call costs about as much as this many query-key products of all heads
@@ -26,11 +30,22 @@ class UnsupportedAttentionError(Exception):
 
 @dataclass(frozen=True)
 class TreeLayout:
-    """Where the trees lie in the row. Masks are made once and serve every layer that has the same window."""
+    """Where the trees lie in the row. Masks are made once and serve every layer that has the same window.
+
+    `flex`: one FlexAttention call computes the whole row, instead of a few calls a tree.
+    """
 
     spans: tuple[Span, ...]
     device: torch.device
+    flex: bool = False
     _masks: dict[tuple[int | None, torch.dtype], list[list["_Call"]]] = field(default_factory=dict)
+    _block_masks: dict[int | None, BlockMask] = field(default_factory=dict)
+
+    def block_mask(self, window: int | None) -> BlockMask:
+        """FlexAttention's mask of the whole row."""
+        if window not in self._block_masks:
+            self._block_masks[window] = block_mask(self.spans, window, self.device)
+        return self._block_masks[window]
 
     def calls(self, window: int | None, dtype: torch.dtype) -> list[list["_Call"]]:
         """For each tree its attention calls, in the order of its tokens."""
@@ -117,15 +132,21 @@ def tree_attention(
         if other.get(name) is not None:
             raise UnsupportedAttentionError(f"{type(module).__name__} uses {name}")
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    if query.shape[1] != key.shape[1]:
-        repeat = query.shape[1] // key.shape[1]
-        key, value = key.repeat_interleave(repeat, 1), value.repeat_interleave(repeat, 1)
+    if tree.flex:
+        if dropout:
+            raise ConfigError("dropout: FlexAttention has none; set dropout to 0, or train on a CPU")
+        mask = tree.block_mask(sliding_window)
+        return flex_tree_attention(query, key, value, mask, scale, softcap).transpose(1, 2), None
+    groups = query.shape[1] // key.shape[1]
+    if softcap and groups > 1:
+        key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
 
     def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
         if softcap:
-            return _capped_attention(q, k, v, mask, scale, softcap)
+            return _capped_attention(q, k, v, mask, scale, softcap, dropout)
+        # the kernel's own sharing of heads saves a fifth of attention's time beside repeating keys and values
         return scaled_dot_product_attention(
-            q, k, v, attn_mask=mask, dropout_p=dropout, is_causal=mask is None, scale=scale
+            q, k, v, attn_mask=mask, dropout_p=dropout, is_causal=mask is None, scale=scale, enable_gqa=groups > 1
         )
 
     # split, not slices: a slice's backward would write a zero-filled copy of the whole row for every tree
@@ -139,7 +160,8 @@ def tree_attention(
         strict=True,
     ):
         out.extend(_one_tree(q, k, v, calls, attend))
-    return torch.cat(out, 2).transpose(1, 2), None
+    # each part transposed, then joined: the kernel's output lies that way, and the output layer copies nothing
+    return torch.cat([part.transpose(1, 2) for part in out], 1), None
 
 
 def _one_tree(
@@ -162,13 +184,16 @@ def _one_tree(
     return out
 
 
-def _capped_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float, cap: float) -> Tensor:
+def _capped_attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float, cap: float, dropout: float
+) -> Tensor:
     """softmax(cap · tanh(q·k·scale / cap)) · v, which no fused kernel of a CPU computes. Gemma 2, section 2."""
     weight = torch.tanh(q @ k.transpose(2, 3) * (scale / cap)) * cap
     if mask is None:
         size = q.shape[2]
         mask = _additive(torch.ones(size, size, dtype=torch.bool, device=q.device).tril(), q.dtype)
-    return (weight + mask).softmax(-1, dtype=torch.float32).to(q.dtype) @ v
+    share = (weight + mask).softmax(-1, dtype=torch.float32).to(q.dtype)
+    return torch.nn.functional.dropout(share, dropout) @ v
 
 
 def _no_mask(*_: Any, **__: Any) -> None:

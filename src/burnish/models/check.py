@@ -6,6 +6,10 @@ packing is not exact the padded path is taken, and compared in the same way: a m
 transformers gives is refused.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
@@ -28,10 +32,27 @@ _MODEL_FAULTS = (ValueError, TypeError, RuntimeError, AttributeError, IndexError
 """What model code raises when it is given a row, keyword or shape that it was not written for."""
 
 
-def why_not_packed(model: PreTrainedModel) -> str:
-    """Why the padded path is taken; empty where packing is exact.
+@dataclass(frozen=True)
+class Route:
+    """How a model's forward pass goes: packed, but for a reason; on a GPU by FlexAttention, but for another one.
 
-    Raises ConfigError where the padded path does not give transformers' own outputs either.
+    `flex` None leaves it to the device.
+    """
+
+    padded_because: str = ""
+    flex: bool | None = None
+    flex_refused: str = ""
+
+
+def why_not_packed(model: PreTrainedModel) -> str:
+    """Why the padded path is taken; empty where packing is exact. See `route_of`."""
+    return route_of(model).padded_because
+
+
+def route_of(model: PreTrainedModel) -> Route:
+    """The fastest path on which the model gives transformers' own outputs.
+
+    Raises ConfigError where the padded path, which is the last, does not either.
     """
     try:
         copied: PreTrainedModel | None = random_copy(model)
@@ -41,28 +62,37 @@ def why_not_packed(model: PreTrainedModel) -> str:
     subjects = {"a random copy": copied, "the loaded weights": model}
     if copied is not None:
         torch.nn.Module.to(copied, model.device)
-    for name, subject in subjects.items():
-        if not reason and subject is not None and (trouble := difference(subject, packed=True)):
-            reason = f"on {name}: {trouble}"
+    flex_refused = ""
+    if not reason and model.device.type == "cuda" and model.dtype != torch.float64:
+        flex_refused = _first_trouble(subjects, packed=True, flex=True)
+        if not flex_refused:
+            return Route(flex=True)
+    reason = reason or _first_trouble(subjects, packed=True)
     if not reason:
-        return ""
+        return Route(flex=False, flex_refused=flex_refused)
+    if trouble := _first_trouble(subjects, packed=False):
+        raise ConfigError(
+            f"{type(model).__name__}: this architecture cannot be trained here, since burnish's forward pass does not "
+            f"give what transformers' own gives. Packed: {reason}. Padded: {trouble}."
+        )
+    return Route(padded_because=reason)
+
+
+def _first_trouble(subjects: Mapping[str, PreTrainedModel | None], *, packed: bool, flex: bool = False) -> str:
     for name, subject in subjects.items():
-        if subject is not None and (trouble := difference(subject, packed=False)):
-            raise ConfigError(
-                f"{type(model).__name__}: this architecture cannot be trained here, since burnish's forward pass does "
-                f"not give what transformers' own gives. Packed: {reason}. Padded, on {name}: {trouble}."
-            )
-    return reason
+        if subject is not None and (trouble := difference(subject, packed=packed, flex=flex)):
+            return f"on {name}: {trouble}"
+    return ""
 
 
-def difference(model: PreTrainedModel, *, packed: bool) -> str:
+def difference(model: PreTrainedModel, *, packed: bool, flex: bool = False) -> str:
     """How one of our paths differs from transformers' own forward pass; empty where only by rounding."""
     training = model.training
     model.eval()
     stock_attention = model.config._attn_implementation
     path = "packed" if packed else "padded"
     try:
-        wrapped = _wrap(model, "" if packed else "to be compared")
+        wrapped = _wrap(model, padded_because="" if packed else "to be compared", flex=flex)
         batch = pack(check_trees(model)).to(model.device)
         with torch.no_grad():
             ours = wrapped.scores(batch) if isinstance(wrapped, Scorer) else wrapped.logprobs(batch)
@@ -136,6 +166,6 @@ def stock_outputs(model: Model, batch: TreeBatch) -> Tensor:
     return torch.cat(outputs)
 
 
-def _wrap(model: PreTrainedModel, padded_because: str) -> Policy | Scorer:
+def _wrap(model: PreTrainedModel, **settings: Any) -> Policy | Scorer:
     kind = Scorer if hasattr(model, "score") else Policy
-    return kind(model, None, padded_because=padded_because)  # type: ignore[arg-type]  # no text is read here
+    return kind(model, None, **settings)  # type: ignore[arg-type]  # no text is read here

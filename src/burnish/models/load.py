@@ -19,7 +19,7 @@ from transformers.utils import logging
 
 from burnish.errors import ConfigError, DataError, MissingInput
 from burnish.models.adapters import Lora, with_adapter
-from burnish.models.check import why_not_packed
+from burnish.models.check import Route, route_of
 from burnish.models.files import check_model_directory
 from burnish.models.model import Model, Policy, Scorer
 
@@ -137,8 +137,9 @@ def _finish(
     lora: Lora | None,
     packed: bool | None,
 ) -> M:
-    reason = why_not_packed(model) if packed is None else "" if packed else "asked for"
-    loaded = kind(model, tokenizer, padded_because=reason, source=str(path))
+    route = route_of(model) if packed is None else Route(padded_because="" if packed else "asked for")
+    loaded = kind(model, tokenizer, padded_because=route.padded_because, flex=route.flex, source=str(path))
+    loaded.flex_refused = route.flex_refused
     if lora is not None:
         with_adapter(loaded, lora)
     return loaded

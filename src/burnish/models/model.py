@@ -27,15 +27,24 @@ from burnish.types import Tree
 class Model:
     """Weights, tokenizer and the path that its forward pass takes, packed or padded.
 
-    `padded_because` says why packing is not exact for this model; empty where it is.
+    `padded_because` says why packing is not exact for this model; empty where it is. `flex`: attention over trees is
+    one FlexAttention call instead of a few calls a tree; None takes it on CUDA.
     """
 
     def __init__(
-        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, padded_because: str = "", source: str = ""
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        padded_because: str = "",
+        flex: bool | None = None,
+        source: str = "",
     ) -> None:
         self.model = model
         self.tokenizer = tokenizer
         self.padded_because = padded_because
+        self.flex = (model.device.type == "cuda" and model.dtype != torch.float64) if flex is None else flex
+        self.flex_refused = ""  # why not, on a GPU where it was not taken
         self.source = source
         self.adapter: Any = None
         self.stock_attention: str = model.config._attn_implementation or "eager"
@@ -63,7 +72,7 @@ class Model:
                 f"row of the batch, so results would depend on the neighbours: set max_length to {self.longest} or less"
             )
         if self.packed:
-            layout = TreeLayout(batch.spans, batch.token_T.device)
+            layout = TreeLayout(batch.spans, batch.token_T.device, flex=self.flex)
             out = self.model.base_model(
                 input_ids=batch.token_T[None], position_ids=batch.position_T[None], use_cache=False, tree=layout
             )
@@ -113,11 +122,9 @@ class Model:
 class Policy(Model):
     """A causal language model."""
 
-    def __init__(
-        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, padded_because: str = "", source: str = ""
-    ) -> None:
+    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, **settings: Any) -> None:
         self._scale_and_softcap = heads.scale_and_softcap(model)  # before the attention is exchanged
-        super().__init__(model, tokenizer, padded_because=padded_because, source=source)
+        super().__init__(model, tokenizer, **settings)
 
     @property
     def head(self) -> Head:
