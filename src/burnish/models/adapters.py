@@ -1,8 +1,19 @@
 """LoRA through peft: the model stays in place, an adapter is added to its layers and can be switched off."""
 
-from pydantic import BaseModel, ConfigDict, Field
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
-from burnish.models.model import Model
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from burnish.errors import ConfigError
+
+if TYPE_CHECKING:
+    from burnish.models.model import Model
 
 
 class Lora(BaseModel):
@@ -18,9 +29,18 @@ class Lora(BaseModel):
     )
 
 
-def with_adapter(model: Model, lora: Lora) -> None:
-    """Add a fresh adapter in place and freeze everything else; a scorer's head stays trainable."""
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Draw from `seed` inside, and leave the random numbers outside as they were."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+def with_adapter(model: "Model", lora: Lora, *, seed: int = 0) -> None:
+    """Add a fresh adapter in place, drawn from `seed`, and freeze everything else; a scorer's head stays trainable."""
     from peft import LoraConfig, get_peft_model  # 6 seconds of import that only adapters need
+    from peft.tuners.tuners_utils import BaseTunerLayer
 
     kind = "SEQ_CLS" if hasattr(model.model, "score") else "CAUSAL_LM"
     targets = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
@@ -31,4 +51,38 @@ def with_adapter(model: Model, lora: Lora) -> None:
         target_modules=targets,
         task_type=kind,
     )
-    model.adapter = get_peft_model(model.model, config)
+    with seeded(seed):
+        try:
+            model.adapter = get_peft_model(model.model, config)
+        except ValueError as error:  # its message lists what it found
+            raise ConfigError(f"lora.targets: {lora.targets}: {error}") from error
+    if isinstance(model.model.get_output_embeddings(), BaseTunerLayer):
+        raise ConfigError(f"lora.targets: {lora.targets}: the output layer has no adapter; leave it out of the targets")
+
+
+def merged_weights(model: PreTrainedModel) -> dict[str, Tensor]:
+    """The weights that a model without adapter would need to give the same outputs: W + (alpha / rank) · B·A.
+
+    The model is left as it is: what peft merges in place it cannot take out again exactly.
+    """
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    weights = {name.replace(".base_layer.", "."): value for name, value in model.state_dict().items()}
+    for path, module in model.named_modules():
+        if isinstance(module, BaseTunerLayer):
+            weights[f"{path}.weight"] = weights[f"{path}.weight"] + _update(module)
+    for name in [name for name in weights if ".modules_to_save." in name]:
+        plain = re.sub(r"\.modules_to_save\.[^.]+", "", name)  # a layer that is trained whole, beside its original
+        weights[plain] = weights[name]
+    return {
+        name: value
+        for name, value in weights.items()
+        if not re.search(r"\.(lora_[^.]+|modules_to_save|original_module)\.", name)
+    }
+
+
+def _update(layer: Any) -> Tensor:
+    """What the active adapter adds to a layer's weight."""
+    weight = layer.get_base_layer().weight
+    update = sum((layer.get_delta_weight(name) for name in layer.active_adapters), torch.zeros_like(weight))
+    return update.to(weight.dtype)

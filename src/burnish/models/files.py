@@ -5,13 +5,34 @@ import struct
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub import snapshot_download
+
 from burnish.errors import ConfigError, DataError, MissingInput
 
+_PARTS_OF_A_MODEL = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
 _LARGEST_HEADER = 100 * 1024 * 1024  # what the format allows
 
 
-def check_model_directory(path: Path) -> dict[str, Any]:
-    """Return the config of a model directory that can be loaded safely.
+def model_directory(path: str | Path) -> Path:
+    """The directory itself, or the local copy of a hub id, downloaded where it is not there yet.
+
+    Only what a model consists of is downloaded, so the copy is checked as any other directory. Raises MissingInput.
+    """
+    if Path(path).exists():
+        return Path(path)
+    if str(path).startswith((".", "/", "~")) or str(path).count("/") != 1:
+        raise MissingInput(f"{path}: no such model directory (looked from {Path.cwd()})")
+    try:
+        return Path(snapshot_download(str(path), allow_patterns=_PARTS_OF_A_MODEL))
+    except (OSError, ValueError) as error:
+        raise MissingInput(
+            f"{path}: neither a directory nor a model in the local hub cache, and the hub could not be reached: "
+            f"{str(error).splitlines()[0]}. Download it beforehand: hf download {path} --local-dir DIR"
+        ) from error
+
+
+def check_model_directory(path: Path, *, weights: bool = True) -> dict[str, Any]:
+    """Return the config of a model directory that can be loaded safely. `weights` off: one to start from scratch.
 
     Raises MissingInput naming the files that are not there, ConfigError for code or pickles, DataError for weights
     that are cut or damaged.
@@ -24,34 +45,47 @@ def check_model_directory(path: Path) -> dict[str, Any]:
     missing = [name for name in ("config.json",) if name not in found]
     if not any(name in found for name in ("tokenizer.json", "tokenizer.model", "vocab.json")):
         missing.append("tokenizer.json (or tokenizer.model, vocab.json)")
-    weights = [p for p in sorted(path.glob("*.safetensors")) if not p.name.startswith("adapter")]
+    tensors = [p for p in sorted(path.glob("*.safetensors")) if not p.name.startswith("adapter")]
     pickles = [name for name in found if name.endswith((".bin", ".pt", ".pth", ".pkl", ".ckpt"))]
-    if "adapter_config.json" in found and not weights:
-        raise ConfigError(f"{path}: this is a LoRA adapter, not a model; take the merged `model/` folder beside it")
-    if not weights and pickles:
+    if "adapter_config.json" in found:
+        # transformers would load the base model that this file names, from wherever it says, in place of what is here
+        raise ConfigError(
+            f"{path}: a LoRA adapter (adapter_config.json), not a model; take the merged `model/` folder beside it"
+        )
+    if weights and not tensors and pickles:
         raise ConfigError(
             f"{path}: weights only as pickle ({', '.join(pickles[:3])}), which can run code when loaded. Convert them "
             "in a container without network: AutoModelForCausalLM.from_pretrained(PATH).save_pretrained(OUT)"
         )
-    if not weights:
+    if weights and not tensors:
         missing.append("model.safetensors")
     if missing:
         raise MissingInput(
             f"{path}: not a model directory: {', '.join(missing)} missing; found {', '.join(found[:8]) or 'nothing'}"
         )
-    try:
-        config: dict[str, Any] = json.loads((path / "config.json").read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(f"{path / 'config.json'}: not JSON: {error}") from error
-    if _wants_code(config):
-        raise ConfigError(
-            f"{path / 'config.json'}: `auto_map` asks to run Python code from the model's directory. burnish never "
-            "does; use a model that transformers defines itself, or remove `auto_map` if it is a leftover."
-        )
-    for file in weights:
-        check_safetensors(file)
-    _shards_are_there(path)
+    config = _object(path / "config.json")
+    for name in ("config.json", "tokenizer_config.json", "generation_config.json"):
+        if name in found and _wants_code(_object(path / name)):
+            raise ConfigError(
+                f"{path / name}: `auto_map` asks to run Python code from the model's directory. burnish never does; "
+                "use a model that transformers defines itself, or remove `auto_map` if it is a leftover."
+            )
+    if weights:
+        for file in tensors:
+            check_safetensors(file)
+        _shards_are_there(path)
     return config
+
+
+def _object(path: Path) -> dict[str, Any]:
+    """A JSON file's object."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise DataError(f"{path}: a JSON object is expected, this is a {type(value).__name__}")
+    return value
 
 
 def check_safetensors(path: Path) -> None:
@@ -66,8 +100,9 @@ def check_safetensors(path: Path) -> None:
             raise DataError(f"{path}: corrupt safetensors: its header claims {length} bytes, the file has {size}")
         try:
             header = json.loads(file.read(length))
-            spans = sorted(tuple(v["data_offsets"]) for k, v in header.items() if k != "__metadata__")
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            offsets = [v["data_offsets"] for k, v in header.items() if k != "__metadata__"]
+            spans = sorted((int(start), int(stop)) for start, stop in offsets)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise DataError(f"{path}: corrupt safetensors: unreadable header ({error})") from error
     end = 0
     for start, stop in spans:
@@ -84,7 +119,13 @@ def _shards_are_there(path: Path) -> None:
     index = path / "model.safetensors.index.json"
     if not index.exists():
         return
-    wanted = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    weight_map = _object(index).get("weight_map")
+    if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
+        raise DataError(f"{index}: `weight_map` must say for each tensor which file it is in")
+    wanted = set(weight_map.values())
+    outside = sorted(name for name in wanted if Path(name).name != name)
+    if outside:
+        raise DataError(f"{index}: it names a file outside the model's directory: {outside[0]!r}")
     missing = sorted(name for name in wanted if not (path / name).exists())
     if missing:
         raise MissingInput(f"{path}: {len(missing)} of {len(wanted)} weight files missing: {', '.join(missing[:5])}")

@@ -15,6 +15,7 @@ from torch.nn.attention.flex_attention import BlockMask, flex_attention
 from burnish.batch.pack import Span
 
 BLOCK = 128
+_UNBOUNDED = 2**31 - 1
 _ROWS_AT_ONCE = 16 * BLOCK  # a row of 32768 tokens takes 64 MB for a comparison instead of 1 GB
 
 MaskFunction = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
@@ -39,11 +40,13 @@ def tree_branch_position(spans: Sequence[Span], device: torch.device) -> tuple[T
 
 def mask_function(tree_T: Tensor, branch_T: Tensor, position_T: Tensor, window: int | None) -> MaskFunction:
     """May query i see key j? In FlexAttention's form: batch, head, i, j."""
+    # a tensor, as the kernel is made anew for every number that it captures
+    reach = torch.tensor(_UNBOUNDED if window is None else window, dtype=torch.int32, device=tree_T.device)
 
     def seen(_: Tensor, __: Tensor, i: Tensor, j: Tensor) -> Tensor:
         one_path = (tree_T[i] == tree_T[j]) & ((branch_T[j] < 0) | (branch_T[j] == branch_T[i]))
-        earlier = position_T[j] <= position_T[i]
-        return one_path & earlier if window is None else one_path & earlier & (position_T[i] - position_T[j] < window)
+        back = position_T[i] - position_T[j]
+        return one_path & (back >= 0) & (back < reach)
 
     return seen
 
@@ -86,7 +89,7 @@ def flex_tree_attention(
         query,
         key,
         value,
-        score_mod=_capped(softcap) if softcap else None,
+        score_mod=_capped(softcap, query.device) if softcap else None,
         block_mask=mask,
         scale=scale,
         enable_gqa=query.shape[1] != key.shape[1],
@@ -101,8 +104,10 @@ def _compiled() -> Callable[..., Tensor]:
 
 
 @cache
-def _capped(cap: float) -> Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]:
+def _capped(cap: float, device: torch.device) -> Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]:
+    limit = torch.tensor(cap, device=device)  # a tensor, for the reason of `reach`
+
     def capped(score: Tensor, _: Tensor, __: Tensor, ___: Tensor, ____: Tensor) -> Tensor:
-        return cap * torch.tanh(score / cap)
+        return limit * torch.tanh(score / limit)
 
     return capped

@@ -1,7 +1,7 @@
 """A directory or hub id → a Policy or a Scorer, after its files and its forward pass were checked."""
 
-import json
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,16 +12,18 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 from transformers.utils import logging
 
-from burnish.errors import ConfigError, DataError, MissingInput
-from burnish.models.adapters import Lora, with_adapter
+from burnish.errors import BurnishError, ConfigError, DataError
+from burnish.models.adapters import Lora, seeded, with_adapter
 from burnish.models.check import Route, route_of
-from burnish.models.files import check_model_directory
+from burnish.models.files import check_model_directory, model_directory
 from burnish.models.model import Model, Policy, Scorer
+from burnish.models.padding import give_pad_token
 
 logging.disable_progress_bar()
 logging.set_verbosity_error()  # its load report tells of a missing head as a remark; _load makes that an error
@@ -33,25 +35,34 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 @dataclass(frozen=True)
 class Placement:
-    """Where and in what precision a model runs. `auto` is float32 on a CPU or MPS and bfloat16 on CUDA."""
+    """Where and in what precision a model runs. `auto` is float32 on a CPU or MPS and bfloat16 on CUDA.
+
+    `resize_embeddings` adds rows to an embedding that has fewer than its tokenizer has tokens.
+    """
 
     device: str = "auto"
     dtype: str = "auto"
     dropout: float = 0.0
     activation_checkpointing: bool = False
+    resize_embeddings: bool = False
 
 
 def load_policy(
-    path: str | Path, place: Placement | None = None, *, lora: Lora | None = None, packed: bool | None = None
+    path: str | Path,
+    place: Placement | None = None,
+    *,
+    lora: Lora | None = None,
+    packed: bool | None = None,
+    seed: int = 0,
 ) -> Policy:
     """Load a causal language model. `packed` None lets the self-check decide; False forces the padded path.
 
-    Raises MissingInput, DataError or ConfigError for a directory that cannot be loaded safely.
+    `seed` draws a fresh adapter. Raises MissingInput, DataError or ConfigError for what cannot be loaded safely.
     """
     model, tokenizer = _load(AutoModelForCausalLM, path, place or Placement())
     if model.get_output_embeddings() is None:
         raise ConfigError(f"{path}: {type(model).__name__} has no output layer: not a causal language model")
-    return _finish(Policy, model, tokenizer, path, place or Placement(), lora, packed)
+    return _finish(Policy, model, tokenizer, path, lora, packed, seed)
 
 
 def load_scorer(
@@ -68,11 +79,11 @@ def load_scorer(
     The head's deviation is 1/√(D+1) over D hidden units (Stiennon et al. 2020, their code). Raises ConfigError where
     the directory is no reward model and `fresh_head` is off: a head that was not loaded would score at random.
     """
-    place = place or Placement()
     if not fresh_head:
         _require_reward_head(path)
-    torch.manual_seed(seed)
-    model, tokenizer = _load(AutoModelForSequenceClassification, path, place, fresh_head=fresh_head, num_labels=1)
+    model, tokenizer = _load(
+        AutoModelForSequenceClassification, path, place or Placement(), fresh_head=fresh_head, num_labels=1
+    )
     head = getattr(model, "score", None)
     if not isinstance(head, torch.nn.Linear):
         raise ConfigError(f"{path}: {type(model).__name__} has no linear `score` head; choose another architecture")
@@ -80,52 +91,109 @@ def load_scorer(
         generator = torch.Generator().manual_seed(seed)
         weight = torch.empty(head.weight.shape).normal_(0, (head.in_features + 1) ** -0.5, generator=generator)
         head.weight.data.copy_(weight)
-    _give_pad_token(model, tokenizer)
-    return _finish(Scorer, model, tokenizer, path, place, lora, packed)
+    give_pad_token(model, tokenizer)
+    return _finish(Scorer, model, tokenizer, path, lora, packed, seed)
+
+
+def fresh_policy(path: str | Path, place: Placement, *, seed: int) -> Policy:
+    """A model of random weights from a directory that holds only config.json and a tokenizer."""
+    check_model_directory(Path(path), weights=False)
+    device = _device(place.device)
+    with _naming(path), seeded(seed):
+        config = _config(path, place)
+        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+        model = AutoModelForCausalLM.from_config(config, dtype=_dtype(place.dtype, device), trust_remote_code=False)
+    _fit_embedding(model, tokenizer, path, place)
+    return _finish(Policy, _placed(model, place), tokenizer, path, None, None, seed)
 
 
 def _load(
     kind: Any, path: str | Path, place: Placement, *, fresh_head: bool = False, **options: Any
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    local = Path(path).exists()
-    if local:
-        check_model_directory(Path(path))
-    elif str(path).startswith((".", "/", "~")) or str(path).count("/") != 1:
-        raise MissingInput(f"{path}: no such model directory (looked from {Path.cwd()})")
+    folder = model_directory(path)
+    check_model_directory(folder)
     device = _device(place.device)
-    dtype = _dtype(place.dtype, device)
-    try:
-        config = AutoConfig.from_pretrained(path)
-        text = config.get_text_config()
-        for name in vars(text):
-            if name.endswith(("dropout", "_pdrop")) and isinstance(getattr(text, name), float | int):
-                setattr(text, name, place.dropout)
-        tokenizer = AutoTokenizer.from_pretrained(path)
+    with _naming(path), seeded(0):  # what is not in the files is drawn, and replaced or refused below
+        config = _config(folder, place)
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         for name, value in options.items():
             setattr(config, name, value)
         model, told = kind.from_pretrained(
-            path, config=config, dtype=dtype, use_safetensors=True, output_loading_info=True
+            folder,
+            config=config,
+            dtype=_dtype(place.dtype, device),
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,  # told below, by name
+            trust_remote_code=False,
+            output_loading_info=True,
         )
-    except (OSError, ValueError, RuntimeError) as error:
-        if not local:
-            raise MissingInput(
-                f"{path}: neither a directory nor a model in the local hub cache, and the hub could not be reached: "
-                f"{str(error).splitlines()[0]}. Download it beforehand: hf download {path} --local-dir DIR"
-            ) from error
-        raise DataError(f"{path}: transformers cannot load it: {str(error).splitlines()[0]}") from error
     absent = [name for name in told["missing_keys"] if not (fresh_head and name.startswith("score."))]
     if absent:
         raise DataError(
             f"{path}: weights missing for {len(absent)} tensors, which would start at random: {sorted(absent)[:3]}"
         )
-    rows = _embedding_rows(model)
-    if len(tokenizer) > rows:
-        raise ConfigError(
-            f"{path}: the tokenizer has {len(tokenizer)} tokens and the embedding {rows} rows: not a pair"
+    if other := sorted(told["mismatched_keys"]):
+        name, found, wanted = other[0]
+        raise DataError(
+            f"{path}: {len(other)} tensors do not have the shapes of config.json: {name} is {tuple(found)} in the file "
+            f"and {tuple(wanted)} by the config"
         )
+    _fit_embedding(model, tokenizer, path, place)
+    return _placed(model, place), tokenizer
+
+
+def _config(path: str | Path, place: Placement) -> PreTrainedConfig:
+    """Its config with dropout as asked for, and without the other kinds of noise that a model may have in training."""
+    config: PreTrainedConfig = AutoConfig.from_pretrained(path, trust_remote_code=False)
+    for part in {id(part): part for part in (config, config.get_text_config())}.values():
+        for name, value in list(vars(part).items()):
+            if not isinstance(value, float | int) or isinstance(value, bool):
+                continue
+            if "jitter" in name or name in ("layerdrop", "layer_drop"):
+                setattr(part, name, 0.0)
+            elif "dropout" in name or name.endswith("_pdrop"):
+                setattr(part, name, place.dropout)
+    return config
+
+
+@contextmanager
+def _naming(path: str | Path) -> Iterator[None]:
+    """What transformers and the libraries below it raise, as an error that names the model."""
+    try:
+        yield
+    except BurnishError:
+        raise
+    except ImportError as error:
+        raise ConfigError(f"{path}: its format needs a library that is not installed: {_first_line(error)}") from error
+    except Exception as error:  # the tokenizers library raises bare Exception, model code whatever its config provokes
+        raise DataError(f"{path}: transformers cannot load it: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:300]}"
+
+
+def _fit_embedding(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, path: str | Path, place: Placement
+) -> None:
+    weight: torch.Tensor = model.get_input_embeddings().weight  # type: ignore[assignment]  # typed as any attribute
+    if len(tokenizer) <= len(weight):
+        return
+    if not place.resize_embeddings:
+        raise ConfigError(
+            f"{path}: the tokenizer has {len(tokenizer)} tokens and the embedding {len(weight)} rows: not a pair. If "
+            "the tokens are meant to be learned, set resize_embeddings: true to add rows"
+        )
+    with seeded(0):
+        model.resize_token_embeddings(len(tokenizer))
+
+
+def _placed(model: PreTrainedModel, place: Placement) -> PreTrainedModel:
     if place.activation_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
-    return model.to(device).eval(), tokenizer
+    torch.nn.Module.to(model, _device(place.device))
+    model.eval()
+    return model
 
 
 def _finish(
@@ -133,29 +201,28 @@ def _finish(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     path: str | Path,
-    place: Placement,
     lora: Lora | None,
     packed: bool | None,
+    seed: int,
 ) -> M:
     route = route_of(model) if packed is None else Route(padded_because="" if packed else "asked for")
     loaded = kind(model, tokenizer, padded_because=route.padded_because, flex=route.flex, source=str(path))
     loaded.flex_refused = route.flex_refused
     if lora is not None:
-        with_adapter(loaded, lora)
+        with_adapter(loaded, lora, seed=seed)
     return loaded
-
-
-def _embedding_rows(model: PreTrainedModel) -> int:
-    weight: torch.Tensor = model.get_input_embeddings().weight  # type: ignore[assignment]  # typed as any attribute
-    return weight.shape[0]
 
 
 def _device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    kind = name.partition(":")[0]
+    if kind not in there:
+        raise ConfigError(f"device: {name}: unknown; one of auto, {', '.join(there)}")
+    if not there[kind]:
         raise ConfigError(
-            "device: cuda, but torch sees no CUDA device; use `device: cpu`, or install a CUDA build of torch"
+            f"device: {name}, but torch sees no such device; use `device: cpu`, or install a build of torch for {kind}"
         )
     return torch.device(name)
 
@@ -169,43 +236,13 @@ def _dtype(name: str, device: torch.device) -> torch.dtype:
 
 
 def _require_reward_head(path: str | Path) -> None:
-    file = Path(path) / "config.json"
-    if not file.exists():
-        return
-    config: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    config = check_model_directory(model_directory(path))
     kinds = config.get("architectures") or []
-    if not any("SequenceClassification" in kind for kind in kinds):
+    if not any("SequenceClassification" in str(kind) for kind in kinds):
         raise ConfigError(
-            f"{path}: not a reward model: its config says {', '.join(kinds) or 'no architecture'}. Train one with "
-            "`burnish reward`, and point at its `model/` folder."
+            f"{path}: not a reward model: its config says {', '.join(map(str, kinds)) or 'no architecture'}. Train one "
+            "with `burnish reward`, and point at its `model/` folder."
         )
-    labels = config.get("num_labels", len(config.get("id2label") or {0: ""}))
+    labels = config.get("num_labels", len(config.get("id2label") or "01"))  # two, where a config says nothing
     if labels != 1:
         raise ConfigError(f"{path}: a reward model has one label, this classifier has {labels}")
-
-
-def _give_pad_token(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-    """A pad token that can never end an answer, so that transformers finds the same last token as we do."""
-    from burnish.data.templates import resolve
-
-    ends = resolve(tokenizer, "auto").end_tokens
-    current = model.config.pad_token_id
-    if current is None or current in ends:
-        special = [i for i in tokenizer.all_special_ids if i not in ends and i != tokenizer.bos_token_id]
-        current = special[0] if special else None
-    if current is None:
-        tokenizer.add_special_tokens({"pad_token": "<|pad|>"})
-        current = tokenizer.pad_token_id
-        if len(tokenizer) > _embedding_rows(model):
-            model.resize_token_embeddings(len(tokenizer))
-    tokenizer.pad_token_id = current
-    model.config.pad_token_id = current
-
-
-def fresh_policy(path: str | Path, place: Placement, *, seed: int) -> Policy:
-    """A model of random weights from a directory that holds only config.json and a tokenizer."""
-    config = AutoConfig.from_pretrained(path)
-    torch.manual_seed(seed)
-    device = _device(place.device)
-    model = AutoModelForCausalLM.from_config(config, dtype=_dtype(place.dtype, device)).to(device).eval()
-    return _finish(Policy, model, AutoTokenizer.from_pretrained(path), path, place, None, None)

@@ -18,6 +18,7 @@ from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerB
 from burnish.batch.pack import TreeBatch, micro_batches, pack
 from burnish.errors import ConfigError
 from burnish.models import head as heads
+from burnish.models.adapters import merged_weights
 from burnish.models.attention import TREE_ATTENTION, TreeLayout
 from burnish.models.head import Forbidden, Head
 from burnish.objectives import likelihood
@@ -106,14 +107,16 @@ class Model:
     def save(self, directory: Path) -> None:
         """Write what `from_pretrained` loads: config, safetensors, tokenizer, its chat template.
 
-        With LoRA the adapter goes to `adapter/` beside it, and the model is written merged; it stays merged here.
+        With LoRA the adapter goes to `adapter/` beside it, and the model is written merged. Here nothing changes.
         """
+        weights = None
         if self.adapter is not None:
             self.adapter.save_pretrained(directory.parent / "adapter")
-            self.model = self.adapter.merge_and_unload()
-            self.adapter = None
-        self.model.save_pretrained(directory)
+            weights = merged_weights(self.model)
+        self.model.save_pretrained(directory, state_dict=weights)
         self.tokenizer.save_pretrained(directory)
+        for file in directory.glob("*.safetensors"):
+            file.chmod(0o644)  # it is written for its owner alone, unlike all else in the folder
 
     def trainable(self) -> dict[str, torch.nn.Parameter]:
         return {name: p for name, p in self.model.named_parameters() if p.requires_grad}
