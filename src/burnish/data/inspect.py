@@ -203,8 +203,8 @@ def segments(
             runs[-1][0].append(token)
         else:
             runs.append(([token], wanted))
-    decode = template.tokenizer.decode
-    return tuple((str(decode(run, skip_special_tokens=False)), wanted) for run, wanted in runs)
+    exact = {"skip_special_tokens": False, "clean_up_tokenization_spaces": False}
+    return tuple((str(template.tokenizer.decode(run, **exact)), wanted) for run, wanted in runs)
 
 
 def _characters(groups: Sequence[Group], *, prompts: bool) -> list[int]:

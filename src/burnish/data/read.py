@@ -6,6 +6,7 @@ row is told with its file and line. By default any bad row refuses the file, and
 hundred.
 """
 
+import hashlib
 import itertools
 import json
 import logging
@@ -124,7 +125,8 @@ def _examine(source: Source, wish: Asked, limit: int | None) -> Reading:
         chosen = detect(good, source.name, wish.kind)
     groups: list[Group] = []
     bad: list[BadRow] = []
-    counted = controls = 0
+    counted = controls = repeated = 0
+    seen: set[bytes] = set()
     for row in itertools.chain(first, found):
         counted += 1
         made = _groups(source, row, chosen)
@@ -132,16 +134,38 @@ def _examine(source: Source, wish: Asked, limit: int | None) -> Reading:
             bad.append(made)
             continue
         controls += holds_controls(row.value)
+        key = _content(made)
+        repeated += key in seen
+        seen.add(key)
         groups += made
         if limit is not None and len(groups) >= limit:
             del groups[limit:]
             break
+    _log.info("%s: %d rows, %s (%s)", source.name, counted, chosen.kind, chosen.name)
     warnings = [f"{source.name}: {controls} rows hold control characters; they are kept"] if controls else []
+    if repeated:
+        warnings.append(f"{source.name}: {repeated} rows repeat an earlier one; `burnish data validate` shows them")
     kind = chosen.kind
     if wish.kind is not None and wish.kind != kind and groups:
-        warnings.append(f"{source.name}: read as {kind} ({chosen.name}), used as {wish.kind}")
+        if (kind, wish.kind) != ("comparison", "ranking"):  # a comparison is a ranking of two
+            warnings.append(f"{source.name}: read as {kind} ({chosen.name}), used as {wish.kind}")
         groups, kind = to_kind(groups, kind, wish.kind, source.name), wish.kind
     return Reading(groups, kind, (chosen.name,), counted, tuple(bad), tuple(warnings))
+
+
+def _content(made: Sequence[Group]) -> bytes:
+    """What a row says, whoever says it where. A row with an id of its own is not another's repetition."""
+    said = [
+        (
+            group.prompt,
+            group.answers,
+            group.order,
+            group.extra.get("annotator"),
+            group.id if group.id != group.origin else "",
+        )
+        for group in made
+    ]
+    return hashlib.blake2b(repr(said).encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def _all_bad(source: Source, found: Sequence[Row]) -> str:

@@ -238,7 +238,9 @@ class Template:
     def text(self, tokens: Sequence[int]) -> str:
         """An answer's text: what stands before its first end token."""
         stop = next((index for index, token in enumerate(tokens) if token in self.end_tokens), len(tokens))
-        return str(self.tokenizer.decode(list(tokens[:stop]), skip_special_tokens=False))
+        return str(
+            self.tokenizer.decode(list(tokens[:stop]), skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        )
 
     def paths(self, prompt: Prompt, answer: Answer, learn_from: LearnFrom = None) -> list[Path]:
         """The conversation as paths of tokens: one, or one for each learned turn where the template rewrites the past.
