@@ -1,6 +1,7 @@
 """LoRA through peft: the model stays in place, an adapter is added to its layers and can be switched off."""
 
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -51,7 +52,8 @@ def with_adapter(model: "Model", lora: Lora, *, seed: int = 0) -> None:
         target_modules=targets,
         task_type=kind,
     )
-    with seeded(seed):
+    with seeded(seed), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by a name that v6 drops
         try:
             model.adapter = get_peft_model(model.model, config)
         except ValueError as error:  # its message lists what it found

@@ -190,7 +190,9 @@ def _fit_embedding(
 
 def _placed(model: PreTrainedModel, place: Placement) -> PreTrainedModel:
     if place.activation_checkpointing:
-        model.gradient_checkpointing_enable({"use_reentrant": False})
+        if not model.supports_gradient_checkpointing:
+            raise ConfigError(f"activation_checkpointing: transformers has none for {type(model).__name__}")
+        model.activation_checkpointing_enable({"use_reentrant": False})
     torch.nn.Module.to(model, _device(place.device))
     model.eval()
     return model

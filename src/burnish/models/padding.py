@@ -10,7 +10,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from burnish.data.builtin_templates import BUILTIN
 
-_ADDED = "<|pad|>"
+_NAMES = ("<|pad|>", "<|padding|>", "<|burnish_padding|>")
 
 
 def give_pad_token(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -25,8 +25,9 @@ def give_pad_token(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -
         free = sorted(control.keys() - taken, key=lambda i: ("pad" not in control[i].lower(), i))
         pad = free[0] if free else None
     if pad is None:
-        tokenizer.add_special_tokens({"pad_token": _ADDED})
-        pad = tokenizer.get_vocab()[_ADDED]
+        name = next(name for name in _NAMES if name not in tokenizer.get_vocab())
+        tokenizer.add_special_tokens({"pad_token": name})
+        pad = tokenizer.get_vocab()[name]
         if pad >= rows:
             model.resize_token_embeddings(pad + 1)
     tokenizer.pad_token = tokenizer.convert_ids_to_tokens(pad)
