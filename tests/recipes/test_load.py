@@ -5,7 +5,7 @@ import pytest
 from recipes.conftest import Workplace
 
 from burnish.errors import ConfigError, MissingInput, UsageError
-from burnish.recipes.load import one_stage
+from burnish.recipes.load import load, one_stage
 from burnish.recipes.stages import METHODS
 from burnish.training.config import MethodConfig, StageConfig
 
@@ -162,32 +162,48 @@ def test_what_is_typed_starts_where_it_is_typed(place: Workplace, monkeypatch: p
     assert recipe.stage("first").inputs["data"] == [Path("other.jsonl")]
 
 
-@pytest.mark.parametrize("by", ["judges:favourable-a", "first", "base", "{judge: first}", "[first, base]"])
+@pytest.mark.parametrize(
+    "by",
+    [
+        "judges:favourable-a",
+        "https://example.org/score",
+        "first",
+        "base",
+        "{by: first, weight: 2}",
+        "[first, {by: judges:favourable-a, weight: 0.5}]",
+    ],
+)
 def test_who_may_judge(place: Workplace, by: str):
     place.load(HEAD + FIRST + f"  last: {{method: judge, models: [first], by: {by}}}\n")
 
 
-def test_a_judge_that_nobody_is_has_a_near_one(place: Workplace):
-    lines = told(place, HEAD + FIRST + "  last: {method: judge, models: [first], by: frst}\n")
-    assert lines == ['line 5: last.by: text "frst" is nobody who judges; did you mean first?']
+@pytest.mark.parametrize(
+    ("by", "why"),
+    [
+        ("frst", "did you mean first?"),
+        ("judges:favourable-c", "favourable-a"),
+        ("people", "no page where people rank"),
+        ("{by: first, weigth: 2}", "did you mean weight?"),
+        ("lengths:short", "--allow-code"),
+        ("[]", "nobody"),
+    ],
+)
+def test_a_judge_that_cannot_judge_is_told_before_anything_runs(place: Workplace, by: str, why: str):
+    (place.path / "lengths.py").write_text("def short(prompts, answers): return [0.0] * len(answers)\n")
+    lines = told(place, HEAD + FIRST + f"  last: {{method: judge, models: [first], by: {by}}}\n")
+    assert lines[0].startswith("line 5: last.by")
+    assert why in "\n".join(lines)
 
 
-def test_a_judge_is_looked_for_before_anything_runs(place: Workplace):
-    lines = told(place, HEAD + FIRST + "  last: {method: judge, models: [first], by: 'judges:favourable-c'}\n")
-    assert lines[0].startswith("line 5: last.by: ")
-    assert "favourable-a" in lines[0]
-
-
-def test_people_rank_and_do_nothing_else(place: Workplace):
-    lines = told(place, HEAD + FIRST + "  last: {method: judge, models: [first], by: people}\n")
-    assert lines[0].startswith("line 5: last.by: people rank answers")
-
-
-def test_a_rubric_that_is_called_like_a_stage_stays_text(place: Workplace):
-    recipe = place.load(HEAD + FIRST + "  last: {method: judge, models: [first], by: {judge: first, rubric: first}}\n")
-    by = recipe.stage("last").inputs["by"]
-    assert by["rubric"] == "first"
-    assert by["judge"].stage == "first"
+def test_what_judges_is_a_function_or_a_reward_models_folder(place: Workplace):
+    (place.path / "lengths.py").write_text("def short(prompts, answers): return [-float(len(a)) for a in answers]\n")
+    text = HEAD + FIRST + "  last: {method: judge, models: [first], by: [{by: 'lengths:short', weight: 2}, first]}\n"
+    place.file.write_text(text)
+    stage = load(place.file, allow_code=True).stage("last")
+    assert stage.parents == ("first",)
+    short, first = stage.placed(place.out)["by"]
+    assert (short["weight"], short["name"], short["by"](["p"], ["four"])) == (2.0, "lengths:short", [-4.0])
+    assert first["by"] == place.out / "first/model"
 
 
 def test_one_commands_options_are_told_as_they_were_typed(place: Workplace):

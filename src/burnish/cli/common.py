@@ -49,6 +49,10 @@ AllowOption = Annotated[
         "--allow-changed", help="A field that may differ from what the folder was started with.", metavar="FIELD"
     ),
 ]
+CodeOption = Annotated[
+    bool, typer.Option("--allow-code", help="Functions in files beside the recipe may judge, with your rights.")
+]
+InsecureOption = Annotated[bool, typer.Option("--insecure", help="Judges may be asked over http, not only https.")]
 SeedOption = Annotated[
     int | None, typer.Option("--seed", help="What all random numbers come from.", min=0, metavar="N")
 ]

@@ -7,6 +7,8 @@ import typer
 from burnish.cli.common import (
     AllowOption,
     ByOption,
+    CodeOption,
+    InsecureOption,
     OutOption,
     PromptsOption,
     SetOption,
@@ -43,6 +45,8 @@ def evaluate(
     ] = None,
     settings: SetOption = None,
     allow_changed: AllowOption = None,
+    allow_code: CodeOption = False,
+    insecure: InsecureOption = False,
     seed: int | None = None,
     as_json: bool = False,
 ) -> None:
@@ -58,7 +62,7 @@ def evaluate(
     wanted = conditions(require or [])  # before anything is computed
     names = [name for given in models for name in given.split(",") if name]
     inputs = {"models": names, "prompts": prompts, "by": by, "base": base, "text": text}
-    stage = one_stage("evaluate", inputs, settings_of(settings, seed))
+    stage = one_stage("evaluate", inputs, settings_of(settings, seed), allow_code=allow_code, insecure=insecure)
     figures = run_stage(stage, out, allow_changed=allow_changed or ())
     show(figures, as_json=as_json)
     hold(wanted, figures)

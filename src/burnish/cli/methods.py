@@ -1,14 +1,16 @@
 """One training stage at a time, with the keys that it has in a recipe."""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
 from burnish.cli.common import (
     AllowOption,
     ByOption,
+    CodeOption,
     DataOption,
+    InsecureOption,
     ModelOption,
     OutOption,
     PromptsOption,
@@ -27,13 +29,16 @@ def one(
     settings: list[str] | None,
     seed: int | None,
     allow_changed: list[str] | None,
+    allow_code: bool = False,
+    insecure: bool = False,
     **inputs: Any,
 ) -> dict[str, Any]:
     """Read one command's options as a stage, run it in `out`, and return its figures."""
     from burnish.recipes.load import one_stage
     from burnish.recipes.run import run_stage
 
-    stage = one_stage(method, inputs, settings_of(settings, seed))  # before the model: a mistyped key costs no load
+    # before the model, so that a mistyped key costs no load
+    stage = one_stage(method, inputs, settings_of(settings, seed), allow_code=allow_code, insecure=insecure)
     return run_stage(stage, out, allow_changed=allow_changed or ())
 
 
@@ -106,7 +111,7 @@ def dpo(
 def ppo(
     model: ModelOption,
     prompts: PromptsOption,
-    by: ByOption,
+    by: Annotated[str, typer.Option("--by", help="The reward model's folder.", metavar="MODEL")],
     out: OutOption,
     reference: ReferenceOption = None,
     settings: SetOption = None,
@@ -117,7 +122,7 @@ def ppo(
 
     Example: burnish ppo --model runs/sft/model --prompts prompts.jsonl --by runs/reward/model --out runs/ppo
     """
-    inputs = {"model": model, "prompts": prompts, "by": by, "reference": reference}
+    inputs: dict[str, Any] = {"model": model, "prompts": prompts, "by": by, "reference": reference}
     return one("ppo", out, settings, seed, allow_changed, **inputs)
 
 
@@ -129,10 +134,13 @@ def reject(
     out: OutOption,
     settings: SetOption = None,
     allow_changed: AllowOption = None,
+    allow_code: CodeOption = False,
+    insecure: InsecureOption = False,
     seed: int | None = None,
 ) -> dict[str, Any]:
     """Sample answers, keep the best of each prompt, and learn to give those; again in rounds.
 
     Example: burnish reject --model runs/sft/model --prompts prompts.jsonl --by runs/reward/model --out runs/best
     """
-    return one("reject", out, settings, seed, allow_changed, model=model, prompts=prompts, by=by)
+    inputs: dict[str, Any] = {"model": model, "prompts": prompts, "by": by}
+    return one("reject", out, settings, seed, allow_changed, allow_code, insecure, **inputs)

@@ -4,7 +4,16 @@ from typing import Annotated, Any
 
 import typer
 
-from burnish.cli.common import AllowOption, ByOption, FileOption, SetOption, command, settings_of
+from burnish.cli.common import (
+    AllowOption,
+    ByOption,
+    CodeOption,
+    FileOption,
+    InsecureOption,
+    SetOption,
+    command,
+    settings_of,
+)
 
 app = typer.Typer(help="Put answers in order.", no_args_is_help=True)
 
@@ -24,6 +33,8 @@ def judge(
     out: FileOption,
     settings: SetOption = None,
     allow_changed: AllowOption = None,
+    allow_code: CodeOption = False,
+    insecure: InsecureOption = False,
     seed: int | None = None,
 ) -> dict[str, Any]:
     """Rank each prompt's answers by a reward model or a judge, and write the rankings.
@@ -33,5 +44,7 @@ def judge(
     from burnish.recipes.load import one_stage
     from burnish.recipes.run import run_to_file
 
-    stage = one_stage("rank", {"answers": answers, "by": by}, settings_of(settings, seed))
+    stage = one_stage(
+        "rank", {"answers": answers, "by": by}, settings_of(settings, seed), allow_code=allow_code, insecure=insecure
+    )
     return run_to_file(stage, out, allow_changed=allow_changed or ())

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from burnish.cli.common import AllowOption, StageSetOption, command, settings_of
+from burnish.cli.common import AllowOption, CodeOption, InsecureOption, StageSetOption, command, settings_of
 
 app = typer.Typer()
 
@@ -22,6 +22,8 @@ def run_recipe(
     settings: StageSetOption = None,
     allow_changed: AllowOption = None,
     force: ForceOption = False,
+    allow_code: CodeOption = False,
+    insecure: InsecureOption = False,
     seed: int | None = None,
 ) -> dict[str, Any]:
     """Run what is not done of a recipe, in order. A second call goes on, or does nothing.
@@ -31,7 +33,7 @@ def run_recipe(
     from burnish.recipes.load import load
     from burnish.recipes.run import run
 
-    loaded = load(recipe, settings_of(settings, seed))
+    loaded = load(recipe, settings_of(settings, seed), allow_code=allow_code, insecure=insecure)
     return run(loaded, out, allow_changed=allow_changed or (), force=force)
 
 
@@ -46,7 +48,7 @@ def plan_recipe(
     from burnish.recipes.load import load
     from burnish.recipes.plan import lines, plan
 
-    planned = plan(load(recipe, settings_of(settings, seed)))
+    planned = plan(load(recipe, settings_of(settings, seed), allow_code=True, insecure=True))
     return planned if as_json else "\n".join(lines(planned))
 
 

@@ -43,13 +43,13 @@ class Standing:
     changes: Changes
 
 
-def facts(stage: Stage, run: Path, hashes: Hashes, place: Path) -> dict[str, Any]:
+def facts(stage: Stage, run: Path, hashes: Hashes) -> dict[str, Any]:
     """What inputs.json says of a stage: settings as resolved, and inputs by hash."""
     return {
         "stage": stage.name,
         "method": stage.method,
         "settings": masked(stage.config.model_dump(mode="json")),
-        "inputs": described_inputs(stage.inputs, run, hashes, place),
+        "inputs": described_inputs(stage.inputs, run, hashes, stage.allowed.place),
     }
 
 

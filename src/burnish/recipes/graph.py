@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from burnish.data.problems import described
+from burnish.rewards.by import Allowed, parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,21 +27,33 @@ class Result:
 @dataclass(frozen=True, slots=True)
 class Stage:
     """One folder of a run. `inputs` holds results, paths, hub ids and who judges; `given` says of each key of `config`
-    that is no default where it was written."""
+    that is no default where it was written; `allowed` what the command line permits to those who judge."""
 
     name: str
     method: str
     inputs: Mapping[str, Any]
     config: BaseModel
     given: Mapping[str, str]
+    allowed: Allowed
 
     @property
     def parents(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(leaf.stage for leaf in leaves(self.inputs) if isinstance(leaf, Result)))
 
     def placed(self, run: Path) -> dict[str, Any]:
-        """Its inputs with every other stage's result as a path under `run`."""
-        return {key: placed(value, run) for key, value in self.inputs.items()}
+        """Its inputs as its method takes them: results as paths under `run`, judges as functions."""
+        given = {key: placed(value, run) for key, value in self.inputs.items() if value is not None}
+        if "by" in given:
+            given["by"] = who(given["by"], self.allowed)
+        return given
+
+
+def who(by: Any, allowed: Allowed) -> Any:
+    """Who judges, ready to be asked: a function, a reward model's path, or a list of weighted parts."""
+    made = parts(by, allowed=allowed)
+    if isinstance(by, list | tuple | Mapping):
+        return [{"by": part.judge or part.model, "weight": part.weight, "name": part.name} for part in made]
+    return made[0].judge or made[0].model
 
 
 def leaves(value: Any) -> Iterator[Any]:

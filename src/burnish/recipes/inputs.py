@@ -7,16 +7,15 @@ from typing import Any
 
 from burnish.data.problems import described, listed, nearest, printable
 from burnish.errors import BurnishError
-from burnish.recipes.graph import Result
+from burnish.recipes.graph import Result, placed
 from burnish.recipes.names import path_trouble
 from burnish.recipes.stages import METHODS, Input, Method, Takes
 from burnish.recipes.written import Written
+from burnish.rewards.by import Allowed, check
 from burnish.training.config import KeyPath
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 ANYWHERE = (Path("/"),)
-WHO = ("by", "judge", "model", "reward")
-"""Keys inside `by:` that name a stage, a folder or a function; what stands under others (a rubric) is left as it is."""
 GIVES: Mapping[Takes, str] = {"model": "a model", "scorer": "a reward model", "groups": "records", "by": "a judge"}
 
 
@@ -28,13 +27,15 @@ class Inputs:
         written: Written,
         place: Path,
         typed_in: Path,
-        methods: Mapping[Any, Any],
+        allowed: Allowed,
+        methods: Mapping[str, Any],
         made: Mapping[str, Iterable[str]],
     ) -> None:
         """`methods`: each written stage's method. `made`: the stages that `each:` makes of it, or itself alone."""
         self.written = written
         self.place = place
         self.typed_in = typed_in
+        self.allowed = allowed
         self.roots = [place, typed_in]
         self.methods = methods
         self.made = {name: tuple(stages) for name, stages in made.items()}
@@ -82,47 +83,44 @@ class Inputs:
         return named
 
     def _by(self, path: KeyPath, value: Any) -> Any:
-        """Who judges, alone or in a list of weighted parts."""
-        if isinstance(value, list):
-            return [self._by((*path, i), item) for i, item in enumerate(value)]
-        if isinstance(value, Mapping):
-            return {k: self._by((*path, k), item) if k in WHO else item for k, item in value.items()}
-        if not isinstance(value, str):
-            self.trouble(path, f"must say who judges; found {described(value)}")
+        """Who judges, alone or in a list of weighted parts; found now, for hours of training may come first."""
+        found = self._who(path, value)
+        if found is None:
             return None
-        if value == "people":
-            if "answers" not in self._stage_at(path):
-                self.trouble(path, "people rank answers in a stage `method: rank`; name that stage's reward model here")
+        try:
+            check(placed(found, Path()), allowed=self.allowed)
+        except BurnishError as error:
+            self.trouble(path, str(error).removeprefix("by: "))
+        return found
+
+    def _who(self, path: KeyPath, value: Any) -> Any:
+        """`value` with the stages and folders that it names found; None where it names nobody, which is told."""
+        if value == []:
+            self.trouble(path, "names nobody; name one who judges, or a list of them")
+            return None
+        if isinstance(value, list):
+            found = [self._who((*path, i), item) for i, item in enumerate(value)]
+            return None if None in found else found
+        if isinstance(value, Mapping) and "by" in value:
+            one = self._who((*path, "by"), value["by"])
+            return None if one is None else {**value, "by": one}
+        if not isinstance(value, str):
             return value
+        if value == "people":
+            self.trouble(path, "this version has no page where people rank; name a judge or a reward model")
+            return None
         if value == "base" or self._stages(value):
-            found = self._named(path, "by", value)
-            return found[0] if found else None
+            results = self._named(path, "by", value)
+            return results[0] if results else None
         here = self._place(path)
         if not path_trouble(value, here, ANYWHERE) and (here / value).exists():
             return self._path(path, value)
-        if HUB_ID.fullmatch(value):
+        if ":" in value or HUB_ID.fullmatch(value):
             return value
-        if ":" in value:
-            return self._judge(path, value)
-        near = nearest(value, [*self.made, "people"])
-        who = "a stage, people, a reward model's folder, module:function or an http address"
+        near = nearest(value, self.made)
+        who = "a stage, a reward model's folder, judges:NAME, module:function or an http address"
         self.trouble(path, f"{described(value)} is nobody who judges{near or f'; name {who}'}")
         return None
-
-    def _judge(self, path: KeyPath, value: str) -> str:
-        """A judge by name, found now: hours of training may come before it is asked."""
-        from burnish.rewards.by import text_reward
-
-        try:
-            text_reward(value)
-        except BurnishError as error:
-            self.trouble(path, str(error))
-        return value
-
-    def _stage_at(self, path: KeyPath) -> Mapping[str, Input]:
-        """The inputs of the method of the stage that `path` leads into."""
-        method = self.methods.get(path[1])
-        return METHODS[method].inputs if method in METHODS else {}
 
     # ---- one name
 
@@ -217,7 +215,7 @@ def _meaning(takes: Input) -> str:
         case "groups":
             return f"a file of records{kind} or a stage that gives one"
         case "by":
-            return "people, a reward stage, module:function or an http address"
+            return "a reward stage, judges:NAME, module:function or an http address"
         case "scorer":
             return "a reward model's folder or a stage that trains one"
     return "a model's folder, a hub id, a stage that trains a model, or base for the recipe's own"

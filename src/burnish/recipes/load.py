@@ -18,6 +18,7 @@ from burnish.recipes.inputs import Inputs
 from burnish.recipes.names import TAKEN, folder_trouble
 from burnish.recipes.stages import METHODS
 from burnish.recipes.written import Written, read_yaml
+from burnish.rewards.by import Allowed
 from burnish.training.config import KeyPath, MethodConfig, examine, hint
 
 OWN = ("name", "model", "stages", "roots")
@@ -36,28 +37,43 @@ class Recipe:
     settings: Mapping[str, Any]
     typed_in: Path
 
-    @property
-    def place(self) -> Path:
-        """Where its relative paths start."""
-        return self.file.parent if self.file else Path()
-
     def stage(self, name: str) -> Stage:
         return next(stage for stage in self.stages if stage.name == name)
 
 
-def load(path: Path, settings: Mapping[str, Any] | None = None, *, typed_in: Path | None = None) -> Recipe:
+def load(
+    path: Path,
+    settings: Mapping[str, Any] | None = None,
+    *,
+    typed_in: Path | None = None,
+    allow_code: bool = False,
+    insecure: bool = False,
+) -> Recipe:
     """Read a recipe, with `settings` laid over it, whose first key is a stage's name or a top-level key.
 
-    Paths in `settings` start in `typed_in`, by default the current folder. Raises ConfigError with a line for each
-    thing that is wrong, or MissingInput where only files are missing.
+    Paths in `settings` start in `typed_in`, by default the current folder. `allow_code`: functions beside the recipe
+    may judge. `insecure`: judges may be asked over http. Reading runs nobody's code.
+
+    Raises ConfigError with a line for each thing that is wrong, or MissingInput where only files are missing.
     """
     written = read_yaml(path)
     laid = written.with_settings(_by_stage(settings or {}, written))
-    return _recipe(laid, path, settings or {}, typed_in or Path())
+    allowed = Allowed(path.parent, code=allow_code, insecure=insecure)
+    return _recipe(laid, path, settings or {}, typed_in or Path(), allowed)
 
 
-def one_stage(method: str, inputs: Mapping[str, Any], settings: Mapping[str, Any]) -> Stage:
-    """The stage of a single command, from its options and its `--set`. Raises as `load`."""
+def one_stage(
+    method: str,
+    inputs: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    *,
+    allow_code: bool = False,
+    insecure: bool = False,
+) -> Stage:
+    """The stage of a single command, from its options and its `--set`. Functions are looked for in the current folder.
+
+    Raises as `load`.
+    """
     given = {key: value for key, value in inputs.items() if value is not None}
     for key in settings:
         if key in given or key in NOT_SETTINGS:
@@ -65,7 +81,8 @@ def one_stage(method: str, inputs: Mapping[str, Any], settings: Mapping[str, Any
     typed: dict[KeyPath, str] = {("stages", method, key): f"--{key}" for key in METHODS[method].inputs}
     typed |= {("stages", method, key): f"--set {key}" for key in settings}
     values = {"name": method, "stages": {method: {"method": method, **settings, **given}}}
-    return _recipe(Written("", values, {}, typed), None, settings, Path()).stage(method)
+    allowed = Allowed(Path(), code=allow_code, insecure=insecure)
+    return _recipe(Written("", values, {}, typed), None, settings, Path(), allowed).stage(method)
 
 
 def _by_stage(settings: Mapping[str, Any], written: Written) -> dict[str, Any]:
@@ -78,8 +95,10 @@ def _by_stage(settings: Mapping[str, Any], written: Written) -> dict[str, Any]:
     )
 
 
-def _recipe(written: Written, file: Path | None, settings: Mapping[str, Any], typed_in: Path) -> Recipe:
-    reading = _Reading(written, file, typed_in)
+def _recipe(
+    written: Written, file: Path | None, settings: Mapping[str, Any], typed_in: Path, allowed: Allowed
+) -> Recipe:
+    reading = _Reading(written, file, typed_in, allowed)
     name, stages = reading.stages()
     troubles = reading.troubles + reading.inputs.troubles
     if troubles:
@@ -92,7 +111,7 @@ def _recipe(written: Written, file: Path | None, settings: Mapping[str, Any], ty
 class _Reading:
     """One pass over what was written that goes on after a fault, so that all are told."""
 
-    def __init__(self, written: Written, file: Path | None, typed_in: Path) -> None:
+    def __init__(self, written: Written, file: Path | None, typed_in: Path, allowed: Allowed) -> None:
         self.written = written
         self.file = file
         self.troubles: list[str] = []
@@ -101,7 +120,7 @@ class _Reading:
         """A written stage → the stages that it makes → what `each` sets in them."""
         self._names()
         methods = {name: raw.get("method") for name, raw in self.raw.items()}
-        self.inputs = Inputs(written, file.parent if file else Path(), typed_in, methods, self.made)
+        self.inputs = Inputs(written, file.parent if file else Path(), typed_in, allowed, methods, self.made)
 
     def trouble(self, path: KeyPath, what: str) -> None:
         self.troubles.append(f"{self.written.where(path)}: {what}")
@@ -178,7 +197,7 @@ class _Reading:
             _put(given, key.split("."), value)
         inputs = self.inputs.of(path, METHODS[method], given)
         config, origins = self._config(path, method, given, list(chosen))
-        return Stage(name, method, inputs, config, origins) if config is not None else None
+        return Stage(name, method, inputs, config, origins, self.inputs.allowed) if config is not None else None
 
     def _config(
         self, path: KeyPath, method: str, given: Mapping[str, Any], chosen: Sequence[str]

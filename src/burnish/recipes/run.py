@@ -72,7 +72,7 @@ def run(
         summary: dict[str, Any] = {}
         for stage in recipe.stages:
             here = folder / stage.name
-            summary[stage.name] = _perform(stage, folder, here, hashes, recipe.place, allow_changed, tell)
+            summary[stage.name] = _perform(stage, folder, here, hashes, allow_changed, tell)
             write_json(folder / "summary.json", summary)
         _report(folder, tell)
         return summary
@@ -94,7 +94,7 @@ def run_stage(
     """The same for the one stage of a single command, in `out`."""
     ours(out, "inputs.json")
     with held(out):
-        return _perform(stage, out, out, Hashes.of(out), Path(), allow_changed, tell)
+        return _perform(stage, out, out, Hashes.of(out), allow_changed, tell)
 
 
 def run_folder(recipe: Recipe, out: Path | None = None) -> Path:
@@ -110,7 +110,7 @@ def standings(recipe: Recipe, folder: Path, hashes: Hashes) -> dict[str, tuple[S
             found[stage.name] = stage, Standing("wait", f"waits for {', '.join(awaited)}", {})
             continue
         here = folder / stage.name
-        found[stage.name] = stage, standing(stage, here, facts(stage, folder, hashes, recipe.place))
+        found[stage.name] = stage, standing(stage, here, facts(stage, folder, hashes))
     return found
 
 
@@ -130,9 +130,9 @@ def _not_allowed(stage: Stage, changes: Changes, allow_changed: Collection[str])
 
 
 def _perform(
-    stage: Stage, run: Path, folder: Path, hashes: Hashes, place: Path, allow_changed: Collection[str], tell: Tell
+    stage: Stage, run: Path, folder: Path, hashes: Hashes, allow_changed: Collection[str], tell: Tell
 ) -> dict[str, Any]:
-    now = facts(stage, run, hashes, place)
+    now = facts(stage, run, hashes)
     found = standing(stage, folder, now)
     if found.does == "refuse":
         if left := _not_allowed(stage, found.changes, allow_changed):
@@ -147,8 +147,8 @@ def _perform(
     if found.does == "run":
         begin(folder, now)
     began = time.monotonic()
-    given = {key: value for key, value in stage.placed(run).items() if value is not None}
     try:
+        given = stage.placed(run)
         with allowing(allowed_before(folder)):
             figures = METHODS[stage.method].load()(**given, config=stage.config, out=folder)
     except BurnishError as error:

@@ -47,6 +47,7 @@ class Method:
 
 
 MODEL = Input("model")
+SCORER = Input("scorer")
 A_MODEL: Mapping[Takes, str] = {"model": "model"}
 
 METHODS: dict[str, Method] = {
@@ -81,7 +82,7 @@ METHODS: dict[str, Method] = {
     "ppo": Method(
         "burnish.methods.ppo:ppo",
         "burnish.methods.ppo:PPOConfig",
-        {"model": MODEL, "prompts": Input("groups", "prompt", several=True), "by": Input("by"), "reference": MODEL},
+        {"model": MODEL, "prompts": Input("groups", "prompt", several=True), "by": SCORER, "reference": MODEL},
         (("model", "prompts", "by"),),
         A_MODEL,
     ),
@@ -113,7 +114,7 @@ METHODS: dict[str, Method] = {
     "score": Method(
         "burnish.methods.score:score",
         "burnish.methods.score:ScoreConfig",
-        {"model": Input("scorer"), "data": Input("groups", several=True)},
+        {"model": SCORER, "data": Input("groups", several=True)},
         (("model", "data"),),
         {"groups": "scores.jsonl"},
     ),
