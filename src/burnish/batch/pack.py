@@ -149,7 +149,7 @@ def micro_batches(trees: Sequence[Tree], budget: int, *, whole: bool) -> list[li
 
 
 def _pieces(tree: Tree, budget: int) -> list[Tree]:
-    if tree.size <= budget:
+    if tree.size <= budget or not tree.branches:
         return [tree]
     pieces: list[Tree] = []
     for branch in tree.branches:
