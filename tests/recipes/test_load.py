@@ -54,6 +54,13 @@ def test_everything_wrong_is_told_at_once(place: Workplace):
     ]
 
 
+def test_many_troubles_fit_one_screen_from_the_top_of_the_file_down(place: Workplace):
+    stages = "".join(f"  s{i:02}: {{method: write, model: base, data: data.jsonl, bad{i}: 1}}\n" for i in range(30))
+    lines = told(place, HEAD + stages)
+    assert [line.split(": ")[0] for line in lines[:20]] == [f"line {4 + i}" for i in range(20)]
+    assert lines[20:] == ["… and 10 more"]
+
+
 def test_files_that_are_missing_and_nothing_else_are_missing_input(place: Workplace):
     assert len(told(place, HEAD + FIRST.replace("data.jsonl", "a/b.jsonl"), MissingInput)) == 1
 

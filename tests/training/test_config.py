@@ -45,7 +45,7 @@ def test_a_key_in_a_group_is_told_with_its_path():
 
 
 def test_epochs_and_steps_together_are_refused():
-    assert told(epochs=1, steps=5) == ["sft.steps: epochs and steps are both set; keep one"]
+    assert told(epochs=1, steps=5) == ["sft.steps: epochs and steps are both set; keep one (null unsets the other)"]
 
 
 def test_yes_is_not_the_number_one():

@@ -4,6 +4,7 @@ Top-level keys are `name`, `model`, `stages`, `roots`, and any key that training
 set such a key inherits it.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from burnish.training.config import KeyPath, MethodConfig, examine, hint
 OWN = ("name", "model", "stages", "roots")
 SHARED = tuple(MethodConfig.model_fields)
 NOT_SETTINGS = ("method", "each")
+MOST_TOLD = 20
 
 
 @dataclass(frozen=True)
@@ -102,10 +104,22 @@ def _recipe(
     name, stages = reading.stages()
     troubles = reading.troubles + reading.inputs.troubles
     if troubles:
-        raise ConfigError("\n".join(dict.fromkeys(troubles + reading.inputs.missing)))
+        raise ConfigError(_one_screen(troubles + reading.inputs.missing))
     if reading.inputs.missing:
-        raise MissingInput("\n".join(dict.fromkeys(reading.inputs.missing)))
+        raise MissingInput(_one_screen(reading.inputs.missing))
     return Recipe(name, file, tuple(stages), settings, typed_in)
+
+
+def _one_screen(troubles: Sequence[str]) -> str:
+    """Each trouble once, as a reader meets them who goes down the file, and no more than fit a screen."""
+
+    def line(trouble: str) -> int:
+        found = re.match(r".*?:(\d+): ", trouble)
+        return int(found[1]) if found else 0
+
+    told = sorted(dict.fromkeys(troubles), key=line)
+    more = [f"… and {len(told) - MOST_TOLD} more"] if len(told) > MOST_TOLD else []
+    return "\n".join(told[:MOST_TOLD] + more)
 
 
 class _Reading:

@@ -1,5 +1,6 @@
 """What a recipe would do: every setting with where it came from, what each stage takes, and what is worth knowing."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -41,9 +42,9 @@ def lines(planned: Mapping[str, Any]) -> list[str]:
         told += ["", f"{name}  ({stage['method']})"]
         told += [f"  {key:<18} ← {value}" for key, value in stage["inputs"].items()]
         written = {k: s for k, s in stage["settings"].items() if s["from"] != "default"}
-        width = max((len(str(s["value"])) for s in written.values()), default=0)
-        told += [f"  {key:<18} {s['value']!s:<{width}}  {s['from']}" for key, s in written.items()]
-        default = [f"{k} {s['value']}" for k, s in stage["settings"].items() if s["from"] == "default"]
+        width = max((len(_value(s["value"])) for s in written.values()), default=0)
+        told += [f"  {key:<18} {_value(s['value']):<{width}}  {s['from']}" for key, s in written.items()]
+        default = [f"{k} {_value(s['value'])}" for k, s in stage["settings"].items() if s["from"] == "default"]
         told += [f"  by default: {', '.join(default)}"] if default else []
         told += [f"  note: {note}" for note in stage["notes"]]
     return told
@@ -52,6 +53,15 @@ def lines(planned: Mapping[str, Any]) -> list[str]:
 def _settings(stage: Stage) -> dict[str, dict[str, Any]]:
     values = stage.config.model_dump(mode="json")
     return {key: {"value": value, "from": stage.given.get(key, "default")} for key, value in values.items()}
+
+
+def _value(value: Any) -> str:
+    """As a recipe would have it."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {_value(inner)}" for key, inner in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_value, value)) + "]"
+    return str(value) if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False)
 
 
 def _shown(value: Any) -> str:

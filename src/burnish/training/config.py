@@ -65,7 +65,7 @@ class MethodConfig(StageConfig):
     @model_validator(mode="after")
     def _one_length(self) -> Self:
         if self.epochs is not None and self.steps is not None:
-            raise ValueError("epochs and steps are both set; keep one")
+            raise ValueError("epochs and steps are both set; keep one (null unsets the other)")
         return self
 
 
