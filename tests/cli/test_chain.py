@@ -64,6 +64,7 @@ def test_every_stage_is_done_and_has_figures(chain: Path):
     assert list(summary) == names
     assert all((chain / name / "DONE.json").exists() for name in names)
     assert list(summary["compare"]) == ["sft", "best", "dpo/beta=0.1", "dpo/beta=0.5", "ppo"]
+    assert summary["sft"].keys() == {"step", "loss", "grad_norm", "learning_rate", "tokens"}
     assert 0 <= summary["compare"]["ppo"]["win_rate_low"] <= 1
 
 

@@ -9,12 +9,13 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, redirect_stderr
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from burnish.cli.progress import shown_steps
 from burnish.errors import UsageError
 
 ModelOption = Annotated[str, typer.Option("--model", help="A model's folder or hub id.", metavar="MODEL")]
@@ -91,7 +92,7 @@ def command(app: typer.Typer, name: str | None = None) -> Callable[[Callable[...
                 import torch  # here, so that --help does not wait for it
 
                 torch.set_num_threads(given["threads"])
-            with _nothing_said() if given["quiet"] else nullcontext():
+            with _nothing_said() if given["quiet"] else shown_steps():
                 result = function(**{key: value for key, value in given.items() if key in own})
             show(result, as_json=given["as_json"])
 

@@ -36,6 +36,8 @@ from burnish.recipes.stages import METHODS
 from burnish.training.checkpoint import write_durably
 from burnish.training.identity import allowing
 
+CLOCK = ("seconds", "tokens_per_second", "peak_gb")
+"""Figures of the last step that differ from run to run: they are in metrics.jsonl, and no result."""
 Tell = Callable[[str], None]
 
 
@@ -155,6 +157,7 @@ def _perform(
         error.add_note(f"in stage {stage.name}, {folder}")
         raise
     seconds = time.monotonic() - began
+    figures = {name: value for name, value in figures.items() if name not in CLOCK}
     finish(folder, figures, outputs_of(folder, hashes), seconds)
     tell(f"{stage.name}: done in {seconds:.1f} s")
     return done_figures(folder)

@@ -33,6 +33,7 @@ from burnish.training.config import MethodConfig
 from burnish.training.identity import differences
 from burnish.training.metrics import Figures, MetricsFile, last_figures
 from burnish.training.order import Order, derived_seed
+from burnish.training.progress import tell
 from burnish.training.schedule import rate
 from burnish.types import Tree
 
@@ -180,6 +181,7 @@ def train(
             seconds = time.perf_counter() - began
             speed = {"seconds": seconds, "tokens_per_second": figures["tokens"] / seconds, "peak_gb": _peak_gb()}
             metrics.write({"step": i + 1, **figures, **speed})
+            tell(i + 1, steps, figures)
             if i + 1 == steps or asked or (config.save_every and (i + 1) % config.save_every == 0):
                 save(i + 1)
             if asked and i + 1 < steps:
