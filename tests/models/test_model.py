@@ -14,6 +14,7 @@ from burnish.errors import ConfigError
 from burnish.models.adapters import Lora
 from burnish.models.load import Placement, load_policy, load_scorer
 from burnish.models.model import Model, Policy, Scorer
+from burnish.models.padding import same_tokens
 from burnish.types import Branch, Tree
 
 END = 256  # the byte tokenizer's end-of-text token
@@ -158,6 +159,13 @@ def test_the_pad_token_of_a_reward_model_never_ends_an_answer(base: Path):
     assert pad != END
     assert scorer.tokenizer.convert_ids_to_tokens(pad) not in written
     assert 0 <= pad < scorer.model.get_input_embeddings().weight.shape[0]
+
+
+def test_a_reward_model_that_was_given_a_pad_token_still_reads_its_policy_s_tokens(base: Path):
+    policy, scorer = load_policy(base), load_scorer(base, fresh_head=True)
+    assert same_tokens(policy.tokenizer, scorer.tokenizer)
+    policy.tokenizer.add_tokens(["another"])
+    assert not same_tokens(policy.tokenizer, scorer.tokenizer)
 
 
 def test_a_pad_token_that_is_safe_is_kept(tiny_model: Path):

@@ -24,6 +24,7 @@ from burnish.errors import ConfigError
 from burnish.methods.checks import refused
 from burnish.methods.inputs import DataInput, PolicyInput, ScorerInput, as_groups, as_policy, as_scorer
 from burnish.models.model import Policy, Scorer
+from burnish.models.padding import same_tokens
 from burnish.objectives import advantages, kl
 from burnish.objectives import policy as surrogate
 from burnish.rollout.gap import sampler_gap
@@ -112,7 +113,7 @@ class _Run:
 
     def __init__(self, policy: Policy, scorer: Scorer, reference: PolicyInput, config: PPOConfig) -> None:
         config.sampling.for_training()
-        if policy.tokenizer.get_vocab() != scorer.tokenizer.get_vocab():
+        if not same_tokens(policy.tokenizer, scorer.tokenizer):
             raise ConfigError(
                 f"the reward model {scorer.source} has another tokenizer than the policy {policy.source}: it cannot "
                 "read sampled tokens, nor become the critic. Train a reward model from the same base."

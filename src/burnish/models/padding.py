@@ -35,6 +35,11 @@ def give_pad_token(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -
     model.config.get_text_config().pad_token_id = pad
 
 
+def same_tokens(one: PreTrainedTokenizerBase, other: PreTrainedTokenizerBase) -> bool:
+    """Do two tokenizers give every token the same id, a pad token that one of them was given aside?"""
+    return all(token in _NAMES for token, _ in one.get_vocab().items() ^ other.get_vocab().items())
+
+
 def _may_stand_in_an_answer(tokenizer: PreTrainedTokenizerBase) -> set[int]:
     """The begin and end of a text, and every token that its own templates or ours write."""
     own = tokenizer.chat_template or {}
