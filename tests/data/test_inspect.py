@@ -9,7 +9,7 @@ import pytest
 
 from burnish.batch.trees import judge
 from burnish.data.inspect import inspect, segments, skeleton
-from burnish.data.problems import for_terminal
+from burnish.data.problems import for_terminal, json_for_terminal
 from burnish.data.read import examine
 from burnish.data.templates import resolve
 from burnish.types import Message
@@ -162,3 +162,13 @@ def test_help_does_not_wait_for_torch():
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.strip().endswith("False")
+
+
+def test_json_that_is_printed_drives_no_terminal_and_says_the_same(run, tmp_path):
+    nasty = "a\x9b31m\u202e\x1b好"
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps({"prompt": nasty, "response": ""}), encoding="utf-8")
+    out = run("validate", path, "--kind", "demonstration", "--json")
+    assert not set("\x9b\u202e\x1b") & set(out)
+    assert json.loads(out)["rows"] == 1
+    assert json.loads(json_for_terminal({"said": nasty})) == {"said": nasty}

@@ -5,7 +5,6 @@ Results go to stdout, as text or with `--json` as one object; everything else go
 
 import functools
 import inspect
-import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from burnish.cli.progress import shown_steps
+from burnish.data.problems import for_terminal, json_for_terminal
 from burnish.errors import UsageError
 
 ModelOption = Annotated[str, typer.Option("--model", help="A model's folder or hub id.", metavar="MODEL")]
@@ -118,11 +118,9 @@ def show(result: Any, *, as_json: bool) -> None:
     if as_json:
         from burnish.recipes.folder import finite
 
-        text = json.dumps(
-            finite(result) if isinstance(result, Mapping | list) else {"text": str(result)}, ensure_ascii=False
-        )
+        text = json_for_terminal(finite(result) if isinstance(result, Mapping | list) else {"text": str(result)})
     else:
-        text = "\n".join(columns(result)) if isinstance(result, Mapping) else str(result)
+        text = for_terminal("\n".join(columns(result)) if isinstance(result, Mapping) else str(result))
     try:
         print(text, flush=True)
     except BrokenPipeError:  # whoever read us (`| head`) has enough; a second write at exit would fail again

@@ -1,6 +1,7 @@
 """How bad input is told: `file:line: what is wrong; what was found; what to do`, safe to print on any terminal."""
 
 import difflib
+import json
 import unicodedata
 from collections.abc import Iterable
 
@@ -42,6 +43,12 @@ def _drives(character: str) -> bool:
 
 def _escaped(character: str) -> str:
     return character.encode("unicode_escape", "surrogatepass").decode("ascii")
+
+
+def json_for_terminal(value: object) -> str:
+    """A value as one line of JSON in which no character drives the terminal: those are written as \\u escapes."""
+    said = json.dumps(value, ensure_ascii=False)
+    return "".join(f"\\u{ord(character):04x}" if _drives(character) else character for character in said)
 
 
 def described(value: object) -> str:
