@@ -14,7 +14,7 @@ from burnish.errors import ConfigError
 from burnish.models.adapters import Lora
 from burnish.models.load import Placement, load_policy, load_scorer
 from burnish.models.model import Model, Policy, Scorer
-from burnish.models.padding import same_tokens
+from burnish.models.padding import give_pad_token, same_tokens
 from burnish.types import Branch, Tree
 
 END = 256  # the byte tokenizer's end-of-text token
@@ -159,6 +159,16 @@ def test_the_pad_token_of_a_reward_model_never_ends_an_answer(base: Path):
     assert pad != END
     assert scorer.tokenizer.convert_ids_to_tokens(pad) not in written
     assert 0 <= pad < scorer.model.get_input_embeddings().weight.shape[0]
+
+
+def test_a_control_token_that_is_named_as_an_end_is_not_taken_for_padding(tiny_model: Path):
+    """SmolLM2 ends turns with <|im_end|> and texts with <|endoftext|>: neither pads."""
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    tokenizer.add_special_tokens({"pad_token": "<|endoftext|>"})
+    model = AutoModelForSequenceClassification.from_pretrained(tiny_model, num_labels=1)
+    model.config.pad_token_id = tokenizer.pad_token_id
+    give_pad_token(model, tokenizer)
+    assert tokenizer.convert_ids_to_tokens(model.config.pad_token_id) == "<|pad|>"
 
 
 def test_a_reward_model_that_was_given_a_pad_token_still_reads_its_policy_s_tokens(base: Path):

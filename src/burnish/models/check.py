@@ -18,7 +18,7 @@ from burnish.batch.pack import TreeBatch, pack
 from burnish.errors import ConfigError
 from burnish.models.attention import UnsupportedAttentionError
 from burnish.models.model import Model, Policy, Scorer
-from burnish.models.random_copy import NoCopyError, random_copy
+from burnish.models.random_copy import MODEL_FAULTS, NoCopyError, random_copy
 from burnish.types import Branch, Tree
 
 TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3, torch.bfloat16: 0.2, torch.float16: 0.05}
@@ -27,9 +27,6 @@ TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3, torch.bfloat16: 0.2, torc
 SmolLM2-135M: 3e-5 in float32, where a wrong branch mask makes 5; in bfloat16 0.05 on average (but 0.3 at the worst
 token), where a wrong branch mask makes 0.5 on average.
 """
-
-_MODEL_FAULTS = (ValueError, TypeError, RuntimeError, AttributeError, IndexError, KeyError, AssertionError)
-"""What model code raises when it is given a row, keyword or shape that it was not written for."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +47,7 @@ def why_not_packed(model: PreTrainedModel) -> str:
 
 
 def route_of(model: PreTrainedModel) -> Route:
-    """The fastest path on which the model gives transformers' own outputs.
+    """The fastest path on which the model, as transformers loaded it, gives transformers' own outputs.
 
     Raises ConfigError where the padded path, which is the last, does not either.
     """
@@ -100,7 +97,7 @@ def difference(model: PreTrainedModel, *, packed: bool, flex: bool = False) -> s
                 stock = stock_outputs(wrapped, batch)
     except UnsupportedAttentionError as error:
         return str(error)
-    except _MODEL_FAULTS as error:
+    except MODEL_FAULTS as error:
         return f"its forward pass refuses a {path} row ({type(error).__name__}: {str(error)[:200]})"
     finally:
         model.set_attn_implementation(stock_attention)

@@ -4,12 +4,14 @@ Stock transformers reads a row's score at its last token that is not padding. We
 would read the score of a finished answer one token too early.
 """
 
+import re
 from collections.abc import Mapping
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from burnish.data.builtin_templates import BUILTIN
 
+_END = re.compile(r"end|eo[stm]|</s>|stop", re.IGNORECASE)  # SmolLM2 ends turns with one token and texts with another
 _NAMES = ("<|pad|>", "<|padding|>", "<|burnish_padding|>")
 
 
@@ -41,7 +43,7 @@ def same_tokens(one: PreTrainedTokenizerBase, other: PreTrainedTokenizerBase) ->
 
 
 def _may_stand_in_an_answer(tokenizer: PreTrainedTokenizerBase) -> set[int]:
-    """The begin and end of a text, and every token that its own templates or ours write."""
+    """The begin and end of a text, every token that its own templates or ours write, and what is named as an end."""
     own = tokenizer.chat_template or {}
     sources = list(own.values()) if isinstance(own, Mapping) else [own]
     written = {
@@ -50,4 +52,5 @@ def _may_stand_in_an_answer(tokenizer: PreTrainedTokenizerBase) -> set[int]:
         if any(token.content in source for source in sources)
         or any(token.content in template.needs for template in BUILTIN.values())
     }
+    written |= {i for i, token in tokenizer.added_tokens_decoder.items() if _END.search(token.content)}
     return written | {i for i in (tokenizer.bos_token_id, tokenizer.eos_token_id) if isinstance(i, int)}

@@ -7,10 +7,12 @@ weights are large. What costs memory and proves nothing is made small: the vocab
 
 import copy
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from transformers import PreTrainedConfig, PreTrainedModel
 
 WINDOW = 8
@@ -21,6 +23,20 @@ _WIDE = 30_000_000  # parameters from which the copy's widths are cut: 120 MB in
 _LARGEST = 500_000_000
 _EXPERTS = 16
 _FEED_FORWARD = 256
+
+MODEL_FAULTS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    NameError,
+    RuntimeError,
+    StrictDataclassError,
+    TypeError,
+    ValueError,
+)
+"""What model and config code raise when they are given a size, row or keyword that they were not written for."""
 
 Kind = frozenset[tuple[str, str, str, str]]
 """What makes a layer one of its kind: (submodule, class, attribute, its text, or whether a number is zero)."""
@@ -36,10 +52,10 @@ def random_copy(model: PreTrainedModel, *, seed: int = 0) -> PreTrainedModel:
     Raises NoCopyError where no such copy can be built or it lacks a kind of layer that the model has.
     """
     reason = "its layers differ in a way that its config does not list"
-    for config in _attempts(model):
+    for attempt in _attempts(model):
         try:
-            copied = _build(model, config, seed)
-        except (ValueError, TypeError, AttributeError, KeyError, IndexError, RuntimeError, AssertionError) as error:
+            copied = _build(model, attempt(), seed)
+        except MODEL_FAULTS as error:
             reason = f"{type(error).__name__}: {str(error)[:200]}"
             continue
         if uncut := _uncut_windows(copied):
@@ -49,20 +65,27 @@ def random_copy(model: PreTrainedModel, *, seed: int = 0) -> PreTrainedModel:
     raise NoCopyError(reason)
 
 
-def _attempts(model: PreTrainedModel) -> Iterator[PreTrainedConfig]:
+def _attempts(model: PreTrainedModel) -> Iterator[Callable[[], PreTrainedConfig]]:
     """Configs from the smallest to the most faithful; the first that can be built and has every kind is taken."""
-    depth = model.config.get_text_config().num_hidden_layers
-    listed = _one_of_each_list_kind(model.config.get_text_config(), depth)
-    kinds = layer_kinds(model)
-    prefix = list(range(max((_first_two(kinds) or listed)[-1] + 1, 1)))
+
+    def whole_vocabulary(kept: list[int]) -> PreTrainedConfig:
+        return _cut_depth(_cut_reach(copy.deepcopy(model.config)), kept)
+
+    def shallow(kept: list[int]) -> PreTrainedConfig:
+        return _cut_vocabulary(whole_vocabulary(kept))
+
+    def narrow(kept: list[int]) -> PreTrainedConfig:
+        return _cut_widths(shallow(kept))
+
+    listed = _one_of_each_list_kind(model.config.get_text_config())
+    prefix = list(range((_first_two(layer_kinds(model)) or listed)[-1] + 1))
     for kept in [listed] if listed == prefix else [listed, prefix]:
-        small = _cut_vocabulary(_cut_depth(_cut_reach(copy.deepcopy(model.config)), kept))
-        size = _parameters(model, small)
+        size = _parameters(model, partial(shallow, kept))
         if size is None or size > _WIDE:
-            yield _cut_widths(copy.deepcopy(small))
+            yield partial(narrow, kept)
         if size is None or size <= _LARGEST:
-            yield small
-            yield _cut_depth(_cut_reach(copy.deepcopy(model.config)), kept)
+            yield partial(shallow, kept)
+            yield partial(whole_vocabulary, kept)
 
 
 def _build(model: PreTrainedModel, config: PreTrainedConfig, seed: int) -> PreTrainedModel:
@@ -126,7 +149,8 @@ def _first_two(kinds: list[Kind]) -> list[int]:
     return [i for i in range(len(kinds)) if kinds[:i].count(kinds[i]) < 2]
 
 
-def _one_of_each_list_kind(text: PreTrainedConfig, depth: int) -> list[int]:
+def _one_of_each_list_kind(text: PreTrainedConfig) -> list[int]:
+    depth = text.num_hidden_layers
     lists = _layer_lists(text, depth)
     kinds = [tuple(str(values[i]) for values in lists.values()) for i in range(depth)]
     return [i for i in range(depth) if kinds[:i].count(kinds[i]) < 2]
@@ -185,14 +209,14 @@ def _uncut_windows(model: PreTrainedModel) -> str:
 
 
 def _cut_vocabulary(config: PreTrainedConfig) -> PreTrainedConfig:
-    """Fewer tokens. An id that falls out of them is none (padding) or the last token (what marks images, say)."""
+    """Fewer tokens. An id that falls out of them becomes the last token; the check's rows are of other ones."""
     text = config.get_text_config()
     size = min(text.vocab_size, _VOCABULARY)
     text.vocab_size = size
     for part in {id(config): config, id(text): text}.values():
         for name, value in list(vars(part).items()):
             if name.endswith(("token_id", "token_index")) and _beyond(value, size):
-                setattr(part, name, None if name == "pad_token_id" else size - 1)
+                setattr(part, name, size - 1)
     if isinstance(getattr(text, "max_position_embeddings", None), int):
         text.max_position_embeddings = max(text.max_position_embeddings, _POSITIONS)
     return config
@@ -222,10 +246,10 @@ def _cut_widths(config: PreTrainedConfig) -> PreTrainedConfig:
     return config
 
 
-def _parameters(model: PreTrainedModel, config: PreTrainedConfig) -> int | None:
+def _parameters(model: PreTrainedModel, config: Callable[[], PreTrainedConfig]) -> int | None:
     """How many the copy would have; None where it cannot be built without memory."""
     try:
         with torch.device("meta"):
-            return sum(parameter.numel() for parameter in type(model)(config).parameters())
-    except (ValueError, TypeError, AttributeError, KeyError, IndexError, RuntimeError, NotImplementedError):
+            return sum(parameter.numel() for parameter in type(model)(config()).parameters())
+    except MODEL_FAULTS:
         return None
