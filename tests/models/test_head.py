@@ -35,9 +35,10 @@ def whole(
     return logits_LV.log_softmax(1).gather(1, target_L[:, None]).squeeze(1)
 
 
-@pytest.fixture(params=[1, 16, 1000], ids=lambda rows: f"{rows}-rows-a-chunk")
+@pytest.fixture(params=[1, 16, 1000], ids=lambda size: f"{size}-a-chunk")
 def chunks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(heads, "_rows_a_chunk", lambda _: request.param)
+    monkeypatch.setattr(heads, "_columns_a_chunk", lambda *_: request.param)
 
 
 def difference_of_values_and_gradients(settings: dict[str, Any]) -> float:
@@ -94,7 +95,7 @@ def test_a_forbidden_target_has_probability_zero():
 
 def test_no_tensor_of_rows_times_vocabulary_is_kept(monkeypatch: pytest.MonkeyPatch):
     rows, vocabulary = 64, 512
-    monkeypatch.setattr(heads, "_rows_a_chunk", lambda _: 16)
+    monkeypatch.setattr(heads, "_columns_a_chunk", lambda *_: 128)
     hidden_LD = normal(rows, D).requires_grad_()
     head = Head(normal(vocabulary, D).requires_grad_())
     kept: list[int] = []
@@ -155,15 +156,22 @@ def test_lower_precision_gives_the_same_to_its_rounding(dtype: torch.dtype, limi
         assert ((ours - exact).norm() / exact.norm()).item() < limit
 
 
-def test_many_chunks_lose_nothing_of_a_bfloat16_weight_gradient(monkeypatch: pytest.MonkeyPatch):
-    """Summed in bfloat16, the last of a thousand equal chunks would be rounded away: 1024 + 1 = 1024."""
-    rows = 1024
-    monkeypatch.setattr(heads, "_rows_a_chunk", lambda _: 1)
-    weight_VD = torch.zeros(2, 1, dtype=torch.bfloat16, requires_grad=True)
-    hidden_LD = torch.ones(rows, 1, dtype=torch.bfloat16)
-    token_logprobs(Head(weight_VD), hidden_LD, torch.zeros(rows, dtype=torch.int64)).sum().backward()
-    assert weight_VD.grad is not None
-    assert weight_VD.grad[:, 0].tolist() == [rows / 2, -rows / 2]  # each row: onehot - softmax = (½, -½)
+def test_many_chunks_lose_nothing_of_a_bfloat16_gradient(monkeypatch: pytest.MonkeyPatch):
+    """Summed in bfloat16, equal parts of 1/1024 would be rounded away from the 256th on."""
+    vocabulary = 1024
+    monkeypatch.setattr(heads, "_columns_a_chunk", lambda *_: 1)
+    weight_VD = torch.ones(vocabulary, 1, dtype=torch.bfloat16)
+    weight_VD[0] = 0
+    hidden_LD = torch.zeros(1, 1, dtype=torch.bfloat16, requires_grad=True)
+    token_logprobs(Head(weight_VD), hidden_LD, torch.tensor([0])).sum().backward()
+    assert hidden_LD.grad is not None
+    assert hidden_LD.grad.item() == -1  # Σ -1/1024 · 1 over the 1,023 others, in bfloat16
+
+
+def test_a_chunk_in_which_nothing_can_be_drawn_changes_nothing(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(heads, "_columns_a_chunk", lambda *_: 2)
+    settings = {"forbidden": Forbidden(torch.tensor([0, 1]), torch.ones(L, dtype=torch.bool))}
+    assert difference_of_values_and_gradients(settings) < 1e-10
 
 
 @pytest.mark.usefixtures("chunks")

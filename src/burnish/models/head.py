@@ -1,7 +1,9 @@
 """Log-probabilities of given tokens without ever keeping a (tokens × vocabulary) tensor.
 
-L rows, V vocabulary, D hidden size. The projection runs in chunks of rows; the backward pass computes each chunk's
-logits again, which costs one more product and saves 4·L·V bytes for every tensor that would have been kept.
+L rows, V vocabulary, D hidden size, C columns of a chunk. The projection runs in chunks of the vocabulary, all rows at
+once: a product of few rows would wait for the weight to come from memory, and each chunk's part of the weight's
+gradient is written once. The backward pass computes each chunk's logits again, which costs one more product and saves
+4·L·V bytes for every tensor that would have been kept.
 """
 
 from collections.abc import Iterator
@@ -13,8 +15,9 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 _SCALE_NAMES = ("logit", "lm_head", "output_mult")
-_CHUNK_ELEMENTS = 1 << 23  # logits of one chunk: 32 MB in float32
-_CHUNK_ELEMENTS_GPU = 1 << 27  # smaller, and reading the weight from memory would take longer than multiplying by it
+_ROW_ELEMENTS = 1 << 23  # logits of a chunk of whole rows on a CPU: 32 MB in float32
+_COLUMN_ELEMENTS = 1 << 20  # of a chunk of columns: 4 MB, which the passes after the product still find in the cache
+_ELEMENTS_GPU = 1 << 27  # smaller, and reading the weight from memory would take longer than multiplying by it
 
 
 @dataclass(frozen=True)
@@ -26,9 +29,10 @@ class Head:
     scale: float = 1.0
     softcap: float | None = None
 
-    def logits(self, hidden_LD: Tensor, temperature: float = 1.0) -> Tensor:
-        """Logits (L, V) in float32, or in float64 where the weights are."""
-        logits_LV = at_least_float32(torch.nn.functional.linear(hidden_LD, self.weight_VD, self.bias_V))
+    def logits(self, hidden_LD: Tensor, temperature: float = 1.0, columns: slice = slice(None)) -> Tensor:
+        """Logits (L, V) in float32, or in float64 where the weights are; or `columns` of them."""
+        bias_V = None if self.bias_V is None else self.bias_V[columns]
+        logits_LV = at_least_float32(torch.nn.functional.linear(hidden_LD, self.weight_VD[columns], bias_V))
         if self.scale != 1.0:
             logits_LV = logits_LV * self.scale
         if self.softcap:
@@ -129,8 +133,13 @@ def at_least_float32(value: Tensor) -> Tensor:
 
 
 def _rows_a_chunk(weight_VD: Tensor) -> int:
-    elements = _CHUNK_ELEMENTS_GPU if weight_VD.device.type == "cuda" else _CHUNK_ELEMENTS
+    elements = _ELEMENTS_GPU if weight_VD.device.type == "cuda" else _ROW_ELEMENTS
     return max(16, elements // weight_VD.shape[0])
+
+
+def _columns_a_chunk(weight_VD: Tensor, rows: int) -> int:
+    elements = _ELEMENTS_GPU if weight_VD.device.type == "cuda" else _COLUMN_ELEMENTS
+    return max(1024, elements // max(rows, 1))
 
 
 def _logit_chunks(head: Head, hidden_LD: Tensor, temperature: float) -> Iterator[Tensor]:
@@ -149,66 +158,74 @@ class _TokenLogprobs(torch.autograd.Function):
         temperature: float,
         forbidden: Forbidden | None,
     ) -> Tensor:
-        logprob_L = at_least_float32(hidden_LD.new_empty(target_L.shape))
-        total_L = torch.empty_like(logprob_L)
-        rows = _rows_a_chunk(weight_VD)
-        for start in range(0, len(target_L), rows):
-            part = slice(start, start + rows)
-            logits_CV = _forbid(head.logits(hidden_LD[part], temperature), forbidden, part)
-            total_L[part] = logits_CV.logsumexp(1)
-            logprob_L[part] = logits_CV.gather(1, target_L[part, None]).squeeze(1) - total_L[part]
+        highest_L = at_least_float32(hidden_LD.new_empty(target_L.shape))
+        highest_L.fill_(torch.finfo(highest_L.dtype).min)  # not -inf: a chunk may have nothing that can be drawn
+        sum_L, wanted_L = torch.zeros_like(highest_L), torch.empty_like(highest_L)
+        for columns in _chunks(weight_VD, len(target_L)):
+            logits_LC = _forbid(head.logits(hidden_LD, temperature, columns), forbidden, columns)
+            row_N, column_N = _targets_in(columns, target_L)
+            wanted_L[row_N] = logits_LC[row_N, column_N]
+            before_L, highest_L = highest_L, torch.maximum(highest_L, logits_LC.amax(1))
+            sum_L = sum_L * (before_L - highest_L).exp_() + logits_LC.sub_(highest_L[:, None]).exp_().sum(1)
+        total_L = sum_L.log_().add_(highest_L)
         ctx.save_for_backward(hidden_LD, weight_VD, bias_V, target_L, total_L)
         ctx.settings = head, temperature, forbidden
-        return logprob_L
+        return wanted_L - total_L
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         hidden_LD, weight_VD, bias_V, target_L, total_L = ctx.saved_tensors
         head, temperature, forbidden = ctx.settings
         head = replace(head, weight_VD=weight_VD, bias_V=bias_V)
-        grad_L = grads[0]
+        upstream_L = grads[0] * (head.scale / temperature)
         want_hidden, want_weight, want_bias = ctx.needs_input_grad[:3]
-        hidden_grad = torch.empty_like(hidden_LD) if want_hidden else None
-        # sums in float32 at least: added up in bfloat16, late chunks would be rounded away
-        weight_grad = (
-            torch.zeros(weight_VD.shape, dtype=_wide(weight_VD), device=weight_VD.device) if want_weight else None
-        )
-        bias_grad = torch.zeros(bias_V.shape, dtype=_wide(bias_V), device=bias_V.device) if want_bias else None
-        rows = _rows_a_chunk(weight_VD)
-        for start in range(0, len(target_L), rows):
-            part = slice(start, start + rows)
-            logits_CV = _forbid(head.logits(hidden_LD[part], temperature), forbidden, part)
-            slope_CV = None
+        # a sum over chunks, so in float32 at least: added up in bfloat16, late chunks would be rounded away
+        hidden_grad = torch.zeros_like(hidden_LD, dtype=_wide(hidden_LD)) if want_hidden else None
+        weight_grad = torch.empty_like(weight_VD) if want_weight else None
+        bias_grad = torch.empty_like(bias_V) if want_bias else None
+        for columns in _chunks(weight_VD, len(target_L)):
+            logits_LC = _forbid(head.logits(hidden_LD, temperature, columns), forbidden, columns)
+            slope_LC = None
             if head.softcap:
-                slope_CV = 1 - (logits_CV * (temperature / head.softcap)).nan_to_num(0, 0, 0).square_()
+                slope_LC = 1 - (logits_LC * (temperature / head.softcap)).nan_to_num(0, 0, 0).square_()
             # d log p(target) / d logits = onehot - softmax
-            grad_CV = logits_CV.sub_(total_L[part, None]).exp_().neg_()
-            grad_CV.scatter_add_(1, target_L[part, None], torch.ones_like(grad_CV[:, :1]))
-            grad_CV.mul_((grad_L[part] * (head.scale / temperature))[:, None])
-            if slope_CV is not None:
-                grad_CV.mul_(slope_CV)
+            grad_LC = logits_LC.sub_(total_L[:, None]).exp_().mul_(-upstream_L[:, None])
+            row_N, column_N = _targets_in(columns, target_L)
+            grad_LC[row_N, column_N] += upstream_L[row_N]
+            if slope_LC is not None:
+                grad_LC.mul_(slope_LC)
             if bias_grad is not None:
-                bias_grad.add_(grad_CV.sum(0))
-            grad_CV = grad_CV.to(weight_VD.dtype)
-            if hidden_grad is not None:
-                torch.mm(grad_CV, weight_VD, out=hidden_grad[part])
-            if weight_grad is not None and weight_grad.dtype == weight_VD.dtype:
-                weight_grad.addmm_(grad_CV.T, hidden_LD[part])
-            elif weight_grad is not None:
-                weight_grad.add_(grad_CV.T @ hidden_LD[part])
-        return hidden_grad, _like(weight_grad, weight_VD), _like(bias_grad, bias_V), None, None, None, None
+                bias_grad[columns] = grad_LC.sum(0)
+            grad_LC = grad_LC.to(weight_VD.dtype)
+            if hidden_grad is not None and hidden_grad.dtype == weight_VD.dtype:
+                hidden_grad.addmm_(grad_LC, weight_VD[columns])
+            elif hidden_grad is not None:
+                hidden_grad.add_(grad_LC @ weight_VD[columns])
+            if weight_grad is not None:
+                torch.mm(grad_LC.T, hidden_LD, out=weight_grad[columns])
+        hidden_grad = None if hidden_grad is None else hidden_grad.to(hidden_LD.dtype)
+        return hidden_grad, weight_grad, bias_grad, None, None, None, None
 
 
 def _wide(value: Tensor) -> torch.dtype:
     return torch.promote_types(value.dtype, torch.float32)
 
 
-def _like(gradient: Tensor | None, parameter: Tensor | None) -> Tensor | None:
-    return None if gradient is None or parameter is None else gradient.to(parameter.dtype)
+def _chunks(weight_VD: Tensor, rows: int) -> Iterator[slice]:
+    vocabulary, width = weight_VD.shape[0], _columns_a_chunk(weight_VD, rows)
+    return (slice(start, min(start + width, vocabulary)) for start in range(0, vocabulary, width))
 
 
-def _forbid(logits_CV: Tensor, forbidden: Forbidden | None, part: slice) -> Tensor:
+def _targets_in(columns: slice, target_L: Tensor) -> tuple[Tensor, Tensor]:
+    """The rows whose target lies in the chunk, and its column there."""
+    row_N = ((target_L >= columns.start) & (target_L < columns.stop)).nonzero().squeeze(1)
+    return row_N, target_L[row_N] - columns.start
+
+
+def _forbid(logits_LC: Tensor, forbidden: Forbidden | None, columns: slice) -> Tensor:
     if forbidden is not None:
-        row_C = forbidden.row_L[part].nonzero().squeeze(1)
-        logits_CV[row_C[:, None], forbidden.token_F[None, :]] = float("-inf")
-    return logits_CV
+        token_F = forbidden.token_F
+        token_F = token_F[(token_F >= columns.start) & (token_F < columns.stop)] - columns.start
+        row_L = forbidden.row_L.nonzero().squeeze(1)
+        logits_LC[row_L[:, None], token_F[None, :]] = float("-inf")
+    return logits_LC
