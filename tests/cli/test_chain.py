@@ -153,6 +153,21 @@ def test_the_doctor_finds_a_model_and_a_recipe_well(chain: Path, here: Path, cap
     assert main(["doctor", "--json"]) == 0
 
 
+def test_the_doctor_skips_and_cuts_as_the_stage_does(
+    here: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+):
+    rows = [{"prompt": f"row {i}", "response": "fine"} for i in range(100)] + [{"prompt": "blank", "response": ""}]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    recipe = f"model: {tiny_model}\nroots: [{tiny_model.parent}]\n"
+    recipe += "stages: {sft: {method: sft, model: base, data: rows.jsonl}}\n"
+    (tmp_path / "recipe.yaml").write_text(recipe)
+    assert main(["doctor", str(tmp_path / "recipe.yaml")]) == 65
+    capsys.readouterr()
+    assert main(["doctor", str(tmp_path / "recipe.yaml"), "--set", "on_bad_row=skip", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["sft"]["data"] == "100 records, 1 skipped"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["recipe.yaml", "rows.jsonl"]
+
+
 def texts(file: Path) -> list[list[str]]:
     return [json.loads(line)["answers"] for line in file.read_text().splitlines()]
 

@@ -150,6 +150,7 @@ def test_a_stage_that_saved_nothing_starts_anew_with_other_settings(place: Workp
         target.rmdir() if target.is_dir() else target.unlink()
     (place.out / "second/model").rmdir()
     (place.out / "second/checkpoints").rmdir()
+    (place.out / "second/data.rejected.jsonl").write_text("{}\n")
     assert go(place, settings={"second": {"beta": 0.3}})["second"]["beta"] == 0.3
 
 

@@ -165,12 +165,13 @@ def split_file(
     Example: burnish data split hh.jsonl.gz --held-out 200 --out data/hh --on-bad-row skip
     """
     from burnish.data.convert import write
-    from burnish.data.read import examine, refuse
+    from burnish.data.read import examine, refuse, set_aside
     from burnish.data.split import split_by_prompt
 
     reading = examine(file, format=format)
     out.mkdir(parents=True, exist_ok=True)
-    refuse(reading, on_bad_row, path=file, rejected=out / "rejected.jsonl")
+    refuse(reading, on_bad_row)
+    set_aside(reading, out / "rejected.jsonl")
     train, held = split_by_prompt(reading.groups, held_out, by=by, seed=seed or 0)
     return {
         "train": write(train, reading.kind, out / "train.jsonl"),

@@ -27,6 +27,7 @@ from burnish.types import Group
 
 SHOWN = 10
 MAX_BAD_FRACTION = 0.01
+REJECTED = ".rejected.jsonl"
 Paths = str | Path | Sequence[str | Path]
 _log = logging.getLogger(__name__)
 
@@ -72,7 +73,8 @@ def read(
     Raises MissingInput, DataError (naming file and line), ConfigError.
     """
     reading = examine(path, kind=kind, format=format, limit=limit)
-    refuse(reading, on_bad_row, path=path, rejected=rejected, max_bad_fraction=max_bad_fraction)
+    refuse(reading, on_bad_row, max_bad_fraction=max_bad_fraction)
+    set_aside(reading, Path(rejected) if rejected is not None else _beside(path))
     for warning in reading.warnings:
         _log.warning("%s", warning)
     return reading.groups
@@ -192,15 +194,8 @@ def _groups(source: Source, row: Row, chosen: Format) -> list[Group] | BadRow:
 # ---- what to do about bad rows
 
 
-def refuse(
-    reading: Reading,
-    on_bad_row: str = "fail",
-    *,
-    path: Paths,
-    rejected: str | Path | None = None,
-    max_bad_fraction: float = MAX_BAD_FRACTION,
-) -> None:
-    """Raise DataError for bad rows, or write them to `rejected` and go on."""
+def refuse(reading: Reading, on_bad_row: str = "fail", *, max_bad_fraction: float = MAX_BAD_FRACTION) -> None:
+    """Raise DataError for bad rows that may not be skipped."""
     if on_bad_row not in ("fail", "skip"):
         raise ConfigError(f"on_bad_row: {on_bad_row}: choose fail or skip")
     if not reading.bad:
@@ -213,7 +208,12 @@ def refuse(
             _told(reading.bad, reading.rows)
             + f"\nThat is {share:.1%}, above max_bad_fraction ({max_bad_fraction:.1%}); mend them or raise it"
         )
-    where = Path(rejected) if rejected is not None else _beside(path)
+
+
+def set_aside(reading: Reading, where: Path) -> None:
+    """Write the bad rows to `where` with the reasons, and tell how many they are; nothing where there is none."""
+    if not reading.bad:
+        return
     lines = (
         json.dumps({"origin": bad.origin, "reason": bad.reason, "row": bad.value}, ensure_ascii=False, default=str)
         for bad in reading.bad
@@ -226,8 +226,16 @@ def refuse(
 
 
 def _beside(path: Paths) -> Path:
-    first = Path(path) if isinstance(path, str | Path) else Path(path[0])
-    return first.with_name(f"{first.name.split('.')[0]}.rejected.jsonl")
+    return _first(path).with_name(rejected_name(path))
+
+
+def rejected_name(path: Paths) -> str:
+    """What the file of the rows that were left out is called: after the file that they stand in, or the first."""
+    return f"{_first(path).name.split('.')[0]}{REJECTED}"
+
+
+def _first(path: Paths) -> Path:
+    return Path(path) if isinstance(path, str | Path) else Path(path[0])
 
 
 def _told(bad: Sequence[BadRow], count: int) -> str:

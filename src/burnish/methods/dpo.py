@@ -19,9 +19,8 @@ from burnish.batch.pack import Key, TreeBatch
 from burnish.batch.trees import trees
 from burnish.data.templates import resolve
 from burnish.methods.checks import check_before_step_one, refused
-from burnish.methods.inputs import DataInput, PolicyInput, as_groups, as_policy
+from burnish.methods.inputs import DataInput, PolicyInput, as_groups, as_policy, say
 from burnish.methods.reward import decided
-from burnish.methods.sft import say
 from burnish.models.model import Policy
 from burnish.objectives import preference, ranking
 from burnish.training.config import MethodConfig
@@ -47,7 +46,8 @@ def dpo(
     """
     policy = as_policy(model, config)
     template = resolve(policy.tokenizer, config.template)
-    report = trees(as_groups(data, "ranking"), template, max_length=config.max_length)
+    groups = as_groups(data, "ranking", config, out)
+    report = trees(groups, template, max_length=config.max_length, on_too_long=config.on_too_long)
     say(report)
     rows = decided(report.trees)
     check_before_step_one(policy, rows, template, config)

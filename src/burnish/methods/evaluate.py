@@ -20,7 +20,7 @@ from burnish.data.convert import write
 from burnish.data.templates import Template, resolve
 from burnish.errors import ConfigError
 from burnish.evaluation.verdict import Measured, verdict
-from burnish.methods.inputs import DataInput, PolicyInput, as_groups, as_policy
+from burnish.methods.inputs import DataInput, PolicyInput, as_groups, as_policy, say
 from burnish.methods.scoring import By, answered, score_groups
 from burnish.models.divergence import answer_kl
 from burnish.models.model import Policy
@@ -55,17 +55,21 @@ def evaluate(
     if config.sampling.temperature != 1.0:
         raise ConfigError("sampling.temperature: a KL is that of the model's own distribution; evaluate at 1.0")
     config.sampling.for_training()
-    groups = as_groups(prompts, "prompt")
-    texts = as_groups(text, "text") if text is not None else []
+    groups = as_groups(prompts, "prompt", config, out)
+    texts = as_groups(text, "text", config, out) if text is not None else []
     fluent = as_policy(base, config, trained=False) if base is not None else None
     measured: dict[str, Measured] = {}
     samples: list[Group] = []
     first: Policy | None = None
+    asked: list[int] = []
     for name, model in models.items():
         print(f"evaluate: {name}", file=sys.stderr)
         policy = as_policy(model, config, trained=False)
         first = first or policy
         answers, rows = _answers(policy, groups, config)
+        asked = asked or [tree.group for tree in rows]
+        if asked != [tree.group for tree in rows]:
+            raise ConfigError(f"on_too_long: {name} has room for other prompts than the first model; raise max_length")
         scores = score_groups(by, answers, config)
         samples += [_record(group, name, given) for group, given in zip(answers, scores, strict=True)]
         measured[name] = _measured(policy, first, fluent, answers, rows, scores, texts, config)
@@ -79,7 +83,9 @@ def evaluate(
 def _answers(policy: Policy, groups: Sequence[Group], config: EvaluateConfig) -> tuple[list[Group], list[Tree]]:
     template = resolve(policy.tokenizer, config.template)
     room = config.sampling.max_new_tokens
-    asked = prompt_trees(groups, template, max_length=config.max_length, room=room).trees
+    report = prompt_trees(groups, template, max_length=config.max_length, room=room, on_too_long=config.on_too_long)
+    say(report)
+    asked = report.trees
     rollouts = LocalEngine(policy).sample(
         [tree.prompt for tree in asked],
         config.samples,
@@ -88,7 +94,7 @@ def _answers(policy: Policy, groups: Sequence[Group], config: EvaluateConfig) ->
         seed=derived_seed(config.seed, "evaluate"),
     )
     by_prompt = [rollouts[i : i + config.samples] for i in range(0, len(rollouts), config.samples)]
-    rows = [tree_of(t.prompt, own, group=i) for i, (t, own) in enumerate(zip(asked, by_prompt, strict=True))]
+    rows = [tree_of(t.prompt, own, group=t.group) for t, own in zip(asked, by_prompt, strict=True)]
     return answered([groups[tree.group] for tree in asked], rollouts, template), rows
 
 
@@ -110,7 +116,7 @@ def _measured(
     return Measured(
         answer_GK=[[answer.text for answer in group.answers] for group in answers],
         score_GK=scores,
-        kl_GK=[[kl[i, k] for k in range(len(tree.branches))] for i, tree in enumerate(rows)],
+        kl_GK=[[kl[tree.group, k] for k in range(len(tree.branches))] for tree in rows],
         logprob_GK=fluency,
         length_GK=lengths,
         ended_GK=[[branch.ended for branch in tree.branches] for tree in rows],
@@ -134,7 +140,8 @@ def _fluency(
     said = [replace(tree, branches=tuple(b for b in map(without_end, tree.branches) if b.tokens)) for tree in rows]
     table = base.frozen_logprobs([tree for tree in said if tree.branches], budget)
     return [
-        [float(table[i, k].sum()) if length else 0.0 for k, length in enumerate(row)] for i, row in enumerate(lengths)
+        [float(table[tree.group, k].sum()) if length else 0.0 for k, length in enumerate(row)]
+        for tree, row in zip(rows, lengths, strict=True)
     ], lengths
 
 

@@ -20,7 +20,7 @@ from burnish.batch.trees import prompt_trees
 from burnish.data.convert import record
 from burnish.data.templates import Template, resolve
 from burnish.errors import ConfigError, NotOurs, WriteFailed
-from burnish.methods.inputs import DataInput, PolicyInput, as_groups, as_policy
+from burnish.methods.inputs import DataInput, PolicyInput, as_groups, as_policy, say
 from burnish.methods.scoring import answered
 from burnish.rollout.engine import Engine
 from burnish.rollout.local import LocalEngine
@@ -52,8 +52,10 @@ def generate(
     """
     policy = as_policy(model, config, trained=False)
     template = resolve(policy.tokenizer, config.template)
-    groups = as_groups(prompts, "prompt")
-    asked = prompt_trees(groups, template, max_length=config.max_length, room=config.max_new_tokens)
+    groups = as_groups(prompts, "prompt", config, out)
+    room = config.max_new_tokens
+    asked = prompt_trees(groups, template, max_length=config.max_length, room=room, on_too_long=config.on_too_long)
+    say(asked)
     engine = engine or LocalEngine(policy, slots=config.slots)
     version = engine.weights_version
     answers = _AnswerFile(out, identity(config, asked.trees) | {"template": template.hash, "weights": version})

@@ -1,9 +1,11 @@
 """What a method is given, as a path or already loaded, made into what it works with."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from burnish.data.read import read
+from burnish.batch.trees import SHOWN, TreeReport
+from burnish.data.read import read, rejected_name
 from burnish.models.load import Placement, load_policy, load_scorer
 from burnish.models.model import Policy, Scorer
 from burnish.training.config import MethodConfig, StageConfig
@@ -32,10 +34,42 @@ def as_scorer(model: ScorerInput, config: StageConfig) -> Scorer:
     return model if isinstance(model, Scorer) else load_scorer(model, placement(config))
 
 
-def as_groups(data: DataInput, kind: str) -> list[Group]:
-    """Groups as they are, or read from one file or several, whose rows must be of `kind`."""
-    if isinstance(data, str | Path):
-        return read(data, kind=kind)
-    items = list(data)
+def as_groups(
+    data: DataInput, kind: str | None, config: StageConfig | None = None, out: Path | None = None
+) -> list[Group]:
+    """Groups as they are, or read from one file or several, whose rows must be of `kind` (None: all of any one kind).
+
+    Bad rows that `on_bad_row` skips are written to `NAME.rejected.jsonl` in `out`, with the reasons.
+    """
+    items = [data] if isinstance(data, str | Path) else list(data)
     groups = [item for item in items if isinstance(item, Group)]
-    return groups if len(groups) == len(items) else read([i for i in items if not isinstance(i, Group)], kind=kind)
+    if len(groups) == len(items):
+        return groups
+    paths = [Path(item) for item in items if not isinstance(item, Group)]
+    config, out = config or StageConfig(), out or Path()
+    if config.on_bad_row == "skip":
+        out.mkdir(parents=True, exist_ok=True)
+    return read(
+        paths,
+        kind=kind,
+        on_bad_row=config.on_bad_row,
+        rejected=out / rejected_name(paths),
+        max_bad_fraction=config.max_bad_fraction,
+    )
+
+
+def say(report: TreeReport) -> None:
+    """Tell what was cut or left out, on stderr, where it happened."""
+    words = {
+        "cut": "answers lost their end to max_length, and teach no end token",
+        "shortened": "prompts lost their oldest turns to max_length",
+        "equal": "answers became equal to another by cutting, and make no pair with it",
+        "joint_differs": "answers would be other tokens if encoded together with their prompt",
+        "rewritten": "conversations became a tree for each learned turn, because the template rewrites the past",
+        "skipped": "rows were left out, because they cannot be cut to max_length or have nothing to learn",
+    }
+    for name, count in report.figures().items():
+        if count and name in words:
+            print(f"{count} of {len(report.trees) + len(report.skipped)}: {words[name]}", file=sys.stderr)
+    for reason in report.skipped[:SHOWN]:
+        print(f"  {reason}", file=sys.stderr)

@@ -35,7 +35,7 @@ def pretrain(model: PolicyInput, data: DataInput, config: PretrainConfig, *, out
     """
     policy = _start(model, config)
     template = resolve(policy.tokenizer, "none")
-    rows = text_trees(as_groups(data, "text"), template, max_length=config.max_length).trees
+    rows = text_trees(as_groups(data, "text", config, out), template, max_length=config.max_length).trees
     check_before_step_one(policy, rows, template, config)
     known = identity(config, rows, model=policy)
     figures = train_on(policy, rows, next_token_loss(policy), config, out=out, identity=known)

@@ -13,7 +13,7 @@ from pydantic import Field
 from burnish.data.convert import write
 from burnish.errors import ConfigError
 from burnish.methods.inputs import DataInput, as_groups
-from burnish.methods.scoring import By, score_groups
+from burnish.methods.scoring import By, readable, score_groups
 from burnish.training.config import StageConfig
 from burnish.training.metrics import Figures
 from burnish.types import Group, Order
@@ -33,11 +33,11 @@ def rank(
 ) -> Figures:
     """Rank `answers` by `by`, or take the rankings of `data`; write `out/ranking.jsonl`."""
     if data is not None:
-        ranked = as_groups(data, "ranking")
+        ranked = as_groups(data, "ranking", config, out)
     elif answers is not None and by is not None:
         if by == "people":
             raise ConfigError("by: people: this version has no page to rank on; name a judge, a reward model or a file")
-        groups = as_groups(answers, "sample")
+        groups = readable(by, as_groups(answers, "sample", config, out), config)
         ranked = [
             _ranked(group, scores, config.tie_within)
             for group, scores in zip(groups, score_groups(by, groups, config), strict=True)

@@ -15,7 +15,7 @@ from pydantic import Field
 from burnish.batch.trees import prompt_trees, tree_of
 from burnish.data.templates import resolve
 from burnish.errors import ConfigError
-from burnish.methods.inputs import DataInput, PolicyInput, as_groups, as_policy
+from burnish.methods.inputs import DataInput, PolicyInput, as_groups, as_policy, say
 from burnish.methods.scoring import By, answered, score_groups
 from burnish.methods.sft import next_token_loss
 from burnish.models.model import Policy
@@ -46,7 +46,7 @@ def reject(model: PolicyInput, prompts: DataInput, config: RejectConfig, *, by: 
     """
     if config.keep >= config.samples:
         raise ConfigError(f"keep: {config.keep} of {config.samples} samples would keep every answer; lower it")
-    groups = as_groups(prompts, "prompt")
+    groups = as_groups(prompts, "prompt", config, out)
     policy = as_policy(model, config)
     figures: Figures = {}
     for number in range(1, config.rounds + 1):
@@ -60,7 +60,9 @@ def _round(policy: Policy, groups: list[Group], config: RejectConfig, by: By, fo
     """One round, which goes on from its checkpoint where it was cut; the policy ends with the round's weights."""
     template = resolve(policy.tokenizer, config.template)
     room = config.sampling.max_new_tokens
-    asked = prompt_trees(groups, template, max_length=config.max_length, room=room).trees
+    report = prompt_trees(groups, template, max_length=config.max_length, room=room, on_too_long=config.on_too_long)
+    say(report)
+    asked = report.trees
     kept_file = folder / "kept.json"
     if kept_file.exists():
         stored = json.loads(kept_file.read_text(encoding="utf-8"))

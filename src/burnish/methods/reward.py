@@ -20,8 +20,7 @@ from burnish.data.split import split_by_prompt
 from burnish.data.templates import resolve
 from burnish.errors import ConfigError
 from burnish.methods.checks import check_before_step_one
-from burnish.methods.inputs import DataInput, as_groups, placement
-from burnish.methods.sft import say
+from burnish.methods.inputs import DataInput, as_groups, placement, say
 from burnish.models.load import load_scorer
 from burnish.models.model import Scorer
 from burnish.objectives import ranking
@@ -43,14 +42,15 @@ def reward(model: str | Path, data: DataInput, config: RewardConfig, *, out: Pat
     """Train a reward model from the language model `model`, write `out/model`, return its held-out figures."""
     scorer = load_scorer(model, placement(config), lora=config.lora, fresh_head=True, seed=config.seed)
     template = resolve(scorer.tokenizer, config.template)
-    taught, held = split_by_prompt(as_groups(data, "ranking"), config.heldout, seed=config.seed)
-    report = trees(taught, template, max_length=config.max_length)
+    taught, held = split_by_prompt(as_groups(data, "ranking", config, out), config.heldout, seed=config.seed)
+    report = trees(taught, template, max_length=config.max_length, on_too_long=config.on_too_long)
     say(report)
     rows = decided(report.trees)
     check_before_step_one(scorer, rows, template, config)
     known = identity(config, rows, model=scorer)
     figures = train_on(scorer, rows, order_loss(scorer, config), config, out=out, identity=known, whole=True)
-    held_rows = decided(trees(held, template, max_length=config.max_length).trees) if held else []
+    cut = trees(held, template, max_length=config.max_length, on_too_long=config.on_too_long) if held else None
+    held_rows = decided(cut.trees) if cut else []
     normalise(scorer, held_rows or rows, config)
     if held_rows:
         figures |= {f"heldout_{k}": v for k, v in pair_accuracy(scorer, held_rows, config).items()}

@@ -8,7 +8,7 @@ from typing import Any
 from burnish.batch.trees import trees
 from burnish.data.templates import Template, resolve
 from burnish.errors import DataError
-from burnish.methods.inputs import ScorerInput, as_scorer
+from burnish.methods.inputs import ScorerInput, as_scorer, say
 from burnish.models.model import Scorer
 from burnish.rewards.by import parts, weighted
 from burnish.rewards.scores import TextReward
@@ -32,6 +32,20 @@ def score_groups(by: By, groups: Sequence[Group], config: StageConfig) -> list[l
     ]
     flat = weighted([(weight, [score for row in scores for score in row]) for weight, scores in given])
     return _rows(flat, groups)
+
+
+def readable(by: By, groups: Sequence[Group], config: StageConfig) -> list[Group]:
+    """The groups that every reward model of `by` can read whole: all, unless `on_too_long` is skip."""
+    if config.on_too_long != "skip":
+        return list(groups)
+    models = [by] if isinstance(by, Scorer) else [part.model for part in parts(by) if part.model is not None]
+    kept = list(groups)
+    for model in models:
+        template = resolve(as_scorer(model, config).tokenizer, config.template)
+        report = trees(kept, template, max_length=config.max_length, on_too_long="skip")
+        say(report)
+        kept = [kept[index] for index in dict.fromkeys(tree.group for tree in report.trees)]
+    return kept
 
 
 def _by_text(judge: TextReward, groups: Sequence[Group]) -> list[list[float]]:

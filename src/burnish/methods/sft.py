@@ -6,16 +6,15 @@ Reads demonstrations. Only the answer's tokens and its end are learned; with `le
 a conversation, computed once.
 """
 
-import sys
 from pathlib import Path
 
 from pydantic import Field
 
 from burnish.batch.pack import TreeBatch
-from burnish.batch.trees import TreeReport, trees
+from burnish.batch.trees import trees
 from burnish.data.templates import resolve
 from burnish.methods.checks import check_before_step_one
-from burnish.methods.inputs import DataInput, PolicyInput, as_groups, as_policy
+from burnish.methods.inputs import DataInput, PolicyInput, as_groups, as_policy, say
 from burnish.models.model import Policy
 from burnish.objectives import likelihood
 from burnish.training.config import MethodConfig
@@ -32,8 +31,14 @@ def sft(model: PolicyInput, data: DataInput, config: SFTConfig, *, out: Path) ->
     """Train `model` on demonstrations, write `out/model`, and return the figures of the last step."""
     policy = as_policy(model, config)
     template = resolve(policy.tokenizer, config.template)
-    groups = as_groups(data, "demonstration")
-    report = trees(groups, template, max_length=config.max_length, learn_from=config.learn_from)
+    groups = as_groups(data, "demonstration", config, out)
+    report = trees(
+        groups,
+        template,
+        max_length=config.max_length,
+        learn_from=config.learn_from,
+        on_too_long=config.on_too_long,
+    )
     say(report)
     check_before_step_one(policy, report.trees, template, config)
     known = identity(config, report.trees, model=policy)
@@ -50,18 +55,3 @@ def next_token_loss(policy: Policy) -> Loss:
         return StepLoss(total=loss_L.sum(), count=len(loss_L))
 
     return loss
-
-
-def say(report: TreeReport) -> None:
-    """Tell what was cut or left out, on stderr, where it happened."""
-    words = {
-        "cut": "answers lost their end to max_length, and teach no end token",
-        "shortened": "prompts lost their oldest turns to max_length",
-        "equal": "answers became equal to another by cutting, and make no pair with it",
-        "joint_differs": "answers would be other tokens if encoded together with their prompt",
-        "rewritten": "conversations became a tree for each learned turn, because the template rewrites the past",
-        "skipped": "rows were left out",
-    }
-    for name, count in report.figures().items():
-        if count and name in words:
-            print(f"{count} of {len(report.trees)}: {words[name]}", file=sys.stderr)

@@ -12,7 +12,7 @@ from burnish.recipes.load import load
 from burnish.recipes.run import run_folder
 from burnish.recipes.stages import METHODS
 from burnish.recipes.status import status
-from burnish.training.config import MethodConfig
+from burnish.training.config import MethodConfig, StageConfig
 
 LOOKED_AT = 64  # rows of each stage that are put through the model
 
@@ -79,16 +79,19 @@ def a_recipe(path: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _stage(stage: Stage) -> dict[str, Any]:
-    from burnish.data.read import read
+    from burnish.data.read import examine, refuse
 
+    config = stage.config
+    assert isinstance(config, StageConfig)  # noqa: S101 (every method's is; for the type checker)
     told: dict[str, Any] = {}
     for key, takes in METHODS[stage.method].inputs.items():
         files = [one for one in stage.inputs.get(key) or () if isinstance(one, Path)] if takes.takes == "groups" else []
         if files:
-            groups = read(files, kind=takes.kind)
-            told[key] = f"{len(groups)} records"
-            if key == "data" and isinstance(stage.config, MethodConfig):
-                told["checks"] = _checks(stage, groups[:LOOKED_AT])
+            reading = examine(files, kind=takes.kind)
+            refuse(reading, config.on_bad_row, max_bad_fraction=config.max_bad_fraction)
+            told[key] = f"{len(reading.groups)} records" + (f", {len(reading.bad)} skipped" if reading.bad else "")
+            if key == "data" and isinstance(config, MethodConfig):
+                told["checks"] = _checks(stage, reading.groups[:LOOKED_AT])
     return told
 
 
@@ -105,6 +108,12 @@ def _checks(stage: Stage, groups: list[Any]) -> str:
         return "made when it runs"
     policy = as_policy(model, stage.config)
     template = resolve(policy.tokenizer, stage.config.template)
-    rows = trees(groups, template, max_length=stage.config.max_length, learn_from=stage.config.learn_from).trees
+    rows = trees(
+        groups,
+        template,
+        max_length=stage.config.max_length,
+        learn_from=stage.config.learn_from,
+        on_too_long=stage.config.on_too_long,
+    ).trees
     check_before_step_one(policy, rows, template, stage.config)
     return f"hold on {len(rows)} rows: {', '.join(c for c in CHECKS if c not in stage.config.skip_check)}"

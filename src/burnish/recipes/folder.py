@@ -19,6 +19,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from burnish.data.problems import described, listed
+from burnish.data.read import REJECTED
 from burnish.errors import ConfigError, DataError, NotOurs
 from burnish.recipes.artefacts import Hashes, damage, described_inputs
 from burnish.recipes.graph import Stage
@@ -65,7 +66,7 @@ def standing(stage: Stage, folder: Path, now: Mapping[str, Any]) -> Standing:
         )
     done = read_json(folder / "DONE.json")
     changes = changed(kept, now, type(stage.config))
-    if changes and done is None and not any(p.name not in LOSES_NOTHING for p in folder.iterdir()):
+    if changes and done is None and all(_made_again(p.name) for p in folder.iterdir()):
         return Standing("run", "it was started with something else, and nothing was saved", {})
     if changes:
         return Standing("refuse", f"{', '.join(changes)} differ from what it was started with", changes)
@@ -75,6 +76,10 @@ def standing(stage: Stage, folder: Path, now: Mapping[str, Any]) -> Standing:
     if troubles := damage(folder, done["outputs"]):
         raise DataError("\n".join(troubles) + f"\nPut them back, or remove {folder} to make the stage again.")
     return Standing("reuse", f"done {done['finished']}, settings and inputs are the same", {})
+
+
+def _made_again(name: str) -> bool:
+    return name in LOSES_NOTHING or name.endswith(REJECTED)
 
 
 def changed(kept: Mapping[str, Any], now: Mapping[str, Any], kind: type[BaseModel]) -> Changes:

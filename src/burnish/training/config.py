@@ -23,6 +23,9 @@ class Adam(BaseModel):
     epsilon: float = Field(1e-8, gt=0, description="added to the root of the mean square")
 
 
+OnTrouble = Literal["fail", "skip"]
+
+
 class StageConfig(BaseModel):
     """What every stage may be told, whether it trains or not."""
 
@@ -31,6 +34,9 @@ class StageConfig(BaseModel):
     max_length: int = Field(1024, ge=2, description="most tokens of a prompt with one of its answers")
     micro_batch_tokens: int = Field(2048, ge=1, description="tokens computed at once; changes memory, not results")
     template: str = Field("auto", description="chat template: auto, none, chat, or a built-in one by name")
+    on_bad_row: OnTrouble = Field("fail", description="a row that cannot be read: fail, or skip it and write it aside")
+    max_bad_fraction: float = Field(0.01, ge=0, le=1, description="share of a file's rows that may be skipped as bad")
+    on_too_long: OnTrouble = Field("fail", description="a row that cannot be cut to max_length: fail, or skip it")
     seed: int = Field(0, ge=0, lt=2**63, description="what all random numbers come from")
     dtype: str = Field("auto", description="auto, float32, bfloat16, float16 or float64")
     device: str = Field("auto", description="auto, cpu, cuda or mps")

@@ -15,6 +15,8 @@ from burnish.types import Tree
 NOT_IDENTITY = {"save_every", "evaluate_every", "skip_check"}
 """Keys that may change between a run and its continuation: they change no number that is learned."""
 
+READING = {"on_bad_row", "max_bad_fraction", "on_too_long"}
+"""Keys that say which rows are taken. A checkpoint holds the hash of the rows themselves, which shows what they did."""
 
 INPUTS = {"data": "rows", "prompts": "rows", "answers": "rows", "by": "reward"}
 """What an input's key is called in an identity, where that has another name."""
@@ -59,7 +61,7 @@ def _fields(identity: Mapping[str, str]) -> dict[str, object]:
 
 def settings_identity(config: BaseModel) -> str:
     """The settings themselves, sorted, so that a difference can be read."""
-    return json.dumps(config.model_dump(mode="json", exclude=NOT_IDENTITY), sort_keys=True)
+    return json.dumps(config.model_dump(mode="json", exclude=NOT_IDENTITY | READING), sort_keys=True)
 
 
 def rows_hash(trees: Iterable[Tree]) -> str:
