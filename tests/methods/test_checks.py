@@ -2,16 +2,21 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import pytest
 import torch
+from methods.conftest import PROMPTS, short_ppo
 from tiny import byte_tokenizer, tiny_llama
 
+from burnish.batch.pack import TreeBatch
 from burnish.data.templates import Template, resolve
 from burnish.errors import ConfigError
-from burnish.methods.checks import check_before_step_one
+from burnish.methods.checks import check_before_step_one, check_ratio
 from burnish.methods.dpo import DPOConfig, dpo
+from burnish.methods.ppo import ppo
+from burnish.models.adapters import Lora
 from burnish.models.load import load_policy, load_scorer
 from burnish.models.model import Policy, Scorer
 from burnish.training.config import MethodConfig
@@ -83,14 +88,16 @@ def test_a_forward_pass_that_is_not_transformers_own_is_refused(policy: Policy, 
         check_before_step_one(policy, [GOOD], template, MethodConfig())
 
 
+class Crowd(Scorer):
+    """An answer's score depends on what else is in the batch."""
+
+    def scores(self, batch: TreeBatch) -> torch.Tensor:
+        score_N = super().scores(batch)
+        return score_N - score_N.mean() if len(batch.trees) > 1 else score_N
+
+
 def test_a_score_that_depends_on_its_neighbours_is_refused(tiny_model: Path, template: Template):
     scorer = load_scorer(tiny_model, fresh_head=True)
-
-    class Crowd(Scorer):
-        def scores(self, batch):  # type: ignore[no-untyped-def]
-            score_N = super().scores(batch)
-            return score_N - score_N.mean() if len(batch.trees) > 1 else score_N
-
     scorer.__class__ = Crowd
     other = replace(GOOD, prompt=(40, 41, 42, 43), group=1)
     with pytest.raises(ConfigError, match="score: an answer's score changes"):
@@ -120,3 +127,95 @@ def test_dpo_does_not_start_away_from_its_reference(tiny_model: Path, tmp_path: 
 def test_a_check_that_is_left_out_is_left_out(policy: Policy, template: Template):
     broken = with_branch(tokens=(20, 21), learned=(True, True))
     check_before_step_one(policy, [broken], template, MethodConfig(skip_check=("end_token",)))
+
+
+# PPO, whose first answers show whether its models fit together
+
+
+class MovesBeforeOld(Policy):
+    """Its weights change between sampling and the pass that takes log π_old."""
+
+    def frozen_logprobs(self, *args: Any, **named: Any) -> dict[tuple[int, int], torch.Tensor]:
+        move(self)
+        return super().frozen_logprobs(*args, **named)
+
+
+class MovesAfterOld(Policy):
+    """Its weights change between that pass and the first step."""
+
+    def frozen_logprobs(self, *args: Any, **named: Any) -> dict[tuple[int, int], torch.Tensor]:
+        table = super().frozen_logprobs(*args, **named)
+        move(self)
+        return table
+
+
+class Flattered(Policy):
+    """Its own forward pass thinks better of every token than transformers' does."""
+
+    def logprobs(self, *args: Any, **named: Any) -> torch.Tensor:
+        return super().logprobs(*args, **named) + 0.01
+
+
+@torch.no_grad()
+def move(policy: Policy) -> None:
+    """One weight of 30,000: the second of the token that ends an answer."""
+    policy.model.get_output_embeddings().weight[256, 1] += 0.1
+
+
+@pytest.mark.parametrize(
+    ("kind", "check"), [(MovesBeforeOld, "sampler"), (MovesAfterOld, "ratio"), (Flattered, "outputs")]
+)
+def test_a_policy_whose_log_probabilities_are_not_its_own_is_refused(
+    tiny_model: Path, reward_model: Path, tmp_path: Path, kind: type[Policy], check: str
+):
+    policy = load_policy(tiny_model)
+    policy.__class__ = kind
+    with pytest.raises(ConfigError, match=rf"check before step one, {check}: .*\d at worst"):
+        ppo(policy, PROMPTS, short_ppo(), by=reward_model, out=tmp_path)
+    assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize("kind", [MovesBeforeOld, MovesAfterOld])
+def test_a_check_that_is_left_out_lets_it_start(
+    tiny_model: Path, reward_model: Path, tmp_path: Path, kind: type[Policy]
+):
+    policy = load_policy(tiny_model)
+    policy.__class__ = kind
+    figures = ppo(policy, PROMPTS, short_ppo(skip_check=("sampler", "ratio")), by=reward_model, out=tmp_path)
+    assert max(figures["sampler_gap"], abs(figures["ratio_first"] - 1)) > 1e-4
+
+
+def test_ppo_refuses_a_reward_model_whose_scores_do(tiny_model: Path, reward_model: Path, tmp_path: Path):
+    judge = load_scorer(reward_model)
+    judge.__class__ = Crowd
+    with pytest.raises(ConfigError, match="check before step one, score: an answer's score changes"):
+        ppo(tiny_model, PROMPTS, short_ppo(), by=judge, out=tmp_path)
+
+
+@pytest.mark.parametrize("lora", [None, Lora(rank=2)])
+def test_a_reference_that_is_another_model_is_refused_unless_it_is_meant(
+    tiny_model: Path, other_model: Path, reward_model: Path, tmp_path: Path, lora: Lora | None
+):
+    with pytest.raises(ConfigError, match=r"check before step one, reference: .* differ by \d"):
+        ppo(tiny_model, PROMPTS, short_ppo(lora=lora), by=reward_model, out=tmp_path, reference=other_model)
+    meant = short_ppo(lora=lora, skip_check=("reference",))
+    assert ppo(tiny_model, PROMPTS, meant, by=reward_model, out=tmp_path, reference=other_model)["kl_k1"] > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("dtype", "off", "refused"),
+    [
+        (torch.float32, 5e-5, False),
+        (torch.float32, 1e-2, True),
+        (torch.float64, 5e-5, True),
+        (torch.bfloat16, 1e-2, False),
+        (torch.float32, float("nan"), True),
+    ],
+)
+def test_one_wrong_token_among_ten_thousand_is_seen(dtype: torch.dtype, off: float, refused: bool):
+    ratio_L = torch.ones(10_000, dtype=torch.float64)
+    ratio_L[1234] += off
+    if not refused:
+        return check_ratio(ratio_L, dtype, MethodConfig())
+    with pytest.raises(ConfigError, match="check before step one, ratio: "):
+        check_ratio(ratio_L, dtype, MethodConfig())

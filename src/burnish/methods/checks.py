@@ -3,9 +3,10 @@
 Each check has a name. `skip_check: [NAME]` leaves one out, and the run's settings record it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import torch
+from torch import Tensor
 
 from burnish.batch.pack import pack
 from burnish.data.templates import Template
@@ -18,8 +19,22 @@ from burnish.types import Tree
 CHECKS = ("outputs", "mask", "begin_token", "end_token", "score")
 
 
-def check_before_step_one(model: Model, trees: Sequence[Tree], template: Template, config: MethodConfig) -> None:
-    """Raise ConfigError naming the check that fails, what it saw and how to leave it out."""
+CLOSE = {torch.float64: 1e-5, torch.float32: 1e-4, torch.bfloat16: 0.2, torch.float16: 0.05}
+"""What rounding explains between two passes over sampled tokens: of the worst one, in half precision of the mean.
+
+SmolLM2-135M in float32: 4e-5 nats between sampler and training pass, 2e-5 in the ratio of two passes that were cut
+differently. Half precision is held to the mean, since its worst token may be off by 0.3.
+"""
+AT_REFERENCE = 1e-3  # nats a token; the same weights in the same pass give 0 in every precision
+
+
+def check_before_step_one(
+    model: Model, trees: Sequence[Tree], template: Template, config: MethodConfig, *, only: Collection[str] = CHECKS
+) -> None:
+    """Raise ConfigError naming the check that fails, what it saw and how to leave it out.
+
+    `only`: sampled answers need no look at their masks, for the sampler made them.
+    """
     checks: dict[str, Callable[[], str]] = {
         "mask": lambda: _mask(trees),
         "begin_token": lambda: _begin_token(model, trees),
@@ -28,9 +43,44 @@ def check_before_step_one(model: Model, trees: Sequence[Tree], template: Templat
         "score": lambda: _score(model, trees),
     }
     for name, check in checks.items():
-        trouble = "" if name in config.skip_check else check()
+        trouble = "" if name in config.skip_check or name not in only else check()
         if trouble:
             raise refused(name, trouble)
+
+
+def check_sampler(gap: tuple[float, float], dtype: torch.dtype, config: MethodConfig) -> None:
+    """Raise ConfigError unless the sampler gave its tokens the log-probabilities that the training pass gives them.
+
+    `gap` is the largest and the mean difference, in nats a token.
+    """
+    told = _too_far(*gap, dtype)
+    if told and "sampler" not in config.skip_check:
+        raise refused("sampler", f"log-probabilities of sampled tokens in the sampler and in training differ by {told}")
+
+
+def check_starts_at_reference(old_L: Tensor, reference_L: Tensor, config: MethodConfig) -> None:
+    """Raise ConfigError unless the policy gives each of its own tokens the reference's log-probability: KL is 0."""
+    away = (old_L - reference_L).abs().max().item()
+    if not away <= AT_REFERENCE and "reference" not in config.skip_check:  # never true of NaN
+        raise refused(
+            "reference", f"policy and reference differ by {away:.2g} nats at a sampled token; before step one KL is 0"
+        )
+
+
+def check_ratio(ratio_L: Tensor, dtype: torch.dtype, config: MethodConfig) -> None:
+    """Raise ConfigError unless π/π_old is 1 for every token of the first minibatch."""
+    off_L = (ratio_L - 1).abs().double()
+    told = _too_far(off_L.max().item(), off_L.mean().item(), dtype)
+    if told and "ratio" not in config.skip_check:
+        raise refused("ratio", f"the first ratio of new to old probability must be 1; it is off by {told}")
+
+
+def _too_far(worst: float, mean: float, dtype: torch.dtype) -> str:
+    half = dtype in (torch.bfloat16, torch.float16)
+    found, limit = (mean if half else worst), CLOSE.get(dtype, 1e-4)
+    if found <= limit:  # never true of NaN
+        return ""
+    return f"{found:.2g} {'on average' if half else 'at worst'} (at most {limit:g} is rounding)"
 
 
 def refused(name: str, trouble: str) -> ConfigError:

@@ -8,7 +8,8 @@ to come; generalised advantages (Schulman et al. 2015b) of that, whitened over t
 surrogate (Schulman et al. 2017, eq. 7) in `inner_epochs` passes of `minibatches` parts.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -21,12 +22,13 @@ from burnish.batch.pack import Key, TreeBatch, pack
 from burnish.batch.trees import prompt_trees, tree_of
 from burnish.data.templates import Template, resolve
 from burnish.errors import ConfigError
-from burnish.methods.checks import refused
+from burnish.methods.checks import check_before_step_one, check_ratio, check_sampler, check_starts_at_reference
 from burnish.methods.inputs import DataInput, PolicyInput, ScorerInput, as_groups, as_policy, as_scorer
 from burnish.models.model import Policy, Scorer
 from burnish.models.padding import same_tokens
 from burnish.objectives import advantages, kl
 from burnish.objectives import policy as surrogate
+from burnish.objectives.ratio import farthest_from_1, ratio
 from burnish.rollout.gap import sampler_gap
 from burnish.rollout.local import LocalEngine
 from burnish.rollout.settings import Sampling
@@ -72,6 +74,7 @@ class Experience:
 
     trees: list[Tree]
     old: dict[Key, Tensor]
+    reference: dict[Key, Tensor]
     value: dict[Key, Tensor]
     advantage: dict[Key, Tensor]
     target: dict[Key, Tensor]
@@ -90,9 +93,9 @@ def ppo(
     """Train `model` against the reward model `by`, write `out/model`, and return the last iteration's figures.
 
     `reference` is the incoming model unless another is named. Raises ConfigError for a reward model with another
-    tokenizer: it cannot read the policy's tokens.
+    tokenizer, which cannot read the policy's tokens, and where a check before step one fails.
     """
-    run = _Run(as_policy(model, config), as_scorer(by, config), reference or model, config)
+    run = _Run(as_policy(model, config), as_scorer(by, config), reference, config)
     groups = as_groups(prompts, "prompt")
     room = config.sampling.max_new_tokens
     rows = prompt_trees(groups, run.template, max_length=config.max_length, room=room).trees
@@ -111,7 +114,7 @@ def ppo(
 class _Run:
     """The four models of a run: policy, reference, reward model, and a critic that starts as the reward model."""
 
-    def __init__(self, policy: Policy, scorer: Scorer, reference: PolicyInput, config: PPOConfig) -> None:
+    def __init__(self, policy: Policy, scorer: Scorer, reference: PolicyInput | None, config: PPOConfig) -> None:
         config.sampling.for_training()
         if not same_tokens(policy.tokenizer, scorer.tokenizer):
             raise ConfigError(
@@ -122,8 +125,8 @@ class _Run:
         self.policy = policy
         self.scorer = scorer
         self.template: Template = resolve(policy.tokenizer, config.template)
-        self.critic = as_scorer(scorer.source, config)
-        self.reference = policy if policy.adapter is not None else as_policy(reference, config, trained=False)
+        self.critic = deepcopy(scorer)
+        self.reference = _reference(policy, reference, config)
         self.policy_update = Update(policy, config)
         self.critic_update = Update(self.critic, config, learning_rate=config.critic.learning_rate)
         self.engine = LocalEngine(policy)
@@ -140,11 +143,18 @@ class _Run:
             [t.prompt for t in prompts], self.config.samples, self.config.sampling, end_tokens=self.ends, seed=seed
         )
         experience = self.experience(prompts, rollouts)
-        if i == 0 and "reference" not in self.config.skip_check and abs(experience.figures["kl_k1"]) > 1e-3:
-            raise refused(
-                "reference", f"KL to the reference is {experience.figures['kl_k1']:.2g} nats before the first step"
-            )
+        if i == 0:
+            self.check_before_step_one(experience)
         return self.learn(experience, i, steps)
+
+    def check_before_step_one(self, experience: Experience) -> None:
+        """Raise ConfigError unless the models agree on the first answers; `learn` adds the check of the ratio."""
+        config, rows, dtype = self.config, experience.trees, self.policy.model.dtype
+        check_before_step_one(self.policy, rows, self.template, config, only=("outputs",))
+        check_before_step_one(self.scorer, rows, self.template, config, only=("outputs", "score"))
+        check_sampler((experience.figures["sampler_gap"], experience.figures["sampler_gap_mean"]), dtype, config)
+        batch = pack(rows)
+        check_starts_at_reference(batch.gather(experience.old), batch.gather(experience.reference), config)
 
     @torch.no_grad()
     def experience(self, prompts: Sequence[Tree], rollouts: Sequence[Rollout]) -> Experience:
@@ -177,33 +187,41 @@ class _Run:
             "answer_length": batch.length_N.double().mean().item(),
             "ended": batch.ended_N.double().mean().item(),
         }
-        return Experience(rows, old, value, batch.scatter(advantage_L), batch.scatter(target_L), figures)
+        return Experience(rows, old, anchor, value, batch.scatter(advantage_L), batch.scatter(target_L), figures)
 
     def learn(self, experience: Experience, i: int, steps: int) -> Figures:
         """Several passes of clipped steps over one iteration's answers."""
         told: list[Figures] = []
+        first: list[Tensor] = []
+
+        def note(ratio_L: Tensor) -> None:
+            """Keep the ratios of the first minibatch; before step one they are 1, as long as nothing is dropped out."""
+            if not told:
+                first.append(ratio_L)
+                if i == 0 and not self.config.dropout:
+                    check_ratio(ratio_L, self.policy.model.dtype, self.config)
+
         for epoch in range(self.config.inner_epochs):
             draw = torch.Generator().manual_seed(derived_seed(self.config.seed, "minibatch", i, epoch))
             shuffled = torch.randperm(len(experience.trees), generator=draw)
             for part in shuffled.tensor_split(min(self.config.minibatches, len(shuffled))):
                 rows = [experience.trees[k] for k in part.tolist()]
-                figures = self.policy_update(rows, self.policy_loss(experience), step=i, steps=steps)
+                figures = self.policy_update(rows, self.policy_loss(experience, note), step=i, steps=steps)
                 valued = self.critic_update(rows, self.value_loss(experience), step=i, steps=steps)
                 told.append(figures | {"value_loss": valued["loss"], "critic_grad_norm": valued["grad_norm"]})
-        mean = {name: sum(f[name] for f in told) / len(told) for name in told[0] if name != "ratio"}
+        mean = {name: sum(f[name] for f in told) / len(told) for name in told[0]}
         tokens = sum(tree.size for tree in experience.trees)
-        return mean | experience.figures | {"ratio_first": told[0]["ratio"], "tokens": tokens}
+        return mean | experience.figures | {"ratio_first": farthest_from_1(torch.cat(first)).item(), "tokens": tokens}
 
-    def policy_loss(self, experience: Experience) -> Loss:
+    def policy_loss(self, experience: Experience, note: Callable[[Tensor], None]) -> Loss:
         def loss(batch: TreeBatch) -> StepLoss:
             logprob_L, entropy_L = self.policy.logprobs_and_entropy(batch, **self.read)
             old_L = batch.gather(experience.old)
             loss_L = surrogate.clipped(
                 logprob_L, old_L, batch.gather(experience.advantage), clip=self.config.clip_ratio
             )
-            ratio_L = (logprob_L.detach() - old_L).exp()
+            note(ratio(logprob_L.detach(), old_L))
             figures = {
-                "ratio": ratio_L,
                 "clip_fraction": surrogate.outside(logprob_L, old_L, clip=self.config.clip_ratio),
                 "entropy": entropy_L,
             }
@@ -222,3 +240,10 @@ class _Run:
             return StepLoss(total=loss_L.sum(), count=len(loss_L))
 
         return loss
+
+
+def _reference(policy: Policy, named: PolicyInput | None, config: PPOConfig) -> Policy:
+    """What the KL is taken to. With an adapter the incoming model is the policy itself, with that switched off."""
+    if named is not None and named is not policy:
+        return as_policy(named, config, trained=False)
+    return policy if policy.adapter is not None else deepcopy(policy)

@@ -24,3 +24,8 @@ def limited_exp(exponent_T: Tensor) -> Tensor:
     """exp(x), from x = 20 on e^20 with slope e^20."""
     excess_T = (exponent_T.detach() - FARTHEST).clamp(min=0)
     return (exponent_T - excess_T).exp()
+
+
+def farthest_from_1(ratio_T: Tensor) -> Tensor:
+    """The one ratio that is most off, (); a mean would hide a few wrong tokens among thousands of right ones."""
+    return ratio_T[(ratio_T - 1).abs().argmax()]
