@@ -113,7 +113,7 @@ def test_a_second_run_does_nothing(policy: Policy, tmp_path: Path):
 
 def test_another_seed_on_the_same_folder_is_refused(policy: Policy, tmp_path: Path):
     generate(policy, PROMPTS, CONFIG, out=tmp_path)
-    with pytest.raises(ConfigError, match=r"settings: .*\"seed\": 5.* then, .*\"seed\": 6.* now"):
+    with pytest.raises(ConfigError, match="seed: 5 then, 6 now"):
         generate(policy, PROMPTS, CONFIG.model_copy(update={"seed": 6}), out=tmp_path)
     with pytest.raises(ConfigError, match="rows: "):
         generate(policy, PROMPTS[:3], CONFIG, out=tmp_path)

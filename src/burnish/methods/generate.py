@@ -19,7 +19,7 @@ from pydantic import Field
 from burnish.batch.trees import prompt_trees
 from burnish.data.convert import record
 from burnish.data.templates import Template, resolve
-from burnish.errors import ConfigError, NotOurs, WriteFailed
+from burnish.errors import ConfigError, Interrupted, NotOurs, WriteFailed
 from burnish.methods.inputs import DataInput, PolicyInput, as_groups, as_policy, say
 from burnish.methods.scoring import answered
 from burnish.rollout.engine import Engine
@@ -27,9 +27,10 @@ from burnish.rollout.local import LocalEngine
 from burnish.rollout.settings import Sampling
 from burnish.training.checkpoint import write_durably
 from burnish.training.config import StageConfig
-from burnish.training.identity import identity
+from burnish.training.identity import differences, identity
 from burnish.training.metrics import Figures
 from burnish.training.order import derived_seed
+from burnish.training.signals import StopAskedError, signals
 from burnish.types import Group, Rollout, Tree
 
 ANSWERS = "answers.jsonl"
@@ -48,7 +49,8 @@ def generate(
 
     Called again on the same folder it goes on where it was, or does nothing where all is there. `engine` samples in
     the model's place; the model's tokenizer and template are used all the same. Raises ConfigError where the folder
-    was begun with other settings, prompts or weights, NotOurs where its answers are of unknown origin.
+    was begun with other settings, prompts or weights, NotOurs where its answers are of unknown origin, Interrupted on
+    SIGTERM or SIGINT: the chunks that are whole stay.
     """
     policy = as_policy(model, config, trained=False)
     template = resolve(policy.tokenizer, config.template)
@@ -58,13 +60,19 @@ def generate(
     say(asked)
     engine = engine or LocalEngine(policy, slots=config.slots)
     version = engine.weights_version
-    answers = _AnswerFile(out, identity(config, asked.trees) | {"template": template.hash, "weights": version})
+    answers = _AnswerFile(out, identity(config, asked.trees) | {"template.hash": template.hash, "model": version})
     chunks = [asked.trees[i : i + config.chunk] for i in range(0, len(asked.trees), config.chunk)]
-    for number in range(answers.chunks, len(chunks)):
-        rollouts = _sampled(engine, chunks[number], number, template, config)
-        rows = answered([groups[tree.group] for tree in chunks[number]], rollouts, template)
-        answers.append([_row(group, template, config, version) for group in rows], rollouts)
-        print(f"generate: {answers.figures['prompts']:.0f} of {len(asked.trees)} prompts", file=sys.stderr)
+    with signals() as wish:
+        for number in range(answers.chunks, len(chunks)):
+            told = f"{answers.counts['prompts']} of {len(asked.trees)} prompts"
+            try:
+                with wish.at_once():  # a chunk that is cut is sampled again, so there is nothing to wait for
+                    rollouts = _sampled(engine, chunks[number], number, template, config)
+                    rows = answered([groups[tree.group] for tree in chunks[number]], rollouts, template)
+            except StopAskedError:
+                raise Interrupted(f"stopped after {told}, saved. Run the same command again to go on.") from None
+            answers.append([_row(group, template, config, version) for group in rows], rollouts)
+            print(f"generate: {answers.counts['prompts']} of {len(asked.trees)} prompts", file=sys.stderr)
     return answers.finish() | {"shortened": float(asked.shortened)}
 
 
@@ -109,11 +117,7 @@ class _AnswerFile:
             raise NotOurs(f"{self.whole} is there, and nothing says what wrote it; choose another --out")
 
     def _go_on(self, state: dict[str, Any]) -> None:
-        changed = [
-            f"  {key}: {state['identity'].get(key)} then, {value} now"
-            for key, value in self.identity.items()
-            if state["identity"].get(key) != value
-        ]
+        changed = differences(state["identity"], self.identity)
         if changed:
             raise ConfigError(
                 f"{self.state} was written by another run:\n" + "\n".join(changed) + "\n"

@@ -260,8 +260,10 @@ def run_to_file(
     folder = file.with_name(f".{file.name}.burnish")
     if file.exists() and not (folder / "inputs.json").exists():
         raise NotOurs(f"{file}: is there already, and burnish did not write it; choose another --out")
-    figures = run_stage(stage, folder, allow_changed=allow_changed, tell=tell)
-    aside = file.with_name(f".tmp-{file.name}")
-    shutil.copyfile(folder / METHODS[stage.method].gives["groups"], aside)
-    aside.replace(file)
+    ours(folder, "inputs.json")
+    with held(folder):
+        figures = _perform(stage, folder, folder, Hashes.of(folder), allow_changed, tell)
+        aside = file.with_name(f".tmp-{file.name}")
+        shutil.copyfile(folder / METHODS[stage.method].gives["groups"], aside)
+        aside.replace(file)
     return figures

@@ -6,14 +6,11 @@ divided once by the global count (tokens, pairs, groups), so the step does not d
 
 import json
 import math
-import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 
 import torch
 from torch import Tensor
@@ -35,6 +32,7 @@ from burnish.training.metrics import Figures, MetricsFile, last_figures
 from burnish.training.order import Order, derived_seed
 from burnish.training.progress import tell
 from burnish.training.schedule import rate
+from burnish.training.signals import signals
 from burnish.types import Tree
 
 
@@ -162,7 +160,7 @@ def train(
     done = _resume(found, updates, identity) if found else 0
     offset = found.facts["metrics_offset"] if found else 0
 
-    with MetricsFile(out / "metrics.jsonl", offset) as metrics, _signals() as asked:
+    with MetricsFile(out / "metrics.jsonl", offset) as metrics, signals() as asked:
 
         def save(after: int) -> None:
             facts = {"metrics_offset": metrics.offset, "identity": dict(identity), "threads": torch.get_num_threads()}
@@ -220,28 +218,6 @@ def _resume(found: Checkpoint, updates: Mapping[str, Update], identity: Mapping[
     for name, update in updates.items():
         update.restore(found.tensors(name))
     return found.step
-
-
-@contextmanager
-def _signals() -> Iterator[list[int]]:
-    """Signals asked for so far: the first lets the step end and be saved, a second SIGINT leaves at once."""
-    asked: list[int] = []
-
-    def note(number: int, _: FrameType | None) -> None:
-        if asked and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        asked.append(number)
-
-    try:
-        before = {s: signal.signal(s, note) for s in (signal.SIGTERM, signal.SIGINT)}
-    except ValueError:  # not in the main thread, where Python takes no handlers: the caller's own stay
-        yield asked
-        return
-    try:
-        yield asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _peak_gb() -> float:
