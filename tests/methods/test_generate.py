@@ -51,6 +51,21 @@ class Killed:
         return self.inner.sample(prompts, n, settings, end_tokens=end_tokens, seed=seed)
 
 
+class Writes:
+    """An engine whose every answer is these tokens and the end."""
+
+    weights_version = "fixed"
+
+    def __init__(self, *tokens: int) -> None:
+        self.tokens = (*tokens, 256)
+
+    def sample(
+        self, prompts: Sequence[Sequence[int]], n: int, settings: Sampling, *, end_tokens: Sequence[int], seed: int
+    ) -> list[Rollout]:
+        logprobs = (-1.0,) * len(self.tokens)
+        return [Rollout(i, k, self.tokens, logprobs, True, seed) for i in range(len(prompts)) for k in range(n)]
+
+
 def rows_of(folder: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in (folder / "answers.jsonl").read_text(encoding="utf-8").splitlines()]
 
@@ -83,6 +98,14 @@ def test_what_is_read_back_has_the_log_probabilities_of_the_training_pass(policy
     table = training_logprobs(policy, prompts, rollouts, CONFIG, end_tokens=sorted(template.end_tokens))
     assert sampler_gap(rollouts, table)[0] <= 1e-4
     assert [a.text for g in groups for a in g.answers] == [template.text(rollout.tokens) for rollout in rollouts]
+
+
+def test_a_sampled_nul_can_be_read_back_and_is_the_same_token(policy: Policy, tmp_path: Path):
+    a, nul, b = (policy.tokenizer(text)["input_ids"][0] for text in ("a", "\0", "b"))
+    generate(policy, PROMPTS[:1], CONFIG, out=tmp_path, engine=Writes(a, nul, b))
+    [group] = read(tmp_path / "answers.jsonl", kind="sample")
+    assert [answer.text for answer in group.answers] == ["a\ufffdb"] * 3
+    assert [answer.tokens for answer in group.answers] == [(a, nul, b, 256)] * 3
 
 
 @pytest.mark.parametrize("committed", [0, 1, 3])

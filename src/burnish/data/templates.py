@@ -236,11 +236,13 @@ class Template:
         return [(path.prompt, path.tokens, path.learned) for path in self.paths(prompt, answer, learn_from)]
 
     def text(self, tokens: Sequence[int]) -> str:
-        """An answer's text: what stands before its first end token."""
+        """An answer's text: what stands before its first end token.
+
+        NUL becomes U+FFFD, as bytes do that are no character: no file of records may hold it. The tokens still say it.
+        """
         stop = next((index for index, token in enumerate(tokens) if token in self.end_tokens), len(tokens))
-        return str(
-            self.tokenizer.decode(list(tokens[:stop]), skip_special_tokens=False, clean_up_tokenization_spaces=False)
-        )
+        said = self.tokenizer.decode(list(tokens[:stop]), skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        return str(said).replace("\0", "\ufffd")
 
     def paths(self, prompt: Prompt, answer: Answer, learn_from: LearnFrom = None) -> list[Path]:
         """The conversation as paths of tokens: one, or one for each learned turn where the template rewrites the past.
