@@ -13,6 +13,7 @@ from burnish.methods.rank import RankConfig, order_by, rank
 from burnish.methods.reject import RejectConfig, best, reject
 from burnish.methods.reward import RewardConfig, reward
 from burnish.methods.score import ScoreConfig, score
+from burnish.recipes.gate import conditions, hold
 from burnish.rollout.settings import Sampling
 from burnish.types import Answer, Group, Prompt, Rollout
 
@@ -81,6 +82,46 @@ def test_a_judge_ranks_and_a_reward_model_learns_it_and_scores(tiny_model: Path,
     first = read(tmp_path / "scored" / "scores.jsonl", kind="sample")[0]
     given = [answer.score for answer in first.answers]
     assert given[2] == max(s for s in given if s is not None)
+
+
+BOTH = [
+    {"by": likes_e, "weight": 2, "name": "e"},
+    {"by": lambda _, answers: [-len(a) for a in answers], "name": "short"},
+]
+"""Two judges of different taste, by name."""
+
+
+def test_ranking_by_several_tells_what_each_of_them_said(tmp_path: Path):
+    answers = [Group("one ", (Answer("ee"), Answer("o")), origin="answers:1"), Group("two ", (Answer("e"), Answer("")))]
+    figures = rank(RankConfig(), out=tmp_path, answers=answers, by=BOTH)
+    assert figures["score_mean/e"] == (2 + 0 + 1 + 0) / 4
+    assert figures["score_mean/short"] == -(2 + 1 + 1 + 0) / 4
+    [row] = read(tmp_path / "ranking.jsonl", kind="ranking", limit=1)
+    assert row.order == ((0,), (1,))  # 2 · 2 - 2 against 2 · 0 - 1
+    assert row.extra["scores_by_part"] == {"e": [2.0, 0.0], "short": [-2.0, -1.0]}
+
+
+def test_rejection_sampling_by_several_tells_each_ones_mean(tiny_model: Path, tmp_path: Path):
+    settings = RejectConfig(samples=2, max_length=64, sampling=SHORT, unfinished_penalty=0)
+    figures = reject(tiny_model, PROMPTS[:8], settings, by=BOTH, out=tmp_path)
+    assert figures["score_mean"] == pytest.approx(2 * figures["score_mean/e"] + figures["score_mean/short"])
+
+
+def test_each_of_several_judges_says_in_the_verdict_what_it_says_alone(tiny_model: Path, tmp_path: Path):
+    models = {"sft": tiny_model, "best": tmp_path / "best/model"}
+    learn = RejectConfig(samples=4, epochs=2, learning_rate=3e-3, max_length=64, sampling=SHORT)
+    reject(tiny_model, PROMPTS, learn, by=likes_e, out=tmp_path / "best")
+    settings = EvaluateConfig(max_length=64, sampling=SHORT)
+    alone = evaluate(models, PROMPTS, settings, by=likes_e, out=tmp_path / "alone")["best"]
+    silent = [{"by": likes_e, "name": "e"}, {"by": BOTH[1]["by"], "name": "short", "weight": 0}]
+    both = evaluate(models, PROMPTS, settings, by=silent, out=tmp_path / "both")["best"]
+    assert {name: both[name] for name in alone} == alone  # the weight 0 is only reported
+    opinion = ("win_rate", "win_rate_low", "win_rate_high", "judge_mean")
+    assert {name: both[f"{name}/e"] for name in opinion} == {name: alone[name] for name in opinion}
+    assert both["judge_mean/short"] < 0
+    first = read(tmp_path / "both/samples.jsonl", kind="sample", limit=1)[0]
+    assert first.extra["scores_by_part"]["short"] == [-len(first.answers[0].text)]
+    hold(conditions(["best.win_rate/e >= 0", "judge_mean/short < 0"]), {"sft": both, "best": both})
 
 
 def test_a_model_against_itself_wins_half_at_kl_0(tiny_model: Path, tmp_path: Path):

@@ -36,6 +36,13 @@ def test_a_plan_says_where_every_value_came_from(place: Workplace):
     assert stages["second"]["inputs"]["model"] == "stage first"
 
 
+def test_a_plan_says_what_each_of_several_judges_weighs(place: Workplace):
+    by = "[judges:favourable-a, {by: judges:favourable-b, weight: 0}]"
+    text = TEXT + f"  compare: {{method: judge, models: [first], by: {by}}}\n"
+    told = plan(place.load(text))["stages"]["compare"]["inputs"]["by"]
+    assert told == "judges:favourable-a, judges:favourable-b (weight 0)"
+
+
 def test_a_plan_can_be_read_and_be_json(place: Workplace):
     planned = plan(place.load(TEXT))
     assert json.loads(json.dumps(planned)) == planned

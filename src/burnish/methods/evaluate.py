@@ -9,7 +9,7 @@ import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,9 @@ from burnish.batch.trees import prompt_trees, text_trees, tree_of
 from burnish.data.convert import write
 from burnish.data.templates import Template, resolve
 from burnish.errors import ConfigError
-from burnish.evaluation.verdict import Measured, verdict
+from burnish.evaluation.verdict import Measured, opinion, verdict
 from burnish.methods.inputs import DataInput, PolicyInput, as_groups, as_policy, say
-from burnish.methods.scoring import By, answered, score_groups
+from burnish.methods.scoring import By, Scores, Table, answered, score_groups
 from burnish.models.divergence import answer_kl
 from burnish.models.model import Policy
 from burnish.rollout.local import LocalEngine
@@ -62,6 +62,7 @@ def evaluate(
     samples: list[Group] = []
     first: Policy | None = None
     asked: list[int] = []
+    parts: dict[str, Mapping[str, Table]] = {}
     for name, model in models.items():
         print(f"evaluate: {name}", file=sys.stderr)
         policy = as_policy(model, config, trained=False)
@@ -71,10 +72,14 @@ def evaluate(
         if asked != [tree.group for tree in rows]:
             raise ConfigError(f"on_too_long: {name} has room for other prompts than the first model; raise max_length")
         scores = score_groups(by, answers, config)
-        samples += [_record(group, name, given) for group, given in zip(answers, scores, strict=True)]
-        measured[name] = _measured(policy, first, fluent, answers, rows, scores, texts, config)
-    baseline = next(iter(measured.values()))
-    figures = {name: verdict(one, baseline).figures() for name, one in measured.items()}
+        samples += [_record(group, name, scores, place) for place, group in enumerate(answers)]
+        measured[name] = _measured(policy, first, fluent, answers, rows, scores.total, texts, config)
+        parts[name] = scores.parts
+    baseline = next(iter(measured))
+    figures = {
+        name: verdict(one, measured[baseline]).figures() | by_part(parts[name], parts[baseline])
+        for name, one in measured.items()
+    }
     write(samples, "sample", out / "samples.jsonl")
     write_durably(out / "verdict.json", json.dumps(figures, indent=1))
     return figures
@@ -155,6 +160,13 @@ def _text_logprob(policy: Policy, texts: Sequence[Group], config: EvaluateConfig
     return math.fsum(float(v.double().sum()) for v in table.values()), sum(len(v) for v in table.values())
 
 
-def _record(group: Group, name: str, scores: Sequence[float]) -> Group:
-    scored = tuple(replace(answer, score=score) for answer, score in zip(group.answers, scores, strict=True))
-    return replace(group, answers=scored, extra={**group.extra, "model": name})
+def by_part(parts: Mapping[str, Table], baseline: Mapping[str, Table]) -> dict[str, float | None]:
+    """What each of several judges says by itself: `win_rate/NAME` and the others of its opinion."""
+    said = {name: opinion(scores, baseline[name]) for name, scores in parts.items()}
+    return {f"{figure}/{name}": value for name, one in said.items() for figure, value in asdict(one).items()}
+
+
+def _record(group: Group, name: str, scores: Scores, place: int) -> Group:
+    """The group at `place` of the model `name`, with its scores."""
+    scored = tuple(replace(a, score=score) for a, score in zip(group.answers, scores.total[place], strict=True))
+    return replace(group, answers=scored, extra={**group.extra, "model": name, **scores.of(place)})

@@ -16,7 +16,7 @@ from burnish.methods.inputs import DataInput, as_groups
 from burnish.methods.scoring import By, readable, score_groups
 from burnish.training.config import StageConfig
 from burnish.training.metrics import Figures
-from burnish.types import Group, Order
+from burnish.types import Order
 
 
 class RankConfig(StageConfig):
@@ -32,25 +32,24 @@ def rank(
     data: DataInput | None = None,
 ) -> Figures:
     """Rank `answers` by `by`, or take the rankings of `data`; write `out/ranking.jsonl`."""
+    means: Figures = {}
     if data is not None:
         ranked = as_groups(data, "ranking", config, out)
     elif answers is not None and by is not None:
         if by == "people":
             raise ConfigError("by: people: this version has no page to rank on; name a judge, a reward model or a file")
         groups = readable(by, as_groups(answers, "sample", config, out), config)
+        scores = score_groups(by, groups, config)
         ranked = [
-            _ranked(group, scores, config.tie_within)
-            for group, scores in zip(groups, score_groups(by, groups, config), strict=True)
+            replace(group, order=order_by(given, config.tie_within), extra={**group.extra, **scores.of(place)})
+            for place, (group, given) in enumerate(zip(groups, scores.total, strict=True))
         ]
+        means = scores.means()
     else:
         raise ConfigError("rank needs `answers` and `by`, or `data`")
     write(ranked, "ranking", out / "ranking.jsonl")
     tied = sum(len(group.order or ()) < len(group.answers) for group in ranked)
-    return {"rankings": float(len(ranked)), "with_ties": float(tied)}
-
-
-def _ranked(group: Group, scores: Sequence[float], tie_within: float) -> Group:
-    return replace(group, order=order_by(scores, tie_within))
+    return {"rankings": float(len(ranked)), "with_ties": float(tied)} | means
 
 
 def order_by(scores: Sequence[float], tie_within: float = 0.0) -> Order:

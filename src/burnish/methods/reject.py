@@ -79,9 +79,10 @@ def _round(policy: Policy, groups: list[Group], config: RejectConfig, by: By, fo
         given = score_groups(by, answered([groups[tree.group] for tree in asked], rollouts, template), config)
         scores = [
             score - config.unfinished_penalty * (not rollout.finished)
-            for score, rollout in zip((s for row in given for s in row), rollouts, strict=True)
+            for score, rollout in zip((s for row in given.total for s in row), rollouts, strict=True)
         ]
         chosen, figures = best(rollouts, scores, config.keep)
+        figures |= given.means()
         rows = [{"prompt": r.prompt, "sample": r.sample, "tokens": r.tokens, "finished": r.finished} for r in chosen]
         folder.mkdir(parents=True, exist_ok=True)
         write_durably(kept_file, json.dumps({"kept": rows, "figures": figures}))

@@ -18,7 +18,7 @@ def score(model: ScorerInput, data: DataInput, config: ScoreConfig, *, out: Path
     """Score every answer of `data`, whatever its kind, and write `out/scores.jsonl` as samples with scores."""
     scorer = as_scorer(model, config)
     groups = readable(scorer, as_groups(data, None, config, out), config)
-    given = score_groups(scorer, groups, config)
+    given = score_groups(scorer, groups, config).total
     scored = [
         replace(g, answers=tuple(replace(a, score=s) for a, s in zip(g.answers, row, strict=True)))
         for g, row in zip(groups, given, strict=True)

@@ -1,7 +1,7 @@
 """Scores for answers, whoever gives them: a reward model reads tokens, every other judge reads text."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +18,39 @@ from burnish.types import Answer, Group, Rollout
 By = str | Path | Scorer | TextReward | Sequence[Any]
 
 
-def score_groups(by: By, groups: Sequence[Group], config: StageConfig) -> list[list[float]]:
+Table = list[list[float]]
+"""A row a group, a value an answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """`total`: what counts. `parts`: what each of several judges gave, by its name and without its weight."""
+
+    total: Table
+    parts: Mapping[str, Table]
+
+    def of(self, place: int) -> dict[str, Any]:
+        """What each part gave the answers of the group at `place`, for its record; nothing where one judges alone."""
+        return {"scores_by_part": {name: rows[place] for name, rows in self.parts.items()}} if self.parts else {}
+
+    def means(self) -> dict[str, float]:
+        """The mean score of each part over all answers, as a figure."""
+        flat = {name: [score for row in rows for score in row] for name, rows in self.parts.items()}
+        return {f"score_mean/{name}": sum(scores) / len(scores) for name, scores in flat.items()}
+
+
+def score_groups(by: By, groups: Sequence[Group], config: StageConfig) -> Scores:
     """A score for every answer of every group, in their order: the weighted sum where `by` is a list.
 
     A reward model scores the very tokens that were sampled. Raises DataError for a group that it cannot read whole,
     ConfigError for a `by` that is nobody.
     """
     if isinstance(by, Scorer):
-        return _by_model(by, groups, config)
-    given = [
-        (part.weight, _by_text(part.judge, groups) if part.judge else _by_model(part.model, groups, config))
-        for part in parts(by)
-    ]
-    flat = weighted([(weight, [score for row in scores for score in row]) for weight, scores in given])
-    return _rows(flat, groups)
+        return Scores(_by_model(by, groups, config), {})
+    judges = parts(by)
+    given = {p.name: _by_text(p.judge, groups) if p.judge else _by_model(p.model, groups, config) for p in judges}
+    flat = weighted([(p.weight, [score for row in given[p.name] for score in row]) for p in judges])
+    return Scores(_rows(flat, groups), given if len(judges) > 1 else {})
 
 
 def readable(by: By, groups: Sequence[Group], config: StageConfig) -> list[Group]:
@@ -48,17 +67,17 @@ def readable(by: By, groups: Sequence[Group], config: StageConfig) -> list[Group
     return kept
 
 
-def _by_text(judge: TextReward, groups: Sequence[Group]) -> list[list[float]]:
+def _by_text(judge: TextReward, groups: Sequence[Group]) -> Table:
     prompts = [group.prompt for group in groups for _ in group.answers]
     return _rows(judge(prompts, [answer.text for group in groups for answer in group.answers]), groups)
 
 
-def _rows(flat: Sequence[float], groups: Sequence[Group]) -> list[list[float]]:
+def _rows(flat: Sequence[float], groups: Sequence[Group]) -> Table:
     scores = iter(flat)
     return [[float(next(scores)) for _ in group.answers] for group in groups]
 
 
-def _by_model(model: ScorerInput | None, groups: Sequence[Group], config: StageConfig) -> list[list[float]]:
+def _by_model(model: ScorerInput | None, groups: Sequence[Group], config: StageConfig) -> Table:
     scorer = as_scorer(model or "", config)
     template = resolve(scorer.tokenizer, config.template)
     report = trees(groups, template, max_length=config.max_length)

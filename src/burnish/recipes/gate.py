@@ -16,7 +16,7 @@ COMPARE = {
     ">": operator.gt,
     "<": operator.lt,
 }
-SHAPE = re.compile(r"\s*(?:([\w./=+-]+)\.)?(\w+)\s*(>=|<=|>|<)\s*([-+0-9.eE]+)\s*")
+SHAPE = re.compile(r"\s*(?:([\w./=+-]+)\.)?(\w+(?:/[^\s<>=]+)?)\s*(>=|<=|>|<)\s*([-+0-9.eE]+)\s*")
 
 
 class RequirementError(BurnishError):

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from burnish.recipes.graph import Result, Stage, leaves
+from burnish.recipes.graph import Result, Stage
 from burnish.recipes.load import Recipe
 
 
@@ -65,6 +65,11 @@ def _value(value: Any) -> str:
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, Mapping) and "by" in value:
+        others = ", ".join(f"{key} {inner}" for key, inner in value.items() if key != "by")
+        return _shown(value["by"]) + (f" ({others})" if others else "")
     if isinstance(value, Mapping):
         return ", ".join(f"{key}: {_shown(inner)}" for key, inner in value.items())
-    return ", ".join(f"stage {leaf}" if isinstance(leaf, Result) else str(leaf) for leaf in leaves(value))
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_shown, value))
+    return f"stage {value}" if isinstance(value, Result) else str(value)

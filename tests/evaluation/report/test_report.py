@@ -275,8 +275,14 @@ def test_figures_that_could_not_be_measured_are_dashes(run_folder):
 
 
 def test_a_second_judges_figures_stand_beside(run_folder):
-    changed(run_folder / "summary.json", lambda s: s["compare"]["ppo"].update(win_rate_by_judge_a=0.912))
-    assert "win rate by judge a – – – 0.912" in page_of(run_folder).text
+    changed(run_folder / "summary.json", lambda s: s["compare"]["ppo"].update({"win_rate/judge-a": 0.912}))
+    assert "win rate/judge-a – – – 0.912" in page_of(run_folder).text
+
+
+def test_who_is_only_reported_does_not_judge(run_folder):
+    by = [{"by": "judges:favourable-b", "name": "b"}, {"by": "reward", "weight": 0}, {"by": "ppo", "weight": 0.5}]
+    changed(run_folder / "lock.json", lambda lock: lock["stages"]["compare"]["inputs"].update(by=by))
+    assert "Judged by b, ppo." in page_of(run_folder).text
 
 
 def test_long_runs_and_long_texts_make_no_long_page(run_folder):

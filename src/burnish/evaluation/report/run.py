@@ -234,13 +234,19 @@ def _comparisons(folder: Path, stages: tuple[StageRecord, ...], notes: list[str]
             if isinstance(figures, dict) and "win_rate" in figures
         }
         if verdicts:
-            judges = dict.fromkeys(leaf for key, leaf in _leaves(stage.inputs) if key == "by")
             yield Comparison(
                 stage=stage.name,
-                judge=", ".join(judges),
+                judge=", ".join(_judges(stage.inputs.get("by"))),
                 verdicts=verdicts,
                 samples=_samples(folder / stage.name / "samples.jsonl", notes),
             )
+
+
+def _judges(by: Any) -> list[str]:
+    """Who judges, by name; not those whose weight is 0, who are only reported."""
+    items = by if isinstance(by, list) else [by]
+    parts = [item if isinstance(item, Mapping) else {"by": item} for item in items]
+    return [str(part.get("name") or part["by"]) for part in parts if part.get("by") and part.get("weight", 1) != 0]
 
 
 def _samples(path: Path, notes: list[str]) -> dict[str, tuple[Sample, ...]]:
