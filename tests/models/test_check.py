@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from tiny import tiny_llama
 from torch import Tensor
 from transformers import AttentionInterface, LlamaForCausalLM, PreTrainedConfig, PreTrainedModel
 
@@ -273,3 +274,10 @@ def test_in_half_precision_one_token_may_be_far_off_and_the_mean_may_not():
 def test_nan_is_never_equal():
     nan = torch.full((3,), float("nan"))
     assert disagreement(nan, nan, torch.float32)
+
+
+def test_a_vocabulary_of_five_tokens_still_leaves_out_those_that_mean_something():
+    """Stock transformers reads a score at the last token that is no padding: a drawn pad token would move it."""
+    five = tiny_llama(vocab_size=5, eos_token_id=3, pad_token_id=4)
+    drawn = {token for tree in check_trees(five) for branch in tree.branches for token in tree.prompt + branch.tokens}
+    assert drawn == {0, 1, 2}
