@@ -4,7 +4,7 @@ from functools import cache
 
 import pytest
 import torch
-from enumerable import Answers, Optimum, Table, kl, minimise
+from enumerable import Answers, Optimum, Table, expected_distance, kl, minimise, preferences
 from torch import Tensor
 
 from burnish.objectives.preference import dpo
@@ -49,12 +49,7 @@ def expected_loss(policy: Table, weights: list[Tensor], *, beta: float) -> Tenso
 
 def all_pairs() -> list[Tensor]:
     """Two answers of the reference, the first preferred with probability σ(r_i - r_j)."""
-    weights = []
-    for _, reference_A, reward_A, _ in world():
-        p_A = reference_A.exp()
-        weight_AA = p_A[:, None] * p_A[None, :] * (reward_A[:, None] - reward_A[None, :]).sigmoid()
-        weights.append(weight_AA.fill_diagonal_(0))
-    return weights
+    return [preferences(reference_A, reward_A) for _, reference_A, reward_A, _ in world()]
 
 
 def drawn_pairs(count: int, seed: int) -> list[Tensor]:
@@ -85,25 +80,11 @@ def test_another_beta_has_another_optimum():
     assert min(distances(policy)) > 0.05
 
 
-def expected_distance(weight_AA: Tensor, optimum: Optimum, draws: int) -> float:
-    """What n drawn pairs leave between π* and the best fit, on average: ½ tr(H · I⁻¹) / n.
-
-    H is the curvature of KL(π* ‖ π) in the gains, I the Fisher information of one pair's outcome about them.
-    """
-    best_A = optimum.logprob_A.exp()
-    curvature_AA = best_A.diag() - best_A.outer(best_A)
-    share_AA = (weight_AA + weight_AA.T) / weight_AA.sum()  # how often each pair is drawn
-    right_AA = weight_AA / (weight_AA + weight_AA.T).clamp(min=1e-300)
-    information_AA = BETA**2 * share_AA * right_AA * (1 - right_AA)
-    laplacian_AA = information_AA.sum(1).diag() - information_AA
-    return 0.5 * (curvature_AA @ torch.linalg.pinv(laplacian_AA, hermitian=True)).trace().item() / draws
-
-
 def test_twenty_thousand_drawn_pairs_come_as_close_as_so_many_pairs_can():
     policy, weights = reference(), drawn_pairs(20_000, seed=0)
     minimise(lambda: expected_loss(policy, weights, beta=BETA), policy.parameters())
     rows = zip(all_pairs(), world(), strict=True)
-    bounds = [2 * expected_distance(weight_AA, row[3], 10_000) for weight_AA, row in rows]
+    bounds = [2 * expected_distance(weight_AA, row[3], 10_000, beta=BETA) for weight_AA, row in rows]
     assert max(bounds) < 0.06  # a bound that is far away would prove nothing
     assert all(distance < bound for distance, bound in zip(distances(policy), bounds, strict=True))
 
