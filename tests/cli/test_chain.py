@@ -19,7 +19,7 @@ stages:
   sft:     {{method: sft, model: base, data: demos.jsonl, steps: 40, learning_rate: 1e-2}}
   answers: {{method: generate, model: sft, prompts: prompts.jsonl, samples: 3, max_new_tokens: 6, temperature: 0.5}}
   ranking: {{method: rank, answers: answers, by: judges:favourable-a}}
-  reward:  {{method: reward, model: sft, data: ranking}}
+  reward:  {{method: reward, model: sft, data: ranking, evaluate_on: ranking, evaluate_every: 1}}
   ppo:     {{method: ppo, model: sft, by: reward, prompts: prompts.jsonl, samples: 2, sampling: {{max_new_tokens: 6}}}}
   dpo:     {{method: dpo, model: sft, data: ranking, each: {{beta: [0.1, 0.5]}}}}
   best:    {{method: reject, model: sft, by: reward, prompts: prompts.jsonl, samples: 2,
@@ -125,7 +125,10 @@ def test_single_commands_give_what_the_recipe_gives(chain: Path, here: Path, cap
     ]
     typed(*words, keys=shared)
     words = ["reward", "--model", "out/sft/model", "--data", "out/ranks.jsonl", "--out", "out/reward"]
-    assert typed(*words, keys=[*trained, "steps=2", "learning_rate=1e-3"])["loss"] == summary["reward"]["loss"]
+    words += ["--evaluate-on", "out/ranks.jsonl"]
+    trained_so = typed(*words, keys=[*trained, "steps=2", "learning_rate=1e-3", "evaluate_every=1"])
+    assert trained_so == summary["reward"]
+    assert trained_so["heldout_accuracy_low"] < trained_so["heldout_accuracy"] < trained_so["heldout_accuracy_high"]
     scored = typed("score", "--model", "out/reward/model", "--data", "out/answers.jsonl", keys=shared)
     assert scored["answers"] == 30
     assert main(["score", "--model", "out/reward/model", "--data", "demos.jsonl", "--out", "demos.jsonl"]) == 73

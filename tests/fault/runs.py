@@ -39,7 +39,7 @@ def run_sft(model: Path, out: Path) -> Figures:
 
 
 def run_reward(model: Path, out: Path) -> Figures:
-    return reward(model, answered(), RewardConfig(**LOOP), out=out)
+    return reward(model, answered(), RewardConfig(**LOOP, evaluate_every=4), out=out)
 
 
 def run_dpo(model: Path, out: Path) -> Figures:

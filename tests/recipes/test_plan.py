@@ -43,6 +43,11 @@ def test_a_plan_says_what_each_of_several_judges_weighs(place: Workplace):
     assert told == "judges:favourable-a, judges:favourable-b (weight 0)"
 
 
+def test_a_method_that_does_not_evaluate_says_so(place: Workplace):
+    planned = plan(place.load(TEXT + "evaluate_every: 5\n"))["stages"]
+    assert planned["first"]["notes"] == ["evaluate_every: write does not evaluate while it trains"]
+
+
 def test_a_plan_can_be_read_and_be_json(place: Workplace):
     planned = plan(place.load(TEXT))
     assert json.loads(json.dumps(planned)) == planned

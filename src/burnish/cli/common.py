@@ -22,6 +22,12 @@ ModelOption = Annotated[str, typer.Option("--model", help="A model's folder or h
 DataOption = Annotated[
     list[str], typer.Option("--data", help="A file of records; repeat it for several.", metavar="FILE")
 ]
+EvaluateOnOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--evaluate-on", help="A file that is not learned, to measure on; repeat it for several.", metavar="FILE"
+    ),
+]
 PromptsOption = Annotated[
     list[str], typer.Option("--prompts", help="A file of prompts; repeat it for several.", metavar="FILE")
 ]

@@ -10,6 +10,7 @@ from burnish.cli.common import (
     ByOption,
     CodeOption,
     DataOption,
+    EvaluateOnOption,
     InsecureOption,
     ModelOption,
     OutOption,
@@ -47,6 +48,7 @@ def pretrain(
     model: ModelOption,
     data: DataOption,
     out: OutOption,
+    evaluate_on: EvaluateOnOption = None,
     settings: SetOption = None,
     allow_changed: AllowOption = None,
     seed: int | None = None,
@@ -55,7 +57,7 @@ def pretrain(
 
     Example: burnish pretrain --model start --data stories.jsonl --out runs/base --set max_length=128
     """
-    return one("pretrain", out, settings, seed, allow_changed, model=model, data=data)
+    return one("pretrain", out, settings, seed, allow_changed, model=model, data=data, evaluate_on=evaluate_on)
 
 
 @command(app)
@@ -63,6 +65,7 @@ def sft(
     model: ModelOption,
     data: DataOption,
     out: OutOption,
+    evaluate_on: EvaluateOnOption = None,
     settings: SetOption = None,
     allow_changed: AllowOption = None,
     seed: int | None = None,
@@ -71,7 +74,7 @@ def sft(
 
     Example: burnish sft --model runs/base/model --data demos.jsonl --out runs/sft --set learning_rate=2e-5
     """
-    return one("sft", out, settings, seed, allow_changed, model=model, data=data)
+    return one("sft", out, settings, seed, allow_changed, model=model, data=data, evaluate_on=evaluate_on)
 
 
 @command(app)
@@ -79,6 +82,7 @@ def reward(
     model: ModelOption,
     data: DataOption,
     out: OutOption,
+    evaluate_on: EvaluateOnOption = None,
     settings: SetOption = None,
     allow_changed: AllowOption = None,
     seed: int | None = None,
@@ -87,7 +91,7 @@ def reward(
 
     Example: burnish reward --model runs/sft/model --data rankings.jsonl --out runs/reward
     """
-    return one("reward", out, settings, seed, allow_changed, model=model, data=data)
+    return one("reward", out, settings, seed, allow_changed, model=model, data=data, evaluate_on=evaluate_on)
 
 
 @command(app)
@@ -96,6 +100,7 @@ def dpo(
     data: DataOption,
     out: OutOption,
     reference: ReferenceOption = None,
+    evaluate_on: EvaluateOnOption = None,
     settings: SetOption = None,
     allow_changed: AllowOption = None,
     seed: int | None = None,
@@ -104,7 +109,9 @@ def dpo(
 
     Example: burnish dpo --model runs/sft/model --data rankings.jsonl --out runs/dpo --set beta=0.05
     """
-    return one("dpo", out, settings, seed, allow_changed, model=model, data=data, reference=reference)
+    return one(
+        "dpo", out, settings, seed, allow_changed, model=model, data=data, evaluate_on=evaluate_on, reference=reference
+    )
 
 
 @command(app)

@@ -19,12 +19,13 @@ from burnish.batch.pack import Key, TreeBatch
 from burnish.batch.trees import trees
 from burnish.data.templates import resolve
 from burnish.methods.checks import check_before_step_one, refused
+from burnish.methods.heldout import evaluation, heldout_groups, something_to_evaluate_on
 from burnish.methods.inputs import DataInput, PolicyInput, as_groups, as_policy, say
 from burnish.methods.reward import decided
 from burnish.models.model import Policy
 from burnish.objectives import preference, ranking
 from burnish.training.config import MethodConfig
-from burnish.training.identity import identity
+from burnish.training.identity import identity, rows_hash
 from burnish.training.loop import Loss, StepLoss, train_on
 from burnish.training.metrics import Figures
 from burnish.types import Tree
@@ -38,25 +39,40 @@ class DPOConfig(MethodConfig):
 
 
 def dpo(
-    model: PolicyInput, data: DataInput, config: DPOConfig, *, out: Path, reference: PolicyInput | None = None
+    model: PolicyInput,
+    data: DataInput,
+    config: DPOConfig,
+    *,
+    out: Path,
+    reference: PolicyInput | None = None,
+    evaluate_on: DataInput | None = None,
 ) -> Figures:
     """Train `model` on ordered answers, write `out/model`, and return the figures of the last step.
 
-    `reference` is the incoming model unless another is named.
+    `reference` is the incoming model unless another is named. Rows of `evaluate_on` are not learned: their figures are
+    told every `evaluate_every` steps and at the end.
     """
+    something_to_evaluate_on(evaluate_on, config)
     policy = as_policy(model, config)
     template = resolve(policy.tokenizer, config.template)
     groups = as_groups(data, "ranking", config, out)
-    report = trees(groups, template, max_length=config.max_length, on_too_long=config.on_too_long)
+    held = heldout_groups(evaluate_on, groups, "ranking", config, out)
+    report, held_report = (
+        trees(some, template, max_length=config.max_length, on_too_long=config.on_too_long) for some in (groups, held)
+    )
     say(report)
-    rows = decided(report.trees)
+    rows, held_rows = decided(report.trees), decided(held_report.trees)
     check_before_step_one(policy, rows, template, config)
     known = identity(config, rows, model=policy)
     anchor = policy if reference is None else as_policy(reference, config, trained=False)
     reference_N = reference_sums(anchor, rows, config, cache=out / "reference.safetensors", known=known)
+    held_known = known | {"rows": rows_hash(held_rows)}
+    held_N = reference_sums(anchor, held_rows, config, cache=out / "reference-heldout.safetensors", known=held_known)
     if reference is None and "reference" not in config.skip_check:
         _starts_from_its_reference(policy, rows, reference_N, config)
-    figures = train_on(policy, rows, dpo_loss(policy, reference_N, config), config, out=out, identity=known, whole=True)
+    evaluate = evaluation(policy, held_rows, dpo_loss(policy, held_N, config), config, ordered=True)
+    loss = dpo_loss(policy, reference_N, config)
+    figures = train_on(policy, rows, loss, config, out=out, identity=known, whole=True, evaluate=evaluate)
     policy.save(out / "model")
     return figures
 
@@ -86,6 +102,8 @@ def reference_sums(
     reference: Policy, rows: list[Tree], config: DPOConfig, *, cache: Path, known: dict[str, str]
 ) -> dict[Key, Tensor]:
     """log p of each answer under the reference, from `cache` where it was taken for the same rows and weights."""
+    if not rows:
+        return {}
     tag = {"rows": known["rows"], "model": known["model"]}
     if cache.exists():
         stored = load_file(cache)

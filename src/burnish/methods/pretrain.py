@@ -13,6 +13,7 @@ from pydantic import Field
 from burnish.batch.trees import text_trees
 from burnish.data.templates import resolve
 from burnish.methods.checks import check_before_step_one
+from burnish.methods.heldout import evaluation, heldout_groups, something_to_evaluate_on
 from burnish.methods.inputs import DataInput, PolicyInput, as_groups, as_policy, placement
 from burnish.methods.sft import next_token_loss
 from burnish.models.load import fresh_policy
@@ -28,17 +29,26 @@ class PretrainConfig(MethodConfig):
     weight_decay: float = Field(0.1, ge=0, description="AdamW's decoupled weight decay of matrices")
 
 
-def pretrain(model: PolicyInput, data: DataInput, config: PretrainConfig, *, out: Path) -> Figures:
+def pretrain(
+    model: PolicyInput, data: DataInput, config: PretrainConfig, *, out: Path, evaluate_on: DataInput | None = None
+) -> Figures:
     """Train `model` on text, write `out/model`, and return the figures of the last step.
 
+    Texts of `evaluate_on` are not learned: their loss is told every `evaluate_every` steps and at the end.
     `model` may be a directory with config.json and a tokenizer and no weights: it then starts from random ones.
     """
+    something_to_evaluate_on(evaluate_on, config)
     policy = _start(model, config)
     template = resolve(policy.tokenizer, "none")
-    rows = text_trees(as_groups(data, "text", config, out), template, max_length=config.max_length).trees
+    groups = as_groups(data, "text", config, out)
+    held = heldout_groups(evaluate_on, groups, "text", config, out)
+    rows = text_trees(groups, template, max_length=config.max_length).trees
+    held_rows = text_trees(held, template, max_length=config.max_length).trees if held else []
     check_before_step_one(policy, rows, template, config)
     known = identity(config, rows, model=policy)
-    figures = train_on(policy, rows, next_token_loss(policy), config, out=out, identity=known)
+    loss = next_token_loss(policy)
+    evaluate = evaluation(policy, held_rows, loss, config)
+    figures = train_on(policy, rows, loss, config, out=out, identity=known, evaluate=evaluate)
     policy.save(out / "model")
     return figures
 

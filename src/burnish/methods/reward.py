@@ -14,12 +14,13 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from burnish.batch.pack import TreeBatch, micro_batches, pack
+from burnish.batch.pack import TreeBatch
 from burnish.batch.trees import trees
 from burnish.data.split import split_by_prompt
 from burnish.data.templates import resolve
 from burnish.errors import ConfigError
 from burnish.methods.checks import check_before_step_one
+from burnish.methods.heldout import evaluation, heldout_groups, something_to_evaluate_on
 from burnish.methods.inputs import DataInput, as_groups, placement, say
 from burnish.models.load import load_scorer
 from burnish.models.model import Scorer
@@ -38,22 +39,34 @@ class RewardConfig(MethodConfig):
     heldout: float = Field(0.1, ge=0, lt=1, description="share of prompts kept from training, for the accuracy")
 
 
-def reward(model: str | Path, data: DataInput, config: RewardConfig, *, out: Path) -> Figures:
-    """Train a reward model from the language model `model`, write `out/model`, return its held-out figures."""
+def reward(
+    model: str | Path, data: DataInput, config: RewardConfig, *, out: Path, evaluate_on: DataInput | None = None
+) -> Figures:
+    """Train a reward model from the language model `model`, write `out/model`, return its held-out figures.
+
+    They are of `evaluate_on`, or else of the share `heldout` of the prompts of `data`: every `evaluate_every` steps and
+    at the end.
+    """
+    if evaluate_on is not None and config.heldout and "heldout" in config.model_fields_set:
+        raise ConfigError("heldout, evaluate_on: each says what is not learned; keep one")
+    share = config.heldout if evaluate_on is None else 0.0
+    something_to_evaluate_on(evaluate_on, config, held=share)
     scorer = load_scorer(model, placement(config), lora=config.lora, fresh_head=True, seed=config.seed)
     template = resolve(scorer.tokenizer, config.template)
-    taught, held = split_by_prompt(as_groups(data, "ranking", config, out), config.heldout, seed=config.seed)
-    report = trees(taught, template, max_length=config.max_length, on_too_long=config.on_too_long)
+    taught, held = split_by_prompt(as_groups(data, "ranking", config, out), share, seed=config.seed)
+    held += heldout_groups(evaluate_on, taught, "ranking", config, out)
+    report, held_report = (
+        trees(some, template, max_length=config.max_length, on_too_long=config.on_too_long) for some in (taught, held)
+    )
     say(report)
     rows = decided(report.trees)
     check_before_step_one(scorer, rows, template, config)
     known = identity(config, rows, model=scorer)
-    figures = train_on(scorer, rows, order_loss(scorer, config), config, out=out, identity=known, whole=True)
-    cut = trees(held, template, max_length=config.max_length, on_too_long=config.on_too_long) if held else None
-    held_rows = decided(cut.trees) if cut else []
+    held_rows = decided(held_report.trees)
+    loss = order_loss(scorer, config)
+    evaluate = evaluation(scorer, held_rows, loss, config, ordered=True)
+    figures = train_on(scorer, rows, loss, config, out=out, identity=known, whole=True, evaluate=evaluate)
     normalise(scorer, held_rows or rows, config)
-    if held_rows:
-        figures |= {f"heldout_{k}": v for k, v in pair_accuracy(scorer, held_rows, config).items()}
     scorer.save(out / "model")
     return figures
 
@@ -104,19 +117,3 @@ def normalise(scorer: Scorer, rows: Sequence[Tree], config: RewardConfig) -> Non
         parameter.div_(deviation)
     scorer.model.config.score_mean = torch.cat(scores).mean().item() / deviation
     scorer.model.config.score_deviation = deviation
-
-
-@torch.no_grad()
-def pair_accuracy(scorer: Scorer, rows: Sequence[Tree], config: RewardConfig) -> Figures:
-    """Share of decided pairs whose better answer scores higher, each prompt counted once, and how many there are."""
-    right: list[float] = []
-    pairs = 0
-    for part in micro_batches(rows, config.micro_batch_tokens, whole=True):
-        batch = pack(part).to(scorer.device)
-        score_N = scorer.scores(batch)
-        better_P, worse_P = ranking.decided_pairs(batch.place_N, batch.group_N)
-        weight_P, _ = ranking.pair_weights(batch.group_N[better_P], "prompt")
-        gap_P = score_N[better_P] - score_N[worse_P]
-        right.append((weight_P * ((gap_P > 0).float() + 0.5 * (gap_P == 0).float())).sum().item())
-        pairs += len(gap_P)
-    return {"accuracy": sum(right) / len(rows), "pairs": pairs, "prompts": len(rows)}

@@ -31,7 +31,15 @@ Changes = Mapping[str, tuple[Any, Any]]
 """A field's name → what it was and what it is."""
 
 
-LOSES_NOTHING = {"inputs.json", "metrics.jsonl", "bad_batch.json", "reference.safetensors", "run.lock", ".cache"}
+LOSES_NOTHING = {
+    "inputs.json",
+    "metrics.jsonl",
+    "bad_batch.json",
+    "reference.safetensors",
+    "reference-heldout.safetensors",
+    "run.lock",
+    ".cache",
+}
 """What a stage that saved nothing may have left: all of it is made again."""
 
 

@@ -79,12 +79,18 @@ def one_stage(
     given = {key: value for key, value in inputs.items() if value is not None}
     for key in settings:
         if key in given or key in NOT_SETTINGS:
-            raise UsageError(f"--set {key}: {f'--{key} gives it already' if key in given else 'only a recipe has it'}")
-    typed: dict[KeyPath, str] = {("stages", method, key): f"--{key}" for key in METHODS[method].inputs}
+            raise UsageError(
+                f"--set {key}: {f'{_option(key)} gives it already' if key in given else 'only a recipe has it'}"
+            )
+    typed: dict[KeyPath, str] = {("stages", method, key): _option(key) for key in METHODS[method].inputs}
     typed |= {("stages", method, key): f"--set {key}" for key in settings}
     values = {"name": method, "stages": {method: {"method": method, **settings, **given}}}
     allowed = Allowed(Path(), code=allow_code, insecure=insecure)
     return _recipe(Written("", values, {}, typed), None, settings, Path(), allowed).stage(method)
+
+
+def _option(key: str) -> str:
+    return f"--{key.replace('_', '-')}"
 
 
 def _by_stage(settings: Mapping[str, Any], written: Written) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from burnish.recipes.graph import Result, Stage
 from burnish.recipes.load import Recipe
+from burnish.recipes.stages import METHODS
 
 
 def plan(recipe: Recipe) -> dict[str, Any]:
@@ -26,13 +27,19 @@ def plan(recipe: Recipe) -> dict[str, Any]:
 
 def notes(stage: Stage) -> list[str]:
     """What follows from the settings, in numbers that a person can judge."""
+    told = []
+    if getattr(stage.config, "evaluate_every", 0) and "evaluate_on" not in METHODS[stage.method].inputs:
+        told.append(f"evaluate_every: {stage.method} does not evaluate while it trains")
     beta = getattr(stage.config, "beta", None)
     if stage.method != "ppo" or beta is None:
-        return []
+        return told
     if not beta:
-        return ["beta 0: nothing keeps the policy near its reference"]
+        return [*told, "beta 0: nothing keeps the policy near its reference"]
     nats = 1 / (2 * beta**2)
-    return [f"beta {beta:g}: for scores of deviation 1 the optimum lies at about 1/(2β²) = {nats:.3g} nats an answer"]
+    return [
+        *told,
+        f"beta {beta:g}: for scores of deviation 1 the optimum lies at about 1/(2β²) = {nats:.3g} nats an answer",
+    ]
 
 
 def lines(planned: Mapping[str, Any]) -> list[str]:

@@ -48,34 +48,42 @@ class Method:
 
 MODEL = Input("model")
 SCORER = Input("scorer")
+
+
+def data(kind: str) -> dict[str, Input]:
+    """What is learned, and what is held out to evaluate on."""
+    rows = Input("groups", kind, several=True)
+    return {"data": rows, "evaluate_on": rows}
+
+
 A_MODEL: Mapping[Takes, str] = {"model": "model"}
 
 METHODS: dict[str, Method] = {
     "pretrain": Method(
         "burnish.methods.pretrain:pretrain",
         "burnish.methods.pretrain:PretrainConfig",
-        {"model": MODEL, "data": Input("groups", "text", several=True)},
+        {"model": MODEL, **data("text")},
         (("model", "data"),),
         A_MODEL,
     ),
     "sft": Method(
         "burnish.methods.sft:sft",
         "burnish.methods.sft:SFTConfig",
-        {"model": MODEL, "data": Input("groups", "demonstration", several=True)},
+        {"model": MODEL, **data("demonstration")},
         (("model", "data"),),
         A_MODEL,
     ),
     "reward": Method(
         "burnish.methods.reward:reward",
         "burnish.methods.reward:RewardConfig",
-        {"model": MODEL, "data": Input("groups", "ranking", several=True)},
+        {"model": MODEL, **data("ranking")},
         (("model", "data"),),
         {"scorer": "model"},
     ),
     "dpo": Method(
         "burnish.methods.dpo:dpo",
         "burnish.methods.dpo:DPOConfig",
-        {"model": MODEL, "data": Input("groups", "ranking", several=True), "reference": MODEL},
+        {"model": MODEL, **data("ranking"), "reference": MODEL},
         (("model", "data"),),
         A_MODEL,
     ),

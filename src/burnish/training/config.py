@@ -59,7 +59,7 @@ class MethodConfig(StageConfig):
     learn_from: Literal["last", "all"] | None = Field(None, description="assistant turns that carry loss")
     lora: Lora | None = Field(None, description="train low-rank adapters instead of all weights")
     save_every: int = Field(0, ge=0, description="steps between checkpoints; 0 saves at the end only")
-    evaluate_every: int = Field(0, ge=0, description="steps between evaluations; 0 is off")
+    evaluate_every: int = Field(0, ge=0, description="steps between evaluations on evaluate_on; 0 is at the end only")
     activation_checkpointing: bool = Field(False, description="compute activations again instead of keeping them")
     skip_check: tuple[str, ...] = Field((), description="checks before step one to leave out")
 

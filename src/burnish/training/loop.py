@@ -150,6 +150,7 @@ def train(
 ) -> Figures:
     """Run `step(0) … step(steps - 1)`, recording and saving, from the newest checkpoint on; return the last figures.
 
+    `evaluate` gives figures of held-out rows, every `evaluate_every` steps and after the last one.
     `identity` names what must be the same for a resume to mean anything (hashes of config, data, model). Raises
     ConfigError where a checkpoint has another one, Interrupted after a clean save on SIGTERM or SIGINT.
     """
@@ -174,9 +175,9 @@ def train(
                 metrics.write({"step": i + 1, "loss": math.nan})
                 write_durably(out / "bad_batch.json", json.dumps({"step": i + 1, "error": str(error)}))
                 raise
-            if evaluate and config.evaluate_every and (i + 1) % config.evaluate_every == 0:
-                figures |= evaluate()
             seconds = time.perf_counter() - began
+            if evaluate and (i + 1 == steps or (config.evaluate_every and (i + 1) % config.evaluate_every == 0)):
+                figures |= evaluate()
             speed = {"seconds": seconds, "tokens_per_second": figures["tokens"] / seconds, "peak_gb": _peak_gb()}
             metrics.write({"step": i + 1, **figures, **speed})
             tell(i + 1, steps, figures)

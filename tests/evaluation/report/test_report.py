@@ -279,6 +279,13 @@ def test_a_second_judges_figures_stand_beside(run_folder):
     assert "win rate/judge-a – – – 0.912" in page_of(run_folder).text
 
 
+def test_a_held_out_share_has_its_interval(run_folder):
+    found = {"heldout_accuracy": 0.683, "heldout_accuracy_low": 0.604, "heldout_accuracy_high": 0.752}
+    changed(run_folder / "summary.json", lambda s: s["reward"].update(found))
+    changed(run_folder / "reward/DONE.json", lambda done: done["figures"].update(found))
+    assert "held-out accuracy 68.3\u202f% (60–75)" in page_of(run_folder).text
+
+
 def test_who_is_only_reported_does_not_judge(run_folder):
     by = [{"by": "judges:favourable-b", "name": "b"}, {"by": "reward", "weight": 0}, {"by": "ppo", "weight": 0.5}]
     changed(run_folder / "lock.json", lambda lock: lock["stages"]["compare"]["inputs"].update(by=by))

@@ -73,7 +73,11 @@ def stages(run: Run, sheet: Sheet) -> str:
 
 def _stage(stage: StageRecord, sheet: Sheet, number: int, colour: str) -> str:
     facts = [
-        (name, words.percent(float(value), 1) if name in words.SHARES else words.figure(float(value)))
+        (
+            name,
+            (words.percent(float(value), 1) if name in words.SHARES else words.figure(float(value)))
+            + _between(stage, key),
+        )
         for key, name in words.FACTS.items()
         if isinstance(value := stage.figures.get(key), int | float)
     ]
@@ -84,6 +88,13 @@ def _stage(stage: StageRecord, sheet: Sheet, number: int, colour: str) -> str:
     kind = f"<span>{escaped(kind)}</span>" if kind.lower() != stage.name.lower() else ""
     grid = f'<div class="pictures">{pictures}</div>' if pictures else ""
     return f'<div class="stage"><h3>{escaped(stage.name)}{kind}</h3><p class="facts">{told}</p>{grid}</div>'
+
+
+def _between(stage: StageRecord, key: str) -> str:
+    """The interval of a share, where the stage has one."""
+    ends = [stage.figures.get(f"{key}_{end}") for end in ("low", "high")]
+    low, high = (100 * float(end) if isinstance(end, int | float) else None for end in ends)
+    return f" ({words.number(low, 0)}–{words.number(high, 0)})" if low is not None and high is not None else ""
 
 
 def _curve(stage: StageRecord, curve: words.Curve, sheet: Sheet, name: str, colour: str) -> str:

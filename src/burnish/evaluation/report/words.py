@@ -65,7 +65,7 @@ class Curve:
 
 
 CURVES = (
-    Curve(("loss",), "Loss", "of each step's batch, before the step"),
+    Curve(("loss", "heldout_loss"), "Loss", "of each step's batch, before the step", ("", "held-out")),
     Curve(("accuracy",), "Accuracy", "pairs whose better answer scores higher"),
     Curve(("margin",), "Margin", "score of the better less the worse"),
     Curve(("logp_chosen", "logp_rejected"), "Log-probability", "of better and worse answers", ("better", "worse")),
@@ -82,6 +82,7 @@ CURVES = (
 
 FACTS: Mapping[str, str] = {
     "loss": "loss",
+    "heldout_loss": "held-out loss",
     "heldout_accuracy": "held-out accuracy",
     "heldout_pairs": "held-out pairs",
     "reward": "reward",

@@ -1,0 +1,87 @@
+"""Rows that nothing learns from, and how a model does on them while it trains (`evaluate_on`, `evaluate_every`).
+
+The figures are those of the loss that trains the model, over all held-out rows as one batch, and for ordered answers
+the share of decided pairs that come out right, each prompt counted once, with its 95 % interval.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from burnish.batch.pack import micro_batches, pack
+from burnish.data.split import prompt_key
+from burnish.errors import ConfigError
+from burnish.evaluation.intervals import proportion
+from burnish.methods.inputs import DataInput, as_groups
+from burnish.models.model import Model
+from burnish.objectives import ranking
+from burnish.training.config import MethodConfig
+from burnish.training.loop import Loss
+from burnish.training.metrics import Figures
+from burnish.types import Group, Tree
+
+
+def something_to_evaluate_on(evaluate_on: DataInput | None, config: MethodConfig, *, held: float = 0.0) -> None:
+    """Raise ConfigError, before a model is loaded, where `evaluate_every` has no rows. `held`: a share kept for it."""
+    if config.evaluate_every and evaluate_on is None and not held:
+        raise ConfigError(
+            f"evaluate_every: {config.evaluate_every}, and there is nothing to evaluate on; name a file of rows that "
+            "are held out, `evaluate_on: heldout.jsonl`, or set it to 0"
+        )
+
+
+def heldout_groups(
+    evaluate_on: DataInput | None, taught: Sequence[Group], kind: str, config: MethodConfig, out: Path
+) -> list[Group]:
+    """The groups of `evaluate_on`. Those that ask what one of `taught` asks are told: they are not held out."""
+    if evaluate_on is None:
+        return []
+    groups = as_groups(evaluate_on, kind, config, out)
+    asked = {prompt_key(group) for group in taught}
+    known = sum(prompt_key(group) in asked for group in groups)
+    if known:
+        print(
+            f"warning: {known} of {len(groups)} held-out rows ask what a row of the training data asks; "
+            "`burnish data split` parts them, `burnish data validate --against` shows them",
+            file=sys.stderr,
+        )
+    return groups
+
+
+def evaluation(
+    learner: Model, rows: Sequence[Tree], loss: Loss, config: MethodConfig, *, ordered: bool = False
+) -> Callable[[], Figures] | None:
+    """What `train` asks for the figures of held-out rows; None where there are none. `ordered`: it compares answers."""
+    return partial(_figures, learner, rows, loss, config.micro_batch_tokens, ordered) if rows else None
+
+
+@torch.no_grad()
+def _figures(learner: Model, rows: Sequence[Tree], loss: Loss, budget: int, ordered: bool) -> Figures:
+    total = count = 0.0
+    right: list[list[float]] = []
+    for part in micro_batches(rows, budget, whole=ordered):
+        batch = pack(part).to(learner.device)
+        told = loss(batch)
+        total += told.total.item()
+        count += told.count
+        if ordered:
+            better_P, _ = ranking.decided_pairs(batch.place_N, batch.group_N)
+            won_P = 0.5 * (1 + told.figures["margin"].sign())  # equal scores are half right
+            of_group: dict[int, list[float]] = {}
+            for group, won in zip(batch.group_N[better_P].tolist(), won_P.tolist(), strict=True):
+                of_group.setdefault(group, []).append(won)
+            right += of_group.values()
+    figures = {"heldout_loss": total / count}
+    if not ordered:
+        return figures
+    share = proportion(right)
+    return figures | {
+        "heldout_accuracy": share.mean,
+        "heldout_accuracy_low": share.low,
+        "heldout_accuracy_high": share.high,
+        "heldout_pairs": sum(map(len, right)),
+        "heldout_prompts": len(right),
+    }
