@@ -6,11 +6,13 @@ from typing import Any
 
 from burnish.recipes.graph import Result, Stage
 from burnish.recipes.load import Recipe
+from burnish.recipes.partial import warnings
 from burnish.recipes.stages import METHODS
 
 
 def plan(recipe: Recipe) -> dict[str, Any]:
     """The recipe as one mapping: for each stage its method, inputs, settings (value and `from`), and notes."""
+    partial = warnings(recipe)
     return {
         "name": recipe.name,
         "stages": {
@@ -18,7 +20,7 @@ def plan(recipe: Recipe) -> dict[str, Any]:
                 "method": stage.method,
                 "inputs": {key: _shown(value) for key, value in stage.inputs.items()},
                 "settings": _settings(stage),
-                "notes": notes(stage),
+                "notes": notes(stage) + partial.get(stage.name, []),
             }
             for stage in recipe.stages
         },

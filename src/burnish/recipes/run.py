@@ -31,6 +31,7 @@ from burnish.recipes.folder import (
 )
 from burnish.recipes.graph import Stage
 from burnish.recipes.load import Recipe
+from burnish.recipes.partial import warnings
 from burnish.recipes.secrets import masked
 from burnish.recipes.stages import METHODS
 from burnish.training.checkpoint import write_durably
@@ -71,6 +72,9 @@ def run(
         _refuse(found, folder, allow_changed)
         machine.refuse([s for s, where in found.values() if where.does != "reuse"], recipe, folder, force=force)
         _claim(recipe, folder, history)
+        for name, told in warnings(recipe).items():
+            for line in told:
+                tell(f"warning: {name}: {line}")
         summary: dict[str, Any] = {}
         for stage in recipe.stages:
             here = folder / stage.name
