@@ -1,5 +1,6 @@
 """Each check before step one, shown by breaking what it guards."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from unittest.mock import patch
 import pytest
 import torch
 from methods.conftest import PROMPTS, short_ppo
+from safetensors.torch import load_file
 from tiny import byte_tokenizer, tiny_llama
 
 from burnish.batch.pack import TreeBatch
@@ -122,6 +124,20 @@ def test_dpo_does_not_start_away_from_its_reference(tiny_model: Path, tmp_path: 
     policy.frozen_logprobs = off_by_one  # type: ignore[method-assign]
     with pytest.raises(ConfigError, match=r"reference: rows:1: policy and reference differ by \d"):
         dpo(policy, [pair], DPOConfig(template="none"), out=tmp_path)
+
+
+def test_log_probabilities_that_were_kept_of_another_reference_are_not_taken(
+    tiny_model: Path, other_model: Path, tmp_path: Path
+):
+    pair = Group("a", (Answer("b"), Answer("c")), order=((0,), (1,)), origin="rows:1")
+    settings = DPOConfig(template="none", steps=1)
+    taken = {}
+    for reference in (tiny_model, other_model, tiny_model):
+        dpo(tiny_model, [pair], settings, out=tmp_path, reference=reference)
+        sums = load_file(tmp_path / "reference.safetensors")["sums"].tolist()
+        assert taken.setdefault(reference, sums) == sums
+        shutil.rmtree(tmp_path / "checkpoints")
+    assert taken[tiny_model] != taken[other_model]
 
 
 def test_a_check_that_is_left_out_is_left_out(policy: Policy, template: Template):

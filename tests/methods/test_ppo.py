@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 from methods.conftest import PROMPTS, short_ppo
 
+from burnish.errors import ConfigError, DataError
 from burnish.methods.ppo import ppo
 from burnish.models.adapters import Lora
 from burnish.models.load import load_policy, load_scorer
+from burnish.types import Group
 
 
 def figures_of(out: Path) -> list[dict[str, float]]:
@@ -33,6 +35,23 @@ def test_the_policy_leaves_a_reference_that_stays(tiny_model: Path, reward_model
     first, second = figures_of(tmp_path)
     assert first["kl_k1"] == 0
     assert abs(second["kl_k1"]) > 1e-3
+
+
+def test_prompts_that_leave_no_room_for_an_answer_can_be_left_out(
+    tiny_model: Path, reward_model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
+    prompts = [*PROMPTS[:3], Group("so long a prompt " * 3, origin="prompts:4")]
+    with pytest.raises(DataError, match="prompts:4: the prompt has 51 tokens and an answer needs 6"):
+        ppo(tiny_model, prompts, short_ppo(), by=reward_model, out=tmp_path)
+    ppo(tiny_model, prompts, short_ppo(on_too_long="skip"), by=reward_model, out=tmp_path)
+    assert "1 of 4: rows were left out" in capfd.readouterr().err
+
+
+def test_another_reference_is_another_run(tiny_model: Path, other_model: Path, reward_model: Path, tmp_path: Path):
+    settings = short_ppo(skip_check=("reference",))
+    ppo(tiny_model, PROMPTS, settings, by=reward_model, out=tmp_path, reference=other_model)
+    with pytest.raises(ConfigError, match="written by another run:\n  reference: "):
+        ppo(tiny_model, PROMPTS, settings, by=reward_model, out=tmp_path, reference=tiny_model)
 
 
 def test_a_fresh_adapter_starts_at_kl_0(tiny_model: Path, reward_model: Path, tmp_path: Path):

@@ -3,12 +3,12 @@
 Each check has a name. `skip_check: [NAME]` leaves one out, and the run's settings record it.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
-from burnish.batch.pack import pack
+from burnish.batch.pack import Key, pack
 from burnish.data.templates import Template
 from burnish.errors import ConfigError
 from burnish.models.check import disagreement, stock_outputs
@@ -58,9 +58,9 @@ def check_sampler(gap: tuple[float, float], dtype: torch.dtype, config: MethodCo
         raise refused("sampler", f"log-probabilities of sampled tokens in the sampler and in training differ by {told}")
 
 
-def check_starts_at_reference(old_L: Tensor, reference_L: Tensor, config: MethodConfig) -> None:
+def check_starts_at_reference(old: Mapping[Key, Tensor], reference: Mapping[Key, Tensor], config: MethodConfig) -> None:
     """Raise ConfigError unless the policy gives each of its own tokens the reference's log-probability: KL is 0."""
-    away = (old_L - reference_L).abs().max().item()
+    away = torch.cat([old[key] - reference[key] for key in old]).abs().max().item()
     if not away <= AT_REFERENCE and "reference" not in config.skip_check:  # never true of NaN
         raise refused(
             "reference", f"policy and reference differ by {away:.2g} nats at a sampled token; before step one KL is 0"

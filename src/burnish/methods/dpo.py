@@ -63,8 +63,8 @@ def dpo(
     say(report)
     rows, held_rows = decided(report.trees), decided(held_report.trees)
     check_before_step_one(policy, rows, template, config)
-    known = identity(config, rows, model=policy)
     anchor = policy if reference is None else as_policy(reference, config, trained=False)
+    known = identity(config, rows, model=policy, **({} if reference is None else {"reference": anchor}))
     reference_N = reference_sums(anchor, rows, config, cache=out / "reference.safetensors", known=known)
     held_known = known | {"rows": rows_hash(held_rows)}
     held_N = reference_sums(anchor, held_rows, config, cache=out / "reference-heldout.safetensors", known=held_known)
@@ -104,7 +104,7 @@ def reference_sums(
     """log p of each answer under the reference, from `cache` where it was taken for the same rows and weights."""
     if not rows:
         return {}
-    tag = {"rows": known["rows"], "model": known["model"]}
+    tag = {"rows": known["rows"], "model": known.get("reference", known["model"])}
     if cache.exists():
         stored = load_file(cache)
         key_N2, sum_N = stored["keys"], stored["sums"]

@@ -23,7 +23,7 @@ from burnish.batch.trees import prompt_trees, tree_of
 from burnish.data.templates import Template, resolve
 from burnish.errors import ConfigError
 from burnish.methods.checks import check_before_step_one, check_ratio, check_sampler, check_starts_at_reference
-from burnish.methods.inputs import DataInput, PolicyInput, ScorerInput, as_groups, as_policy, as_scorer
+from burnish.methods.inputs import DataInput, PolicyInput, ScorerInput, as_groups, as_policy, as_scorer, say
 from burnish.models.model import Policy, Scorer
 from burnish.models.padding import same_tokens
 from burnish.objectives import advantages, kl
@@ -33,7 +33,7 @@ from burnish.rollout.gap import sampler_gap
 from burnish.rollout.local import LocalEngine
 from burnish.rollout.settings import Sampling
 from burnish.training.config import MethodConfig
-from burnish.training.identity import identity, weights_hash
+from burnish.training.identity import identity
 from burnish.training.loop import Loss, StepLoss, Update, train
 from burnish.training.metrics import Figures
 from burnish.training.order import Order, derived_seed
@@ -96,11 +96,14 @@ def ppo(
     tokenizer, which cannot read the policy's tokens, and where a check before step one fails.
     """
     run = _Run(as_policy(model, config), as_scorer(by, config), reference, config)
-    groups = as_groups(prompts, "prompt")
+    groups = as_groups(prompts, "prompt", config, out)
     room = config.sampling.max_new_tokens
-    rows = prompt_trees(groups, run.template, max_length=config.max_length, room=room).trees
+    asked = prompt_trees(groups, run.template, max_length=config.max_length, room=room, on_too_long=config.on_too_long)
+    say(asked)
+    rows = asked.trees
     plan = Order.of(len(rows), config)
-    known = identity(config, rows, model=run.policy) | {"reward": weights_hash(run.scorer)}
+    named = {} if reference is None else {"reference": run.reference}
+    known = identity(config, rows, model=run.policy, reward=run.scorer, **named)
 
     def iteration(i: int) -> Figures:
         return run.iteration(plan.take(rows, i), i, plan.steps)
@@ -153,8 +156,7 @@ class _Run:
         check_before_step_one(self.policy, rows, self.template, config, only=("outputs",))
         check_before_step_one(self.scorer, rows, self.template, config, only=("outputs", "score"))
         check_sampler((experience.figures["sampler_gap"], experience.figures["sampler_gap_mean"]), dtype, config)
-        batch = pack(rows)
-        check_starts_at_reference(batch.gather(experience.old), batch.gather(experience.reference), config)
+        check_starts_at_reference(experience.old, experience.reference, config)
 
     @torch.no_grad()
     def experience(self, prompts: Sequence[Tree], rollouts: Sequence[Rollout]) -> Experience:
@@ -217,9 +219,8 @@ class _Run:
         def loss(batch: TreeBatch) -> StepLoss:
             logprob_L, entropy_L = self.policy.logprobs_and_entropy(batch, **self.read)
             old_L = batch.gather(experience.old)
-            loss_L = surrogate.clipped(
-                logprob_L, old_L, batch.gather(experience.advantage), clip=self.config.clip_ratio
-            )
+            advantage_L = batch.gather(experience.advantage)
+            loss_L = surrogate.clipped(logprob_L, old_L, advantage_L, clip=self.config.clip_ratio)
             note(ratio(logprob_L.detach(), old_L))
             figures = {
                 "clip_fraction": surrogate.outside(logprob_L, old_L, clip=self.config.clip_ratio),
