@@ -27,6 +27,7 @@ WORDS = (8, 40)  # of a sentence that becomes a demonstration or gives a prompt
 LONGEST_SHOWN = 30  # words of a demonstration
 REVIEWS_HELD_OUT = 0.02
 DEMONSTRATIONS = 0.65  # share of the training part that SFT and pretraining see; the rest only gives prompts
+PROMPTS, HELD_OUT = 1200, 500  # so many that the chain takes minutes, and a verdict's interval is ±0.04
 STORIES = 0.5  # share of the chapters: more than this the demo's model has no time to read
 
 
@@ -168,10 +169,10 @@ def build(sources: Path, out: Path, pretraining: Path) -> None:
     shown = list(filter(exemplary, read))
     write(out / "sft.jsonl", [{"prompt": prompt, "response": response} for prompt, response in map(opened, shown)])
     prompts = prompts_of(filter(sentence, asked))
-    write(out / "prompts.jsonl", prompts)
+    write(out / "prompts.jsonl", prompts[:PROMPTS])
     known = {opened(text)[0] for text in read} | {row["prompt"] for row in prompts}
     heldout = [row for row in prompts_of(filter(sentence, parts["heldout"])) if row["prompt"] not in known]
-    write(out / "heldout.jsonl", heldout)
+    write(out / "heldout.jsonl", heldout[:HELD_OUT])
     write(out / "judge_a.jsonl", judged(label_of, parts["judge_a"]))
     write(out / "judge_b.jsonl", judged(label_of, parts["judge_b"]))
     write(out / "heldout_labels.jsonl", judged(label_of, parts["heldout"]))
