@@ -50,7 +50,7 @@ def _root(
 
 
 def _share_the_machine() -> None:
-    """Threads that wait soon sleep, unless the user's environment says otherwise. libgomp reads it when torch is loaded.
+    """Threads that wait soon sleep, unless the environment says otherwise; libgomp reads it when torch is loaded.
 
     By default it spins 300,000 times: with one other busy process on two cores, a step of the demo's DPO then took
     1.4 to 13 s, and 1.0 s with 5,000 spins. Sleeping at once (OMP_WAIT_POLICY=PASSIVE) took 0.8 s, but costs a sixth
