@@ -64,7 +64,7 @@ def test_a_merge_is_taken_below_what_stands_beside_it():
 
 def test_deep_nesting_is_told_and_does_not_exhaust_the_stack():
     assert "nested more than" in told("a: " + "[" * 50 + "]" * 50)
-    assert "nesting depth" in told("a: " + "[" * 100_000)
+    assert "nest" in told("a: " + "[" * 100_000)  # by the parser itself or, where an older one has no limit, by us
 
 
 @pytest.mark.parametrize("key", ["no", "1", "null", "[1]"])
