@@ -1,9 +1,10 @@
 """Rejection sampling: draw n answers a prompt, keep the best, learn to give it; again in rounds.
 
-    best-of-n as a policy has KL ≤ log n - (n - 1)/n to the one that it draws from      Beirami et al. 2024, theorem 1
+    best-of-n as a policy has KL ≤ log n - (n - 1)/n to the one that it draws from      Beirami et al. 2025, theorem 3.1
 
 A round samples from the model as it then is, scores, keeps, and fine-tunes on what it kept (Touvron et al. 2023, Llama
-2, section 3.2.2). Each round lies in a folder of its own, whole or not there, so a killed run goes on with its round.
+2, rejection sampling). Each round lies in a folder of its own, whole or not there, so a killed run goes on with its
+round.
 """
 
 import json

@@ -1,6 +1,6 @@
 """The reward model: a score for every answer, learned from the order in which people put answers.
 
-    loss = -log σ(s_better - s_worse), over the pairs that the orders decide              Ouyang et al. 2022, eq. 1
+    loss = -log σ(s_better - s_worse), over the pairs that the orders decide                     Ouyang et al. 2022
 
 Reads rankings and comparisons. A ranking of K answers costs its prompt once and K branches. It starts from the SFT
 model, and its scores are brought to mean 0 and deviation 1 within a prompt, so that β means the same from run to run.

@@ -14,7 +14,7 @@ def gae(reward_T: Tensor, value_T: Tensor, length_N: Tensor, *, gamma: float, la
 
         δ_t = r_t + γ·V_(t+1) - V_t,    A_t = δ_t + γλ·A_(t+1),    both 0 after an answer's last token
 
-    Schulman et al. 2015b (High-dimensional continuous control), eq. 16. λ = 1 gives what came minus what was expected,
+    Schulman et al. 2015b (High-dimensional continuous control). λ = 1 gives what came minus what was expected,
     λ = 0 the one-step error δ. `value_T` is V read where token t is predicted (for the first token, at the prompt's
     last). `length_N` is the tokens of each answer, in their order; an answer may be empty. Nothing is expected after an
     answer that was cut by length either: its reward has been given, so it is an end and no bootstrap is taken.

@@ -53,7 +53,7 @@ def exact(logprob_TV: Tensor, reference_TV: Tensor) -> Tensor:
 def rewards(score_N: Tensor, logprob_T: Tensor, reference_T: Tensor, length_N: Tensor, *, beta: float) -> Tensor:
     """r_t = -β·(log π_old - log reference) of token t, and on top, at an answer's last token, its score. No gradient.
 
-    Ziegler et al. 2019, eq. 2; Ouyang et al. 2022, eq. 2. Summed over an answer it is score - β·k1, so with γ = 1 the
+    Ziegler et al. 2019; Ouyang et al. 2022. Summed over an answer it is score - β·k1, so with γ = 1 the
     optimum is π_reference·exp(score/β)/Z. `logprob_T` is log π_old, that which the answers were drawn from. `length_N`
     is the tokens of each answer, in their order. Raises ValueError for an answer without tokens: it has no place for a
     score.

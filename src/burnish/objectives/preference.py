@@ -1,7 +1,7 @@
 """Losses that teach a policy which of two answers is preferred, with no reward model.
 
 Shapes: P pairs. A gain is log π(answer) - log π_reference(answer), summed over the answer's learned tokens; β times the
-gain is, up to a constant of the prompt, the reward that the policy stands for (Rafailov et al. 2023, eq. 5). Every loss
+gain is, up to a constant of the prompt, the reward that the policy stands for (Rafailov et al. 2023). Every loss
 of the family takes `chosen_P` and `rejected_P`, the gains of the two answers of each pair.
 Each gives one value a pair, never a mean: the training loop knows the global count and divides once.
 """
@@ -14,9 +14,9 @@ def dpo(chosen_P: Tensor, rejected_P: Tensor, *, beta: float, smoothing: float =
     """loss = -log σ(β · (gain_chosen - gain_rejected))
 
     Rafailov et al. 2023, eq. 7. With `smoothing` ε, the share of pairs taken to be the wrong way round, it is the
-    conservative form (Mitchell 2023, A note on DPO with noisy preferences): (1 - ε) · loss + ε · loss of the reversed
-    pair. Its minimum lies where β · (gain_chosen - gain_rejected) = log((1 - ε)/ε) and no longer at infinity. (Taking
-    the noise out again, as Chowdhury et al. 2024 do, is another loss.)
+    conservative form (Mitchell 2023, A note on DPO with noisy preferences, eq. 3): (1 - ε) · loss + ε · loss of the
+    reversed pair. Its minimum lies where β · (gain_chosen - gain_rejected) = log((1 - ε)/ε) and no longer at infinity.
+    (Taking the noise out again, as Chowdhury et al. 2024 do, is another loss.)
     """
     if chosen_P.shape != rejected_P.shape or chosen_P.dim() != 1:
         raise ValueError(f"two gains a pair: {tuple(chosen_P.shape)}, {tuple(rejected_P.shape)}")

@@ -31,7 +31,7 @@ def pair_weights(
 ) -> tuple[Tensor, int]:
     """What each pair weighs, and the count to divide the weighted sum by.
 
-    prompt: 1 / pairs of its group, and the groups that have a pair. Ouyang et al. 2022, eq. 1: nine answers make 36
+    prompt: 1 / pairs of its group, and the groups that have a pair. Ouyang et al. 2022: nine answers make 36
             pairs of the same nine texts and would outvote 35 groups of two.
     pair:   1, and the pairs.
     `group_P` is the group of each pair; all pairs of a group must be there. `dtype` is to be the loss's: a third in
@@ -49,7 +49,7 @@ def pairwise(gap_P: Tensor) -> Tensor:
     """loss = -log σ(s_better - s_worse), the negative log-likelihood of each pair under Bradley and Terry 1952.
 
     `gap_P` is s_better - s_worse, less the margin that the pair must keep where there is one (Touvron et al. 2023,
-    Llama 2, eq. 2).
+    Llama 2).
     """
     if gap_P.dim() != 1:
         raise ValueError(f"one gap a pair: {tuple(gap_P.shape)}")
@@ -60,7 +60,7 @@ def pairwise(gap_P: Tensor) -> Tensor:
 def bradley_terry(score_N: Tensor, place_N: Tensor, group_N: Tensor) -> Tensor:
     """loss = -log σ(s_better - s_worse) / pairs of the group. Divide the sum by the groups that have a pair.
 
-    Ouyang et al. 2022, eq. 1. Tied pairs are not counted in the weight, so a group with ties weighs as much as one
+    Ouyang et al. 2022. Tied pairs are not counted in the weight, so a group with ties weighs as much as one
     without; a group that is all one tie gives no value. One value a pair, in the order of `decided_pairs`.
     """
     if not score_N.shape == place_N.shape == group_N.shape:
