@@ -34,9 +34,7 @@ def as_scorer(model: ScorerInput, config: StageConfig) -> Scorer:
     return model if isinstance(model, Scorer) else load_scorer(model, placement(config))
 
 
-def as_groups(
-    data: DataInput, kind: str | None, config: StageConfig | None = None, out: Path | None = None
-) -> list[Group]:
+def as_groups(data: DataInput, kind: str | None, config: StageConfig, out: Path) -> list[Group]:
     """Groups as they are, or read from one file or several, whose rows must be of `kind` (None: all of any one kind).
 
     Bad rows that `on_bad_row` skips are written to `NAME.rejected.jsonl` in `out`, with the reasons.
@@ -46,7 +44,6 @@ def as_groups(
     if len(groups) == len(items):
         return groups
     paths = [Path(item) for item in items if not isinstance(item, Group)]
-    config, out = config or StageConfig(), out or Path()
     if config.on_bad_row == "skip":
         out.mkdir(parents=True, exist_ok=True)
     return read(
