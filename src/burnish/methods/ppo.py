@@ -1,6 +1,6 @@
 """PPO: sample answers, score them, and climb the score without leaving the SFT model.
 
-    maximise E[score(answer)] - β·KL(π ‖ reference)                       Ziegler et al. 2019, eq. 2; Ouyang et al. 2022
+    maximise E[score(answer)] - β·KL(π ‖ reference)                              Ziegler et al. 2019; Ouyang et al. 2022
 
 One step is an iteration: `batch_size` prompts × `samples` answers are drawn from the policy, scored, and given a
 reward a token: -β·(log π_old - log π_reference), and the score on top at the last one. A critic predicts what is still
