@@ -59,10 +59,10 @@ def sums(policy: Policy, trees: list[Tree], budget: int) -> dict[Key, torch.Tens
     return {key: logprob_L.sum().reshape(1) for key, logprob_L in policy.frozen_logprobs(trees, budget).items()}
 
 
-def main(row: str, model_path: str, folder: Path, steps: int, batch: int, budget: int) -> None:
-    turns = Turns()
-    kind = row.partition("-")[0]
-    trees = trees_of(kind, folder / "rows.jsonl")
+def prepared(
+    kind: str, model_path: str, batch: int, budget: int
+) -> tuple[Policy | Scorer, MethodConfig, dict[Key, torch.Tensor], Loss]:
+    """The model, its settings, the table that DPO's loss reads its reference from (empty as yet), and the loss."""
     place = Placement(device="cpu", dtype="float32")
     learner = load_scorer(model_path, place) if kind == "reward" else load_policy(model_path, place)
     settings = {"weight": "pair"} if kind != "sft" else {}
@@ -70,8 +70,6 @@ def main(row: str, model_path: str, folder: Path, steps: int, batch: int, budget
         learning_rate=RATE, schedule="constant", batch_size=batch, micro_batch_tokens=budget, shuffle=False, **settings
     )
     reference_N: dict[Key, torch.Tensor] = {}
-    reference = load_policy(model_path, place) if row == "dpo-inside" else None
-    update = Update(learner, config)
     loss: Loss
     if isinstance(learner, Scorer):
         loss = order_loss(learner, config)
@@ -79,6 +77,16 @@ def main(row: str, model_path: str, folder: Path, steps: int, batch: int, budget
         loss = next_token_loss(learner)
     else:
         loss = dpo_loss(learner, reference_N, config)
+    return learner, config, reference_N, loss
+
+
+def main(row: str, model_path: str, folder: Path, steps: int, batch: int, budget: int) -> None:
+    turns = Turns()
+    kind = row.partition("-")[0]
+    trees = trees_of(kind, folder / "rows.jsonl")
+    learner, config, reference_N, loss = prepared(kind, model_path, batch, budget)
+    reference = load_policy(model_path, Placement(device="cpu", dtype="float32")) if row == "dpo-inside" else None
+    update = Update(learner, config)
     if row == "dpo-kept":
         turns.next()
         reference_N.update(sums(learner, trees, budget))
