@@ -1,14 +1,14 @@
 """burnish beside TRL: time and peak memory of a training step, both doing the same on the same rows.
 
-    python benchmarks/against_trl.py [sft] [reward] [dpo] [--steps 6] [--record]
+    python benchmarks/against_trl.py [sft] [reward] [dpo] [dpo-inside] [--steps 6] [--record]
 
 Both sides train the same weights on the same token ids in the same order, in float32 on two threads, with the same
 optimiser, and their losses are compared: else they would not be doing the same. Each side is a process; they take turns
 step by step, so that nothing else runs beside a step. The first step is left out, the rest gives the median. Time and
 peak memory are of the very same run. Between the steps a plain large matrix product shows what the machine can do.
 
-DPO is measured three ways: the reference computed inside every step; computed once for all rows before the first step,
-the pass counted and spread over the steps of one epoch; and already kept, the pass left out.
+DPO is measured three ways. `dpo`: the reference computed once for all rows before the first step, the pass counted and
+spread over the steps of one epoch; and the same run with the pass left out. `dpo-inside`: computed in every step.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from turns import Worker
 
 HERE = Path(__file__).parent
 RESULTS = HERE.parent / "docs" / "benchmarks.md"
-ROWS = {"sft": ["sft"], "reward": ["reward"], "dpo": ["dpo-inside", "dpo-kept"]}
+ROWS = ("sft", "reward", "dpo", "dpo-inside")
 COLUMNS = ("row", "TRL s", "burnish s", "times as fast", "TRL GB", "burnish GB", "memory", "of the product", "losses")
 ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
@@ -97,7 +97,7 @@ def measure(row: str, options: argparse.Namespace, folder: Path) -> list[Measure
         for process in (trl, burnish, product):
             process.ready()
         passes = {"TRL": 0.0, "burnish": 0.0}
-        if row == "dpo-kept":
+        if row == "dpo":
             passes = {side.name: side.turn()["seconds"] for side in (burnish, trl)}
             note(f"{row}: the reference's pass took TRL {passes['TRL']:.1f} s, burnish {passes['burnish']:.1f} s")
         steps: dict[str, list[dict[str, Any]]] = {"TRL": [], "burnish": []}
@@ -111,7 +111,7 @@ def measure(row: str, options: argparse.Namespace, folder: Path) -> list[Measure
                 f"{row}: step {i + 1} of {options.steps}: "
                 + ", ".join(f"{name} {told['seconds']:.2f} s, loss {told['loss']:.5f}" for name, told in last.items())
             )
-    if row == "dpo-kept":
+    if row == "dpo":
         return [
             Measured("dpo, pass counted", steps["TRL"], steps["burnish"], rates, passes["TRL"], passes["burnish"]),
             Measured("dpo, reference kept", steps["TRL"], steps["burnish"], rates),
@@ -194,7 +194,7 @@ def main() -> None:
     if not (options.model / "model.safetensors").exists():
         parser.error(f"{options.model}: no model there; `make smollm2` brings it, or name another with --model")
     measured: list[Measured] = []
-    for row in (way for name in wanted for way in ROWS[name]):
+    for row in wanted:
         with tempfile.TemporaryDirectory() as folder:
             measured += measure(row, options, Path(folder))
     rows = [each.cells() for each in measured]

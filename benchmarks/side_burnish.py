@@ -87,7 +87,7 @@ def main(row: str, model_path: str, folder: Path, steps: int, batch: int, budget
     learner, config, reference_N, loss = prepared(kind, model_path, batch, budget)
     reference = load_policy(model_path, Placement(device="cpu", dtype="float32")) if row == "dpo-inside" else None
     update = Update(learner, config)
-    if row == "dpo-kept":
+    if row == "dpo":
         turns.next()
         reference_N.update(sums(learner, trees, budget))
     told: Figures = {}

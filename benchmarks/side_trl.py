@@ -85,7 +85,7 @@ def main(row: str, model_path: str, folder: Path, steps: int, batch: int) -> Non
         "dpo": (PreparedDPOTrainer, DPOConfig),
     }[kind]
     load = AutoModelForSequenceClassification if kind == "reward" else AutoModelForCausalLM
-    options: dict[str, Any] = {"precompute_ref_log_probs": row == "dpo-kept", "beta": 0.1} if kind == "dpo" else {}
+    options: dict[str, Any] = {"precompute_ref_log_probs": row == "dpo", "beta": 0.1} if kind == "dpo" else {}
     arguments = config_class(
         output_dir=tempfile.mkdtemp(dir=folder),
         per_device_train_batch_size=batch,
