@@ -1,0 +1,144 @@
+"""What the store of rankings takes and gives: plain frozen records.
+
+Item        a prompt with the answers that are to be put in order
+Assignment  an item as one annotator sees it: answers in an order of its own, under the letters A, B, C …
+Submission  what an annotator decided, in those letters
+Ranking     what was decided, by the item's own order of answers, with all that statistics and exports need
+
+Axes: K answers of an item, in the item's own order (not the order in which anybody saw them). Moments are seconds
+since 1970, UTC.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from burnish.types import Group, Order, Prompt
+
+LETTERS = "ABCDEFGHIJKLMNOP"
+MOST_RANKED, MOST_PICKED = 9, len(LETTERS)
+
+Task = Literal["rank", "pick"]
+Layer = Literal["people", "judge", "imported", "adjudicated"]
+Kind = Literal["uniform", "active", "overlap", "gold", "repeat", "imported"]
+Mode = Literal["place", "insertion", "pick"]
+Verdict = Literal[">", "=", "<"]
+
+FLAGS = ("unsafe", "wrong language", "broken", "identity leak")
+SKIP_REASONS = ("unclear", "offensive", "not my field", "language", "other")
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A prompt with 2 to 9 answers to rank, or with up to 16 of which one is picked.
+
+    `group.id` names the item in the store; each answer's `source` and the group's `extra` are its lineage, which no
+    annotator sees. `gold` is the order that is known to be right: such an item is asked to check annotators.
+    """
+
+    group: Group
+    gold: Order | None = None
+    task: Task = "rank"
+
+
+@dataclass(frozen=True, slots=True)
+class Annotator:
+    """Someone who ranks. `alias` stands for the name wherever the ranking leaves the store."""
+
+    number: int
+    name: str
+    alias: str
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A browser's session. `secret` goes into its cookie, `csrf` into each request that changes something."""
+
+    secret: str
+    annotator: Annotator
+    csrf: str
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """An item as its annotator sees it. Nothing here tells which model wrote an answer, or in what order they came.
+
+    `id` is random and means nothing elsewhere. `answers` stand under the letters A, B, C … in that order. `draft` is
+    what the annotator last left of it, `submission` what was sent before an undo.
+    """
+
+    id: str
+    prompt: Prompt
+    answers: tuple[str, ...]
+    task: Task
+    lease_end: float
+    draft: Mapping[str, Any] | None = None
+    submission: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What an annotator decided, in the letters of the assignment.
+
+    `order`: places, best first, each the letters that tie there; every letter stands in it once. `acceptable`: how
+    many of the places are acceptable, 0 for none, None where the line was not drawn. `confidence`: 1 to 3. `flags`:
+    letter → what is wrong with that answer, of `FLAGS`. `seconds`: time spent with the page in sight. `comparisons`:
+    the questions of insertion mode in the order asked: (letter, letter, ">" the first is better, "=" or "<").
+    `client_ms`: the browser's clock, for the audit.
+    """
+
+    order: tuple[tuple[str, ...], ...]
+    acceptable: int | None = None
+    confidence: int | None = None
+    flags: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    seconds: float | None = None
+    mode: Mode = "place"
+    comparisons: tuple[tuple[str, str, Verdict], ...] = ()
+    client_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far an annotator is. `left` counts what the store could still give them, a bound and not a promise."""
+
+    annotator: Annotator
+    rankings: int
+    skipped: int
+    open: int
+    left: int
+    last: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """A ranking that stands, as statistics and exports read it.
+
+    `place_K`: the place of each answer, 0 is best, equal places tie. `shown_K`: the position at which it was shown, 0
+    is A; empty where that is not known. `length_K`: characters. `source_K`: what wrote it, None where unknown.
+    `gold_K`: places that are known to be right, empty where none are.
+
+    `kind`: why it was asked; `propensity`: how likely the draw of a fresh item was to take this one, times the number
+    of items it drew from: 1 under uniform choice, so that 1/propensity weighs a ranking back to a uniform sample. An
+    overlap or a repeat has the propensity of the first ranking's draw; gold and imported rankings have 1.
+    `prompt`: a hash that is equal for items that ask the same. `flag_K`: the flags of each answer.
+    """
+
+    item: str
+    prompt: str
+    annotator: str
+    layer: Layer
+    kind: Kind
+    task: Task
+    mode: Mode
+    place_K: tuple[int, ...]
+    shown_K: tuple[int, ...]
+    length_K: tuple[int, ...]
+    source_K: tuple[str | None, ...]
+    gold_K: tuple[int, ...]
+    flag_K: tuple[tuple[str, ...], ...]
+    acceptable: int | None
+    confidence: int | None
+    seconds: float | None
+    propensity: float
+    comparisons: tuple[tuple[int, int, Verdict], ...]
+    saved: float
