@@ -142,3 +142,19 @@ class Ranking:
     propensity: float
     comparisons: tuple[tuple[int, int, Verdict], ...]
     saved: float
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A ranking that was made elsewhere, by a person or a judge, of an item in the store. `order` is by the item's own
+    order of answers. `extra` holds what else its row says, and goes out with it again."""
+
+    item: str
+    order: Order
+    annotator: str = "unknown"
+    layer: Layer = "imported"
+    acceptable: int | None = None
+    confidence: int | None = None
+    seconds: float | None = None
+    flag_K: tuple[tuple[str, ...], ...] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict)

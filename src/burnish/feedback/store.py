@@ -1,0 +1,242 @@
+"""The store of rankings: one SQLite file that many annotators and several processes write at once.
+
+Whatever a call returned is committed: a process killed at any instant loses nothing of it. Submits, imports,
+invitations and skips also outlive a power cut (`synchronous=FULL`); drafts, heartbeats and leases may lose their last
+moments in one, see writer.py.
+
+    store = Store.open("rankings.db")
+    token = store.invite("ann", expires)             # the link, once
+    session = store.redeem(token)
+    assignment = store.next_item(session.annotator)
+    store.submit(session.annotator, assignment.id, Submission(order=(("B",), ("A", "C"))), key=str(uuid.uuid4()))
+"""
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from random import Random, SystemRandom
+from types import TracebackType
+from typing import Any, Self
+
+from burnish.feedback import access, assignment, decisions, intake, reading
+from burnish.feedback.assignment import Policy
+from burnish.feedback.database import connect, make_file, prepare, told
+from burnish.feedback.records import Annotator, Assignment, Given, Item, Layer, Progress, Ranking, Session, Submission
+from burnish.feedback.writer import Writer
+
+
+class Store:
+    """Open with `Store.open`, `Store.create` or `Store.at`; close it, or use it in a `with`.
+
+    Its methods may be called from any thread and wait for the disk. `clock` gives seconds since 1970; `chance` draws
+    items. Everything that reaches an assignment takes the annotator and finds only theirs.
+    """
+
+    def __init__(self, path: Path, *, clock: Callable[[], float] = time.time, chance: Random | None = None) -> None:
+        self.path = path
+        self._clock = clock
+        self._chance = chance or SystemRandom()
+        first = connect(path)
+        try:
+            prepare(first, path)
+        finally:
+            first.close()
+        self._writer = Writer(path)
+        self._local = threading.local()
+        self._readers: list[sqlite3.Connection] = []
+
+    @classmethod
+    def create(cls, path: str | Path, **options: Any) -> Self:
+        """A new store. Raises NotOurs where something is there."""
+        make_file(Path(path))
+        return cls(Path(path), **options)
+
+    @classmethod
+    def open(cls, path: str | Path, **options: Any) -> Self:
+        """A store that exists, brought to this version's tables.
+
+        Raises MissingInput where nothing is there, NotOurs for another kind of file, DataError for a later version or a
+        damaged file, WriteFailed where it may not be written.
+        """
+        return cls(Path(path), **options)
+
+    @classmethod
+    def at(cls, path: str | Path, **options: Any) -> Self:
+        """The store at `path`, made where none is there."""
+        return cls.open(path, **options) if Path(path).exists() else cls.create(path, **options)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Commit what waits and close the file."""
+        self._writer.close()
+        for reader in self._readers:
+            reader.close()
+        self._readers.clear()
+
+    def _read(self) -> sqlite3.Connection:
+        """This thread's own connection, which cannot write."""
+        reader: sqlite3.Connection | None = getattr(self._local, "reader", None)
+        if reader is None:
+            reader = connect(self.path)
+            reader.execute("PRAGMA query_only = ON")
+            self._local.reader = reader
+            self._readers.append(reader)
+        return reader
+
+    # ---- items
+
+    def add_items(self, items: Iterable[Item]) -> dict[str, int]:
+        """Take items in, and return how many were `added` and how many `known` already.
+
+        An item with the id and the content of one that is there is passed over, so that an import that was cut can be
+        run again. Raises DataError, before anything is added, for an id that stands for other content, and for a
+        number of answers that the task cannot have.
+        """
+        counts = {"added": 0, "known": 0}
+        checked = intake.checked(list(items))
+        with told(self.path):
+            intake.refuse_other_content(self._read(), checked)
+        for part in intake.parts(checked):
+            added = self._writer.do(partial(intake.add, part=intake.rows(part), chance=self._chance, now=self._clock()))
+            counts["added"] += added
+            counts["known"] += len(part) - added
+        return counts
+
+    def add_rankings(self, rankings: Iterable[Given]) -> dict[str, int]:
+        """Take in rankings that were made elsewhere or by a judge: how many were `added`, how many `known`.
+
+        Raises DataError for one on an item that is not in the store.
+        """
+        counts = {"added": 0, "known": 0}
+        for part in intake.parts(intake.keyed(rankings)):
+            added = self._writer.do(partial(intake.add_rankings, part=part, now=self._clock()))
+            counts["added"] += added
+            counts["known"] += len(part) - added
+        return counts
+
+    def set_uncertainty(self, uncertainty: Mapping[str, float]) -> int:
+        """How unsure a reward model is of items, by their id: the higher, the sooner asked. Returns how many it set.
+
+        Items that are not named keep theirs. Raises DataError for a number that is not finite, or an unknown id.
+        """
+        given = intake.checked_uncertainty(uncertainty)
+        return sum(self._writer.do(partial(intake.set_uncertainty, part=part)) for part in intake.parts(given))
+
+    def set_policy(self, policy: Policy) -> None:
+        """How items are given out from now on."""
+        self._writer.do(lambda c: assignment.set_policy(c, policy))
+
+    def policy(self) -> Policy:
+        with told(self.path):
+            return assignment.policy_of(self._read())
+
+    # ---- annotators
+
+    def invite(self, name: str, expires: float | None = None) -> str:
+        """A token that opens one session for `name`, until `expires` (seconds since 1970; in a week by default)."""
+        now = self._clock()
+        until = now + access.INVITATION_SECONDS if expires is None else expires
+        return self._writer.do(lambda c: access.invite(c, name, until, now))
+
+    def redeem(self, token: str) -> Session | None:
+        """The session that a token opens; None where it opens none."""
+        return self._writer.do(lambda c: access.redeem(c, token, self._clock()))
+
+    def session(self, secret: str) -> Annotator | None:
+        """Whose session it is, or None. What its page must send with a change is `access.csrf_of(secret)`."""
+        with told(self.path):
+            return access.session(self._read(), secret, self._clock())
+
+    def end_session(self, secret: str) -> None:
+        """Log out."""
+        self._writer.do(lambda c: access.end_session(c, secret, self._clock()))
+
+    def revoke(self, name: str) -> int:
+        """End everything that lets `name` in, and return how many sessions and invitations that were."""
+        return self._writer.do(lambda c: access.revoke(c, name, self._clock()))
+
+    # ---- ranking
+
+    def next_item(self, annotator: Annotator, beside: Collection[str] = ()) -> Assignment | None:
+        """What the annotator works on next, leased for 15 minutes; None where nothing is left or three are open.
+
+        An assignment of theirs that is open comes first, so that a reload shows the same again; `beside` names those
+        that the page holds already, and asks for one more.
+        """
+
+        def job(connection: sqlite3.Connection) -> Assignment | None:
+            found = assignment.give(connection, annotator.number, self._clock(), self._chance, beside)
+            return None if found is None else decisions.view(connection, found)
+
+        return self._writer.do(job, durable=False)
+
+    def heartbeat(self, annotator: Annotator, id: str) -> float:  # noqa: A002  the record's own name
+        """Lengthen a lease; returns when it ends. Raises MissingInput, DataError where it is done already."""
+        return self._writer.do(lambda c: decisions.heartbeat(c, annotator.number, id, self._clock()), durable=False)
+
+    def save_draft(self, annotator: Annotator, id: str, draft: Mapping[str, Any] | None) -> float:  # noqa: A002
+        """Keep a draft and lengthen the lease; returns when it ends. Raises MissingInput, DataError."""
+        return self._writer.do(
+            lambda c: decisions.save_draft(c, annotator.number, id, draft, self._clock()), durable=False
+        )
+
+    def submit(self, annotator: Annotator, id: str, submission: Submission, key: str) -> float:  # noqa: A002
+        """Save a ranking and return when that was. `key`: a UUID made once for each submit; sent twice, saved once.
+
+        Raises MissingInput for an assignment that is not theirs, DataError for one that is done, or no order.
+        """
+        return self._writer.do(lambda c: decisions.submit(c, annotator.number, id, submission, key, self._clock()))
+
+    def skip(self, annotator: Annotator, id: str, reason: str, client_ms: int | None = None) -> None:  # noqa: A002
+        """Pass it by, for a reason of `records.SKIP_REASONS`. Raises MissingInput, DataError."""
+        self._writer.do(lambda c: decisions.skip(c, annotator.number, id, reason, self._clock(), client_ms))
+
+    def undo(self, annotator: Annotator) -> Assignment | None:
+        """Take back the last submit or skip, at most ten in a row; the assignment comes with what was sent."""
+
+        def job(connection: sqlite3.Connection) -> Assignment | None:
+            found = decisions.undo(connection, annotator.number, self._clock())
+            return None if found is None else decisions.view(connection, found)
+
+        return self._writer.do(job)
+
+    # ---- what there is
+
+    def progress(self, annotator: Annotator) -> Progress:
+        with told(self.path):
+            return reading.progress(self._read(), annotator)
+
+    def progress_all(self) -> list[Progress]:
+        """Of everyone who was ever invited, by name."""
+        with told(self.path):
+            return reading.progress_all(self._read())
+
+    def counts(self) -> dict[str, int]:
+        """Items in all and by state (fresh, waiting, taken, gold), and standing rankings by layer."""
+        with told(self.path):
+            return reading.counts(self._read())
+
+    def items(self) -> Iterator[Item]:
+        """Every item with its lineage, in the order in which they came."""
+        with told(self.path):
+            yield from reading.items(self.path)
+
+    def rankings(self, *, layers: Collection[Layer] | None = None) -> Iterator[Ranking]:
+        """Every ranking that stands, in the order in which they were saved; of `layers` only, where given."""
+        with told(self.path):
+            yield from reading.rankings(self.path, layers)
+
+    def audit(self) -> Iterator[dict[str, Any]]:
+        """The audit, oldest first: moment, annotator (alias), what, item (id), old, new, client_ms."""
+        with told(self.path):
+            yield from reading.audit(self.path)
