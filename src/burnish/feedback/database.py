@@ -96,6 +96,7 @@ _FIRST = (
     "CREATE INDEX assignment_number ON assignment (annotator, number)",
     "CREATE INDEX assignment_closed ON assignment (annotator, closed) WHERE state IN ('submitted', 'skipped')",
     "CREATE INDEX assignment_open ON assignment (annotator) WHERE state = 'open'",
+    "CREATE INDEX assignment_skipped ON assignment (annotator) WHERE state = 'skipped'",
     "CREATE INDEX assignment_left ON assignment (annotator) WHERE state = 'expired'",
     "CREATE INDEX assignment_lease ON assignment (lease_end) WHERE state = 'open'",
     """CREATE TABLE ranking (
@@ -113,7 +114,7 @@ _FIRST = (
         removed REAL
     )""",
     "CREATE UNIQUE INDEX ranking_stands ON ranking (assignment) WHERE removed IS NULL AND assignment IS NOT NULL",
-    "CREATE INDEX ranking_annotator ON ranking (annotator)",
+    "CREATE INDEX ranking_annotator ON ranking (annotator, saved) WHERE removed IS NULL",
     "CREATE INDEX ranking_item ON ranking (item)",
     """CREATE TRIGGER ranking_stays BEFORE DELETE ON ranking BEGIN
         SELECT RAISE(ABORT, 'a ranking is never deleted: set its moment of removal');
