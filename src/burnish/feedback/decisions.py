@@ -23,6 +23,10 @@ UNDOABLE = 10
 MOST_SECONDS = 24 * 3600.0
 
 
+class DoneAlready(DataError):
+    """The assignment is submitted or skipped, perhaps in another tab: ask for the next one."""
+
+
 def view(connection: sqlite3.Connection, assignment: int) -> Assignment:
     """An assignment as its annotator sees it."""
     id_, shown, lease_end, draft, task, body = connection.execute(
@@ -66,7 +70,7 @@ def _opened(connection: sqlite3.Connection, annotator: int, id_: str, now: float
     """
     assignment, item, state, _, shown, task, answers = _own(connection, annotator, id_)
     if state in ("submitted", "skipped"):
-        raise DataError(f"assignment {id_}: is {state} already; undo that first")
+        raise DoneAlready(f"assignment {id_}: is {state} already; undo that first")
     if state == "expired":
         reopen(connection, assignment, now)
     return assignment, item, shown, task, answers
@@ -195,7 +199,7 @@ def skip(
     if state == "skipped":
         return
     if state == "submitted":
-        raise DataError(f"assignment {id_}: is submitted already; undo that first")
+        raise DoneAlready(f"assignment {id_}: is submitted already; undo that first")
     connection.execute(
         "UPDATE assignment SET state = 'skipped', closed = ?, undone = 0, reason = ? WHERE assignment = ?",
         (now, reason, assignment),

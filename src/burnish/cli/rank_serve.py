@@ -1,0 +1,97 @@
+"""Serve the page on which people rank."""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from burnish.cli.common import JsonOption, command, show
+from burnish.errors import MissingInput, UsageError
+
+app = typer.Typer()
+
+
+@command(app)
+def serve(
+    store: Annotated[
+        Path | None, typer.Option("--store", help="The store of rankings, as `rank import` made it.", metavar="FILE")
+    ] = None,
+    run: Annotated[
+        Path | None, typer.Option("--run", help="A run's folder, whose store is found.", metavar="DIR")
+    ] = None,
+    annotator: Annotated[
+        list[str] | None,
+        typer.Option("--annotator", help="Someone who may rank; repeat it for several.", metavar="NAME"),
+    ] = None,
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.", metavar="HOST")] = "127.0.0.1",
+    port: Annotated[
+        int | None, typer.Option("--port", help="Port; unset is 8765 or the next free.", min=1, max=65535, metavar="N")
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option("--allow-host", help="A further name of this server, behind a proxy say.", metavar="NAME"),
+    ] = None,
+    guidelines: Annotated[
+        Path | None, typer.Option("--guidelines", help="What annotators are to look at, as Markdown.", metavar="FILE")
+    ] = None,
+    no_open: Annotated[bool, typer.Option("--no-open", help="Open no browser.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Serve the page on which people rank, until Ctrl-C. Prints a link for each annotator; a link works once.
+
+    Example: burnish rank serve --store rankings.db --annotator ann --annotator bo
+    """
+    from burnish.feedback.serving import Links, open_browser, serve, store_of
+    from burnish.feedback.store import Store
+
+    if (store is None) == (run is None):
+        raise UsageError("name what is to be ranked: --store FILE, or --run FOLDER")
+    path = store if store is not None else store_of(run or Path())
+    words = _read(guidelines) if guidelines is not None else ""
+
+    def told(links: Links) -> None:
+        if as_json:
+            show({"address": links.address, "links": links.links}, as_json=True)
+        else:
+            show("\n".join([*_lines(links.links), _over_ssh(links.address)]).strip(), as_json=False)
+        if links.warning:
+            print(f"warning: {links.warning}", file=sys.stderr, flush=True)
+        if not no_open and not as_json and len(links.links) == 1:  # of several links none is this desktop's own
+            open_browser(next(iter(links.links.values())))
+
+    with Store.open(path) as opened:
+        serve(
+            opened,
+            annotator or (),
+            host=host,
+            port=port,
+            allowed_hosts=allow_host or (),
+            guidelines=words,
+            told=told,
+        )
+        saved = opened.counts()
+    print(f"stopped. {path} holds {saved.get('rankings_people', 0)} rankings by people.", file=sys.stderr)
+
+
+def _lines(links: Mapping[str, str]) -> list[str]:
+    width = max(len(name) for name in links)
+    return [f"{name:<{width}}  {link}" for name, link in links.items()]
+
+
+def _over_ssh(address: str) -> str:
+    """How to reach a page on loopback from the machine that one sits at."""
+    connection = os.environ.get("SSH_CONNECTION", "").split()
+    if len(connection) != 4 or "//127.0.0.1:" not in address:
+        return ""
+    port = address.rsplit(":", 1)[1]
+    return f"on your own machine first: ssh -L {port}:127.0.0.1:{port} {connection[2]}"
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise MissingInput(f"--guidelines {path}: cannot be read as UTF-8 text ({error})") from None

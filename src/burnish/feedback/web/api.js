@@ -1,0 +1,72 @@
+// Requests to the server. Two things can go wrong: it says no (Refused), or it cannot be reached (Unreachable); only
+// the second is worth another try.
+
+export class Refused extends Error {
+  constructor(status, code, message) {
+    super(message);
+    this.status = status;
+    this.code = code;
+  }
+}
+
+export class Unreachable extends Error {}
+
+const PATIENCE = 15_000; // ms
+let csrf = "";
+
+async function request(path, options) {
+  let response;
+  let body;
+  try {
+    response = await fetch(path, { ...options, signal: AbortSignal.timeout(PATIENCE), cache: "no-store" });
+    body = await response.json();
+  } catch (error) {
+    throw new Unreachable(String(error));
+  }
+  if (response.status >= 500 || response.status === 429) throw new Unreachable(`status ${response.status}`);
+  if (!response.ok) throw new Refused(response.status, body.error ?? "refused", body.message ?? "");
+  if (body.csrf) csrf = body.csrf;
+  return body;
+}
+
+export const get = (path) => request(path, {});
+
+export const post = (path, body = {}) =>
+  request(path, {
+    method: "POST",
+    headers: { "Content-Type": "application/json", "X-CSRF-Token": csrf },
+    body: JSON.stringify(body),
+  });
+
+/** Sends until the server has answered. `lost(true)` is called when it cannot be reached, `lost(false)` when it can. */
+export async function persistently(send, lost) {
+  for (let pause = 500; ; pause = Math.min(pause * 2, 8000)) {
+    try {
+      const result = await send();
+      lost(false);
+      return result;
+    } catch (error) {
+      if (!(error instanceof Unreachable)) {
+        lost(false);
+        throw error;
+      }
+      lost(true);
+      await woken(pause);
+    }
+  }
+}
+
+/** After `pause` ms, or as soon as the network is back or somebody asks for another try. */
+function woken(pause) {
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      removeEventListener("online", done);
+      removeEventListener("burnish-retry", done);
+      resolve();
+    };
+    const timer = setTimeout(done, pause);
+    addEventListener("online", done);
+    addEventListener("burnish-retry", done);
+  });
+}

@@ -1,0 +1,64 @@
+// The bar below the answers: the order so far, how sure one is, and what can be done with the item.
+
+import { button, h, keyed, letterOf } from "./dom.js";
+import { acceptable, places, unplaced } from "./order.js";
+
+export function bar(t, act) {
+  const order = h("ol", { class: "places", "aria-label": t.order });
+  const hint = h("p", { class: "small hint" }, t.orderEmpty);
+  const sure = t.sure.map((name, at) =>
+    button(keyed(name, "zxc"[at]), () => act({ name: `sure${at + 1}` }), { "aria-pressed": "false" }),
+  );
+  const none = button(t.noneAcceptable, () => act({ name: "none" }), { "aria-pressed": "false" });
+  const submit = button(keyed(t.submit, "⏎"), () => act({ name: "submit" }), { class: "primary" });
+  const said = h("p", { class: "said-last small", role: "status" });
+  const judging = h(
+    "div",
+    { class: "judging" },
+    none,
+    h(
+      "div",
+      { class: "sure", role: "group", "aria-label": t.confidence },
+      h("span", { class: "small", "aria-hidden": "true" }, t.confidence),
+      h("span", { class: "segments" }, sure),
+    ),
+  );
+  const element = h(
+    "footer",
+    { class: "bar" },
+    h("div", { class: "ranked" }, order, hint),
+    judging,
+    h(
+      "div",
+      { class: "doing" },
+      said,
+      button(keyed(t.skip, "s"), () => act({ name: "skip" }), { class: "quiet" }),
+      button(keyed(t.undo, "u"), () => act({ name: "undo" }), { class: "quiet" }),
+      submit,
+    ),
+  );
+
+  function refresh(work, { asking, sending }) {
+    const groups = places(work.order.ranks);
+    const above = acceptable(work.order);
+    const items = groups.map((group) =>
+      h("li", {}, group.flatMap((answer, at) => [at ? h("span", { class: "tie" }, "=") : null, h("b", {}, letterOf(answer))])),
+    );
+    if (above !== null) items.splice(above, 0, h("li", { class: "line" }, h("span", {}, t.line)));
+    order.replaceChildren(...items);
+    const open = unplaced(work.order.ranks);
+    if (groups.length > 0 && open.length > 0) {
+      order.append(h("li", { class: "open" }, open.map((answer) => h("i", {}, letterOf(answer)))));
+    }
+    order.hidden = groups.length === 0 || asking;
+    hint.hidden = groups.length > 0 || asking;
+    judging.hidden = asking;
+    submit.hidden = asking;
+    sure.forEach((one, at) => one.setAttribute("aria-pressed", String(work.confidence === at + 1)));
+    none.setAttribute("aria-pressed", String(above === 0));
+    submit.classList.toggle("ready", open.length === 0);
+    submit.disabled = sending;
+  }
+  const say = (text) => (said.textContent = text);
+  return { element, refresh, say };
+}

@@ -1,0 +1,110 @@
+// Dialogs: keys and settings, flags, why an item is skipped, guidelines. The browser's own <dialog> keeps the focus in.
+
+import { button, formatted, h, letterOf } from "./dom.js";
+import { keepSetting, setting } from "./kept.js";
+import { LANGUAGES } from "./texts.js";
+
+function show(title, t, content, buttons, closed) {
+  const heading = h("h2", { id: "dialog-title" }, title);
+  const dialog = h("dialog", { "aria-labelledby": "dialog-title" }, heading, content, h("div", { class: "doing" }, buttons));
+  dialog.addEventListener("close", () => {
+    dialog.remove();
+    closed();
+  });
+  dialog.addEventListener("click", (event) => {
+    if (event.target === dialog) dialog.close(); // outside of its content
+  });
+  document.body.append(dialog);
+  dialog.showModal();
+  return dialog;
+}
+
+const closing = (label) => button(label, (event) => event.target.closest("dialog").close(), { class: "primary" });
+
+/** `changed(flags)` at every change; digits toggle, Enter closes. */
+export function askFlags(answer, flags, t, changed, closed) {
+  const names = Object.keys(t.flags);
+  const boxes = names.map((name) => {
+    const box = h("input", { type: "checkbox", name, checked: flags.includes(name) });
+    box.addEventListener("change", () => changed(names.filter((_, at) => boxes[at].checked)));
+    return box;
+  });
+  const rows = names.map((name, at) =>
+    h("label", { class: "choice" }, boxes[at], h("span", {}, t.flags[name]), h("kbd", { "aria-hidden": "true" }, at + 1)),
+  );
+  const dialog = show(t.flagTitle(letterOf(answer)), t, h("div", { class: "choices-list" }, rows), [closing(t.close)], closed);
+  dialog.addEventListener("keydown", (event) => {
+    if (setting("letterKeys") === "on") boxes[Number(event.key) - 1]?.click();
+    if (event.key === "Enter") {
+      event.preventDefault();
+      dialog.close();
+    }
+  });
+}
+
+/** `chosen(reason)` when one was taken. */
+export function askSkip(t, chosen, closed) {
+  const names = Object.keys(t.skips);
+  const take = (dialog, name) => {
+    dialog.close();
+    chosen(name);
+  };
+  const rows = names.map((name, at) =>
+    button([h("span", {}, t.skips[name]), h("kbd", { "aria-hidden": "true" }, at + 1)], (event) => take(event.target.closest("dialog"), name), {
+      class: "choice",
+    }),
+  );
+  const cancel = button(t.cancel, (event) => event.target.closest("dialog").close(), { class: "quiet" });
+  const dialog = show(t.skipTitle, t, h("div", { class: "choices-list" }, rows), [cancel], closed);
+  dialog.addEventListener("keydown", (event) => {
+    const name = names[Number(event.key) - 1];
+    if (name !== undefined && setting("letterKeys") === "on") take(dialog, name);
+  });
+}
+
+export function showGuidelines(tree, t, closed) {
+  show(t.guidelines, t, h("div", { class: "text guidelines", tabindex: 0, dir: "auto" }, tree.map(formatted)), [closing(t.close)], closed);
+}
+
+/** `changed(name)` when a setting has another value. */
+export function showHelp(t, changed, closed) {
+  const keep = (name, value) => {
+    keepSetting(name, value);
+    changed(name);
+  };
+  const choice = (name, label, options) =>
+    h(
+      "label",
+      { class: "setting" },
+      h("span", {}, label),
+      h(
+        "select",
+        { onchange: (event) => keep(name, event.target.value) },
+        Object.entries(options).map(([value, shown]) =>
+          h("option", { value, selected: setting(name) === value, lang: LANGUAGES[value] ? value : null }, shown),
+        ),
+      ),
+    );
+  const letterKeys = h("input", { type: "checkbox", checked: setting("letterKeys") === "on" });
+  letterKeys.addEventListener("change", () => keep("letterKeys", letterKeys.checked ? "on" : "off"));
+  const content = h(
+    "div",
+    { class: "help" },
+    h(
+      "section",
+      { "aria-label": t.settings, class: "settings" },
+      choice("language", t.language, { auto: t.themes.auto, ...LANGUAGES }),
+      choice("theme", t.colours, t.themes),
+      h("label", { class: "setting wide" }, letterKeys, h("span", {}, t.letterKeys)),
+    ),
+    h("section", { "aria-label": t.helpKeys }, h("h3", {}, t.helpKeys), keyTable(t.keys), h("h3", {}, t.pairTitle), keyTable(t.pairKeys)),
+  );
+  show(t.help, t, content, [closing(t.close)], closed);
+}
+
+const keyTable = (rows) =>
+  h(
+    "dl",
+    { class: "keys" },
+    rows.map(([keys, does]) => h("div", {}, h("dt", {}, keys.split(" ").map((key) => h("kbd", {}, key))), h("dd", {}, does))),
+  );

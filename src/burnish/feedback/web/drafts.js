@@ -1,0 +1,40 @@
+// Drafts go to the browser's storage at once and to the server soon after; only the newest is worth sending.
+
+import { persistently, post, Refused } from "./api.js";
+import { keepDraft } from "./kept.js";
+
+const SOON = 400; // ms: one request for a burst of keys
+
+let waiting = null;
+let timer = null;
+let sending = null;
+
+export function saveDraft(assignment, draft, { lost, kept }) {
+  keepDraft(assignment, draft);
+  waiting = { assignment, draft };
+  clearTimeout(timer);
+  timer = setTimeout(() => (sending ??= send(lost, kept).finally(() => (sending = null))), SOON);
+}
+
+/** No draft is sent any more of what is about to be submitted or skipped. */
+export function forgetDraft() {
+  clearTimeout(timer);
+  waiting = null;
+}
+
+async function send(lost, kept) {
+  while (waiting !== null) {
+    let current = waiting;
+    waiting = null;
+    try {
+      await persistently(() => {
+        current = waiting ?? current;
+        waiting = null;
+        return post("/api/draft", current);
+      }, lost);
+      kept();
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error; // refused: the item is no longer ours, and next() will tell
+    }
+  }
+}

@@ -1,0 +1,64 @@
+// What stands around an item: the line on top, the banner, and the pages that are shown when there is no item.
+
+import { button, h, keyed, signButton } from "./dom.js";
+
+export function frame(t, act) {
+  const progress = h("span", { class: "progress" });
+  const rate = h("span", { class: "rate" });
+  const saved = h("span", { class: "saved", role: "status" });
+  const modes = ["place", "insertion"].map((mode) =>
+    button(t.modes[mode], () => act({ name: "mode", value: mode }), { "aria-pressed": "false" }),
+  );
+  const formatted = button(keyed(t.markdown, "m"), () => act({ name: "formatted" }), { "aria-pressed": "false" });
+  const diff = button(keyed(t.diff, "d"), () => act({ name: "diff" }), { "aria-pressed": "false" });
+  const guidelines = button(keyed(t.guidelines, "g"), () => act({ name: "guidelines" }), { class: "quiet", hidden: true });
+  const top = h(
+    "header",
+    { class: "top" },
+    h("h1", { class: "unseen" }, t.title),
+    h("div", { class: "facts" }, progress, rate, saved),
+    h(
+      "div",
+      { class: "tools" },
+      h("span", { class: "segments", role: "group", "aria-label": t.mode }, modes),
+      formatted,
+      diff,
+      guidelines,
+      signButton("?", t.help, () => act({ name: "help" }), { class: "quiet" }),
+    ),
+  );
+  const banner = h(
+    "div",
+    { class: "banner", role: "alert", hidden: true },
+    h("span", {}, t.offline),
+    button(t.retry, () => dispatchEvent(new Event("burnish-retry"))),
+  );
+  const main = h("main", {});
+  document.body.replaceChildren(top, banner, main);
+  document.title = t.title;
+
+  return {
+    main,
+    lost: (away) => (banner.hidden = !away),
+    hasGuidelines: (there) => (guidelines.hidden = !there),
+    saved: (text, state) => {
+      saved.textContent = text;
+      saved.dataset.state = state;
+    },
+    progress: (done, left, anHour) => {
+      progress.textContent = t.progress(done, left === null ? null : done + left);
+      rate.textContent = anHour === null ? "" : t.rate(anHour);
+    },
+    refresh: (work, view) => {
+      modes.forEach((one, at) => one.setAttribute("aria-pressed", String(work?.mode === ["place", "insertion"][at])));
+      formatted.setAttribute("aria-pressed", String(view.formatted));
+      diff.setAttribute("aria-pressed", String(view.diff));
+      for (const one of [...modes, formatted, diff]) one.disabled = !work;
+    },
+  };
+}
+
+/** A page of a few words in place of an item. */
+export function notice(title, text, ...more) {
+  return h("section", { class: "notice" }, h("h2", { tabindex: -1 }, title), h("p", {}, text), more);
+}

@@ -1,0 +1,61 @@
+// An item on the page: its prompt, its answers (beside each other, as a list with a reader, or one at a time), the bar.
+
+import { bar } from "./bar.js";
+import { card } from "./card.js";
+import { h, letterOf } from "./dom.js";
+import { pairQuestion } from "./pairs.js";
+import { prompt } from "./prompt.js";
+import { question } from "./work.js";
+
+export function itemView(work, t, act) {
+  const top = prompt(work.prompt, t);
+  const below = bar(t, act);
+  const cards = work.answers.map((_, answer) => card(work, answer, t, act));
+  const tabs = work.answers.map((text, answer) =>
+    h(
+      "button",
+      { type: "button", onclick: () => act({ name: "focus", value: answer }) },
+      h("b", {}, letterOf(answer)),
+      h("span", { class: "excerpt", dir: "auto", "aria-hidden": "true" }, text.slice(0, 160)),
+      h("span", { class: "badge" }),
+    ),
+  );
+  const placing = h(
+    "section",
+    { class: "answers", "aria-label": t.answers, "data-count": work.count },
+    h("ol", { class: "tabs", "aria-label": t.answers }, tabs.map((tab) => h("li", {}, tab))),
+    h("ol", { class: "cards", "aria-label": t.answers, "data-count": work.count }, cards.map((one) => one.element)),
+  );
+  let asking = null;
+  let asked = null;
+  const middle = h("div", { class: "middle" });
+  const element = h("div", { class: "item" }, top.element, middle, below.element);
+
+  function refresh(now, view, sending) {
+    const step = question(now);
+    const wanted = step === null ? null : `${step.pair} ${now.asked.length}`;
+    if (step === null && !placing.isConnected) middle.replaceChildren(placing);
+    if (step !== null && wanted !== asked) {
+      asking = pairQuestion(now, step, t, act);
+      middle.replaceChildren(asking.element);
+    }
+    if (step === null) asking = null;
+    asked = wanted;
+    asking?.refresh(now, view);
+    cards.forEach((one) => one.refresh(now, view));
+    tabs.forEach((tab, answer) => {
+      const rank = now.order.ranks[answer];
+      tab.setAttribute("aria-current", String(now.focus === answer));
+      tab.setAttribute("aria-label", rank === null ? t.answerOpen(letterOf(answer)) : t.answerAt(letterOf(answer), rank, now.count, false));
+      tab.querySelector(".badge").textContent = rank ?? "";
+    });
+    below.refresh(now, { asking: step !== null, sending });
+  }
+
+  /** Moves the keyboard to what is being worked on, so that the next key belongs to it. */
+  function focus(now) {
+    if (asking !== null) asking.heading.focus({ preventScroll: true });
+    else cards[now.focus].text.focus({ preventScroll: false });
+  }
+  return { element, refresh, focus, say: below.say, format: top.format, unfold: top.unfold };
+}

@@ -1,0 +1,45 @@
+// What the browser keeps: settings, the draft of each open item, and a submission whose receipt has not come yet.
+// A browser may forbid all of it; then the server's draft is what is left.
+
+const SETTINGS = {
+  language: ["auto", "en", "zh"],
+  theme: ["auto", "light", "dark"],
+  letterKeys: ["on", "off"],
+  mode: ["place", "insertion"],
+  formatted: ["off", "on"],
+};
+
+function read(name) {
+  try {
+    return JSON.parse(localStorage.getItem(name));
+  } catch {
+    return null;
+  }
+}
+
+function write(name, value) {
+  try {
+    if (value === null) localStorage.removeItem(name);
+    else localStorage.setItem(name, JSON.stringify(value));
+  } catch {
+    // full or forbidden: the server has the draft too
+  }
+}
+
+/** A setting has one of the values listed above, whatever was stored. */
+export function setting(name) {
+  const value = read(`burnish.${name}`);
+  return SETTINGS[name].includes(value) ? value : SETTINGS[name][0];
+}
+
+export function keepSetting(name, value) {
+  if (SETTINGS[name].includes(value)) write(`burnish.${name}`, value);
+}
+
+export const localDraft = (assignment) => read(`burnish.draft.${assignment}`);
+export const keepDraft = (assignment, draft) => write(`burnish.draft.${assignment}`, draft);
+export const dropDraft = (assignment) => write(`burnish.draft.${assignment}`, null);
+
+/** Under the annotator's name: two people may share a browser, and neither may send the other's work. */
+export const pending = (who) => read(`burnish.pending.${who}`);
+export const keepPending = (who, submission) => write(`burnish.pending.${who}`, submission);

@@ -1,0 +1,43 @@
+// From a key to what it does. Signs are taken as typed, so that they work on every keyboard layout.
+
+const PLACE = {
+  j: "next",
+  k: "previous",
+  "=": "tie",
+  n: "line",
+  z: "sure1",
+  x: "sure2",
+  c: "sure3",
+  d: "diff",
+  m: "formatted",
+  f: "flag",
+  i: "mode",
+  p: "prompt",
+  g: "guidelines",
+  s: "skip",
+  u: "undo",
+  "?": "help",
+};
+const PAIR = { 1: "left", 2: "right", "=": "same", u: "takeBack", m: "formatted", i: "mode", p: "prompt", g: "guidelines", s: "skip", "?": "help" };
+const NAMED = { ArrowRight: "next", ArrowLeft: "previous", Escape: "clear", Enter: "submit" };
+const PAIR_NAMED = { ArrowLeft: "left", ArrowRight: "right" };
+
+/** {name, value?} for a key that does something now, else null. `pairs`: a question is being asked. */
+export function action(event, { pairs, letterKeys, list }) {
+  if (event.ctrlKey || event.altKey || event.metaKey || event.isComposing || typing(event.target)) return null;
+  const { key, shiftKey } = event;
+  if (event.target.closest?.("button, summary, a") && (key === "Enter" || key === " ")) return null;
+  if (!pairs && shiftKey && key === "ArrowUp") return { name: "up" };
+  if (!pairs && shiftKey && key === "ArrowDown") return { name: "down" };
+  if (list && !shiftKey && key === "ArrowDown") return { name: "next" };
+  if (list && !shiftKey && key === "ArrowUp") return { name: "previous" };
+  const named = (pairs ? PAIR_NAMED : NAMED)[key];
+  if (named) return { name: named };
+  if (!letterKeys || key.length !== 1) return null;
+  if (!pairs && /^[1-9]$/.test(key)) return { name: "rank", value: Number(key) };
+  if (!pairs && shiftKey && /^[A-I]$/i.test(key)) return { name: "focus", value: key.toUpperCase().charCodeAt(0) - 65 };
+  const known = (pairs ? PAIR : PLACE)[key.toLowerCase()];
+  return known ? { name: known } : null;
+}
+
+const typing = (target) => target.matches?.("input, textarea, select, [contenteditable]") ?? false;

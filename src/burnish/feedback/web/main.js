@@ -1,0 +1,315 @@
+// The page: signs in, shows one item after another, and sees to it that nothing is lost.
+
+import { get, persistently, post, Refused } from "./api.js";
+import { DEEDS } from "./deeds.js";
+import { askFlags, askSkip, showGuidelines, showHelp } from "./dialogs.js";
+import { button, letterOf, letters } from "./dom.js";
+import { forgetDraft, saveDraft } from "./drafts.js";
+import { frame, notice } from "./frame.js";
+import { itemView } from "./item.js";
+import { action } from "./keys.js";
+import * as kept from "./kept.js";
+import { places, unplaced } from "./order.js";
+import { preferred, words } from "./texts.js";
+import { begun, draftOf, question, submissionOf } from "./work.js";
+
+const HEARTBEAT = 60_000; // ms
+const LONGEST_FORMATTED = 40_000; // characters that the server formats
+const IDLE = 120_000; // ms without a key or a touch: this is not time spent on the item
+
+let t; // the words of the page's language
+let page; // the frame
+let me = null;
+let work = null;
+let item = null; // the view of `work`
+let sending = false;
+let lastActive = performance.now();
+const spent = { items: 0, seconds: 0 };
+const view = { formatted: kept.setting("formatted") === "on", trees: null, diff: false, best: null };
+
+const lost = (away) => page.lost(away);
+
+// Showing
+
+function build() {
+  const chosen = kept.setting("language");
+  const language = chosen === "auto" ? preferred(navigator.languages) : chosen;
+  t = words(language);
+  document.documentElement.lang = language === "zh" ? "zh-Hans" : language;
+  document.documentElement.dataset.theme = kept.setting("theme");
+  page = frame(t, act);
+  page.hasGuidelines(me?.guidelines ?? false);
+  if (me) progress();
+  page.refresh(work, view);
+}
+
+function progress() {
+  const rate = spent.items >= 3 && spent.seconds > 0 ? Math.round((3600 * spent.items) / spent.seconds) : null;
+  page.progress(me.progress.rankings, me.progress.left, rate);
+}
+
+function showItem() {
+  item = itemView(work, t, act);
+  page.main.replaceChildren(item.element);
+  refresh();
+  item.format(view.formatted ? view.promptTrees : null);
+  item.focus(work);
+}
+
+function refresh() {
+  if (!work) return;
+  const best = places(work.order.ranks)[0];
+  view.best = best ? best[0] : null;
+  item.refresh(work, view, sending);
+  page.refresh(work, view);
+}
+
+function showNotice(...parts) {
+  work = item = null;
+  page.main.replaceChildren(notice(...parts));
+  page.refresh(null, view);
+  page.main.querySelector("h2").focus();
+}
+
+// Doing
+
+async function act(wish) {
+  if (sending || (!work && !["help", "guidelines", "undo"].includes(wish.name))) return;
+  const answer = wish.answer ?? work?.focus;
+  if (wish.name in DOING) return DOING[wish.name]({ ...wish, answer });
+  const before = work.focus;
+  work.focus = wish.answer ?? work.focus;
+  const wasAsking = question(work) !== null;
+  const said = DEEDS[wish.name](work, { ...wish, answer }, t);
+  if (wish.name === "mode") kept.keepSetting("mode", work.mode);
+  changed();
+  if (said !== null) item.say(said);
+  if (question(work) !== null || wasAsking || (work.focus !== before && !wish.stay)) item.focus(work);
+}
+
+function changed() {
+  refresh();
+  page.saved(t.notSaved, "draft");
+  const id = work.id;
+  saveDraft(id, draftOf(work), { lost, kept: () => work?.id === id && page.saved(t.draftKept, "draft") });
+}
+
+function goTo(answer) {
+  if (answer < 0 || answer >= work.count) return;
+  work.focus = answer;
+  refresh();
+  item.focus(work);
+}
+
+const refocus = () => item?.focus(work);
+
+const DOING = {
+  focus: ({ value }) => goTo(value),
+  next: () => goTo(work.focus + 1),
+  previous: () => goTo(work.focus - 1),
+  help: () => showHelp(t, settingChanged, refocus),
+  prompt: () => item.unfold(),
+  guidelines: async () => {
+    if (me?.guidelines) showGuidelines((await persistently(() => get("/api/guidelines"), lost)).tree, t, refocus);
+  },
+  diff: () => {
+    if (view.best === null) return item.say(t.diffNone);
+    view.diff = !view.diff;
+    refresh();
+  },
+  formatted: async () => {
+    view.formatted = !view.formatted;
+    kept.keepSetting("formatted", view.formatted ? "on" : "off");
+    if (view.formatted) await loadTrees();
+    refresh();
+    item?.format(view.formatted ? view.promptTrees : null);
+  },
+  flag: ({ answer }) => {
+    const flagging = work;
+    const set = (flags) => {
+      flagging.flags[answer] = flags;
+      changed();
+      const names = flags.map((flag) => t.flags[flag]).join(", ");
+      item.say(flags.length ? t.flagged(letterOf(answer), names) : t.unflagged(letterOf(answer)));
+    };
+    askFlags(answer, work.flags[answer], t, set, refocus);
+  },
+  skip: () => askSkip(t, skip, refocus),
+  undo,
+  submit,
+};
+
+function settingChanged(name) {
+  if (name === "letterKeys") return;
+  const dialog = document.querySelector("dialog");
+  build();
+  document.body.append(dialog);
+  if (work) showItem();
+  if (name !== "language") return;
+  dialog.close();
+  DOING.help(); // in the language that was chosen
+}
+
+/** Formatted text comes from the server when it is asked for; what is too long for it stays as it is. */
+async function loadTrees() {
+  const { id } = work;
+  const tree = async (text) =>
+    text.length > LONGEST_FORMATTED ? null : (await persistently(() => post("/api/formatted", { text }), lost)).tree;
+  const trees = await Promise.all([...work.answers, ...work.prompt.map((turn) => turn.text)].map(tree));
+  if (work?.id !== id) return;
+  view.trees = trees.slice(0, work.count);
+  view.promptTrees = trees.slice(work.count);
+}
+
+// Sending
+
+async function submit() {
+  if (question(work) !== null) return;
+  const open = unplaced(work.order.ranks);
+  if (open.length) {
+    item.say(t.missing(letters(open)));
+    return goTo(open[0]);
+  }
+  kept.keepPending(me.name, submissionOf(work));
+  sending = true;
+  refresh();
+  await deliver();
+}
+
+/** Sends what waits to be saved. Only the server's receipt makes it "saved", and only that removes it from here. */
+async function deliver() {
+  const waiting = kept.pending(me.name) ?? submissionOf(work);
+  page.saved(t.saving, "draft");
+  forgetDraft();
+  try {
+    const receipt = await persistently(() => post("/api/submit", waiting), lost);
+    kept.keepPending(me.name, null);
+    kept.dropDraft(waiting.assignment);
+    spent.items += 1;
+    spent.seconds += waiting.seconds;
+    sending = false;
+    page.saved(t.saved(new Date(receipt.saved * 1000).toLocaleTimeString(document.documentElement.lang)), "saved");
+    await next(t.submitted);
+  } catch (error) {
+    sending = false;
+    refused(error, () => kept.keepPending(me.name, null));
+  }
+}
+
+async function skip(reason) {
+  const { id } = work;
+  forgetDraft();
+  try {
+    await persistently(() => post("/api/skip", { assignment: id, reason }), lost);
+  } catch (error) {
+    if (!(error instanceof Refused) || error.status !== 409) return refused(error); 
+  }
+  kept.dropDraft(id);
+  page.saved("", "");
+  await next(t.skipped);
+}
+
+async function undo() {
+  try {
+    const { item: given, progress: counts } = await post("/api/undo");
+    if (given === null) return work ? item.say(t.nothingToUndo) : undefined;
+    me.progress = counts;
+    open(given, t.undone);
+  } catch (error) {
+    if (error instanceof Refused) return refused(error);
+    lost(true); // not tried again by itself: it may have come through, and a second one would go too far back
+    await next("");
+  }
+}
+
+async function next(said) {
+  try {
+    const { item: given, progress: counts } = await persistently(() => post("/api/next"), lost);
+    me.progress = counts;
+    if (given === null) {
+      progress();
+      const again = button(t.again, () => next(""));
+      return showNotice(t.done, t.doneText, again, button(t.undo, undo, { class: "quiet" }));
+    }
+    open(given, said);
+  } catch (error) {
+    refused(error);
+  }
+}
+
+function open(given, said) {
+  work = begun(given, kept.localDraft(given.id), kept.setting("mode"));
+  Object.assign(view, { trees: null, promptTrees: null, diff: false, best: null });
+  progress();
+  showItem();
+  item.say(said);
+  if (view.formatted) loadTrees().then(() => (refresh(), item.format(view.promptTrees)));
+}
+
+/** The server said no. `drop` is called where sending the same again cannot help. */
+function refused(error, drop = () => {}) {
+  if (!(error instanceof Refused)) throw error;
+  if (error.status === 401) return showNotice(t.login, t.expired);
+  drop();
+  if (error.status === 404 || error.status === 409) return next(t.taken);
+  refresh();
+  item?.say(t.refused(error.message));
+}
+
+// Beginning
+
+async function signedIn() {
+  const token = new URLSearchParams(location.hash.slice(1)).get("t");
+  if (token !== null) history.replaceState(null, "", location.pathname); // out of the address bar and the history
+  try {
+    if (token !== null) return await persistently(() => post("/api/session", { token }), lost);
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error; // a used link: the session that it opened may still be there
+  }
+  try {
+    return await persistently(() => get("/api/me"), lost);
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    return null;
+  }
+}
+
+function listen() {
+  addEventListener("keydown", (event) => {
+    if (document.querySelector("dialog[open]")) return;
+    const pairs = work !== null && question(work) !== null;
+    const list = work !== null && work.count > 4;
+    const wish = action(event, { pairs, list, letterKeys: kept.setting("letterKeys") === "on" });
+    if (wish === null) return;
+    event.preventDefault();
+    act(wish);
+  });
+  document.addEventListener("focusin", (event) => {
+    const answer = event.target.dataset?.answer;
+    if (work === null || answer === undefined || Number(answer) === work.focus) return;
+    work.focus = Number(answer);
+    refresh();
+  });
+  for (const sign of ["keydown", "pointerdown", "pointermove", "wheel"]) {
+    addEventListener(sign, () => (lastActive = performance.now()), { passive: true });
+  }
+  setInterval(() => {
+    if (work && !document.hidden && performance.now() - lastActive < IDLE) work.seconds += 1;
+  }, 1000);
+  setInterval(() => {
+    if (work && !document.hidden) post("/api/heartbeat", { assignment: work.id }).catch(() => {}); // submit will tell
+  }, HEARTBEAT);
+}
+
+async function begin() {
+  build();
+  listen();
+  me = await signedIn();
+  if (me === null) return showNotice(t.login, t.loginText);
+  page.hasGuidelines(me.guidelines);
+  progress();
+  if (kept.pending(me.name) !== null) return deliver();
+  await next("");
+}
+
+begin();
