@@ -10,7 +10,7 @@ import typer
 from typer.exceptions import TyperException
 from typer.main import get_command
 
-from burnish.cli import data, demo, doctor, evaluate, generate, methods, rank, rank_serve, recipes, score
+from burnish.cli import data, demo, doctor, evaluate, generate, methods, rank, rank_serve, rank_stats, recipes, score
 from burnish.data.problems import for_terminal
 from burnish.errors import BurnishError, MissingInput, OutOfMemory, UsageError, WriteFailed
 from burnish.recipes.secrets import masked
@@ -30,6 +30,7 @@ for group in (demo, recipes, methods, generate, score, evaluate, doctor):
     app.add_typer(group.app)  # without a name: its commands stand at the top
 app.add_typer(data.app, name="data")
 rank.app.add_typer(rank_serve.app)
+rank.app.add_typer(rank_stats.app)
 app.add_typer(rank.app, name="rank")
 
 

@@ -28,6 +28,10 @@ class Estimate:
     high: float
     clusters: int
 
+    def percent(self) -> str:
+        """A share and its interval as people write them: 73.1 % [70.2, 75.9]."""
+        return f"{100 * self.value:.1f} % [{100 * self.low:.1f}, {100 * self.high:.1f}]"
+
 
 @dataclass(frozen=True, slots=True)
 class Bootstrap:

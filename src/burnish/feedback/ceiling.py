@@ -32,7 +32,7 @@ class Beside:
 
     def line(self) -> str:
         """The two figures in a sentence."""
-        return f"reward model {_percent(self.model)}, annotator–annotator ceiling {_percent(self.people)}"
+        return f"reward model {self.model.percent()}, annotator–annotator ceiling {self.people.percent()}"
 
 
 def people_ceiling(table: Verdicts, bootstrap: Bootstrap) -> Estimate:
@@ -105,10 +105,6 @@ def _by_prompt(table: Verdicts, credit_U: Floats, target_U: Floats) -> Floats:
 def _ratio(part_U: Floats, whole_U: Floats) -> Floats:
     ratio_U: Floats = np.divide(part_U, whole_U, out=np.full(len(whole_U), np.nan), where=whole_U > 0)
     return ratio_U
-
-
-def _percent(share: Estimate) -> str:
-    return f"{100 * share.value:.1f} % [{100 * share.low:.1f}, {100 * share.high:.1f}]"
 
 
 # ---- what more rankings would bring

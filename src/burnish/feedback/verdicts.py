@@ -9,9 +9,11 @@ Axes: V verdicts, U units, I items, G prompts, A annotators, K answers of one it
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import get_args
 
 import numpy as np
 
+from burnish.errors import UsageError
 from burnish.feedback.bootstrap import Floats, Ints
 from burnish.feedback.records import Kind, Layer, Ranking
 
@@ -37,6 +39,15 @@ def readings(
         if one.task == "rank" and one.layer in layers and one.kind in kinds:
             by_item.setdefault(one.item, {}).setdefault(one.annotator, one)
     return by_item
+
+
+def known_layers(names: Collection[str]) -> tuple[Layer, ...]:
+    """The layers of these names. Raises UsageError for another name."""
+    layers: tuple[Layer, ...] = get_args(Layer)
+    wrong = [name for name in names if name not in layers]
+    if wrong:
+        raise UsageError(f"there is no layer {', '.join(wrong)}; choose of {', '.join(layers)}")
+    return tuple(layer for layer in layers if layer in names)
 
 
 def verdict(place_K: Sequence[int], first: int, second: int) -> int:
