@@ -80,6 +80,12 @@ def test_sources_of_answers(rows):
     assert [answer.source for answer in group.answers] == ["sft", "dpo"]
 
 
+def test_systems_are_sources_where_they_name_each_answers_own(rows):
+    row = {"prompt": "What?", "answers": ["a", "b"], "votes": [1]}
+    assert [one.source for one in only(rows({**row, "systems": ["sft", "dpo"]})).answers] == ["sft", "dpo"]
+    assert [one.source for one in only(rows({**row, "systems": ["linux"]})).answers] == [None, None]
+
+
 def test_sample_keeps_token_ids(rows):
     written = {
         "prompt": "What?",

@@ -161,12 +161,18 @@ def answers_of(row: Row, least: int = 2) -> list[Answer]:
     if len(value) < least:
         raise RowError(f"answers must be at least {least}, found {len(value)}")
     made = [Answer(said(row, text, f"answers[{index}]")) for index, text in enumerate(value)]
-    if row.get("sources") is not None:
-        sources = fields.each(row["sources"], "sources", len(made))
+    if row.get("sources") is not None or _names_systems(row, len(made)):
+        sources = fields.each(row.get("sources") or row["systems"], "sources", len(made))
         made = [replace(one, source=fields.text(name, "sources")) for one, name in zip(made, sources, strict=True)]
     elif isinstance(row.get("model"), str):
         made = [replace(one, source=row["model"]) for one in made]
     return made
+
+
+def _names_systems(row: Row, count: int) -> bool:
+    """Whether `systems` says which system wrote each answer, as PandaLM's files do; it may mean anything elsewhere."""
+    systems = row.get("systems")
+    return isinstance(systems, list | tuple) and len(systems) == count and all(isinstance(one, str) for one in systems)
 
 
 def read_ranking(row: Row) -> list[Group]:

@@ -13,22 +13,25 @@ Axes: S systems, G prompts, R resamples.
 """
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations
 
 import choix
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.sparse.csgraph import connected_components
-from scipy.special import expit, log_expit
+from scipy.special import expit, log_expit, log_softmax
 
 from burnish.errors import ConfigError
 from burnish.feedback.bootstrap import Bootstrap, Estimate, Floats, Ints
-from burnish.feedback.records import Ranking
-from burnish.feedback.verdicts import FIRST, TIE, Readings, verdict
+from burnish.feedback.verdicts import SECOND, TIE, Readings, verdict
 
 PSEUDO = 0.5
+MOST_SYSTEMS = 50
 
 
 def bradley_terry(win_SS: Floats, pseudo: float = PSEUDO) -> Floats:
@@ -46,37 +49,58 @@ def bradley_terry(win_SS: Floats, pseudo: float = PSEUDO) -> Floats:
     return _centred(strength_S)
 
 
-def davidson(win_SS: Floats, tie_SS: Floats, pseudo: float = PSEUDO) -> tuple[Floats, float]:
+def davidson(
+    win_SS: Floats, tie_SS: Floats, pseudo: float = PSEUDO, start: Floats | None = None
+) -> tuple[Floats, float]:
     """(strengths with mean 0, ν). `tie_SS[i, j]` = `tie_SS[j, i]`: how often i and j were put level.
 
-    Without any tie ν is 0 and the strengths are Bradley's and Terry's. Raises ConfigError as `bradley_terry` does.
+    Without any tie ν is 0 and the strengths are Bradley's and Terry's. `start`: strengths to begin from. Raises
+    ConfigError as `bradley_terry` does.
     """
-    ties = np.triu(tie_SS, 1)
-    if not ties.any():
+    if not tie_SS.any():
         return bradley_terry(win_SS, pseudo), 0.0
     _finite(win_SS + tie_SS, pseudo)
     systems = len(win_SS)
     upper = np.triu_indices(systems, 1)
-    first_P, second_P = upper
-    counts_P3 = np.stack([win_SS[upper], ties[upper], win_SS.T[upper]], axis=1)
+    counts_P3 = np.stack([win_SS[upper], tie_SS[upper], win_SS.T[upper]], axis=1)
+    met_P1 = counts_P3.sum(axis=1, keepdims=True)
+    design_P3F = _design(systems)  # the three outcomes are a multinomial logit in (strengths, ln ν)
+    level = np.zeros(systems + 1)
+    level[:systems] = 1.0  # the sum of strengths, which no outcome depends on: held near 0 so that the optimum is one
 
     def loss(parameters: Floats) -> tuple[float, Floats]:
-        strength_S, log_nu = parameters[:-1], parameters[-1]
-        i_P, j_P = strength_S[first_P], strength_S[second_P]
-        logit_P3 = np.stack([i_P, log_nu + (i_P + j_P) / 2, j_P], axis=1)
-        total_P = np.logaddexp.reduce(logit_P3, axis=1)
-        missed_P3 = counts_P3 - counts_P3.sum(axis=1, keepdims=True) * np.exp(logit_P3 - total_P[:, None])
-        gradient = np.zeros(systems + 1)
-        np.add.at(gradient, first_P, missed_P3[:, 0] + missed_P3[:, 1] / 2)
-        np.add.at(gradient, second_P, missed_P3[:, 2] + missed_P3[:, 1] / 2)
-        gradient[-1] = missed_P3[:, 1].sum()
-        gradient[:-1] += pseudo * (expit(-strength_S) - expit(strength_S))
-        prior = pseudo * (log_expit(strength_S) + log_expit(-strength_S)).sum()
-        return -float((counts_P3 * (logit_P3 - total_P[:, None])).sum() + prior), -gradient
+        log_chance_P3 = log_softmax(design_P3F @ parameters, axis=1)
+        gradient = np.einsum("po,pof->f", met_P1 * np.exp(log_chance_P3) - counts_P3, design_P3F)
+        gradient[:systems] += pseudo * np.tanh(parameters[:systems] / 2)
+        sides = log_expit(parameters[:systems]) + log_expit(-parameters[:systems])
+        offset = float(level @ parameters)
+        value = -(counts_P3 * log_chance_P3).sum() - pseudo * sides.sum() + offset**2 / 2
+        return float(value), gradient + offset * level
 
-    found = minimize(loss, np.zeros(systems + 1), jac=True, method="L-BFGS-B", options={"gtol": 1e-7, "ftol": 1e-15})
-    strength_S = np.asarray(found.x[:-1], dtype=np.float64)
-    return _centred(strength_S), math.exp(found.x[-1])
+    def hessian(parameters: Floats) -> Floats:
+        chance_P3 = np.exp(log_softmax(design_P3F @ parameters, axis=1))
+        mean_PF = np.einsum("po,pof->pf", chance_P3, design_P3F)
+        curved: Floats = np.einsum("po,pof,pog->fg", met_P1 * chance_P3, design_P3F, design_P3F)
+        curved -= np.einsum("p,pf,pg->fg", met_P1[:, 0], mean_PF, mean_PF)
+        chance_S = expit(parameters[:systems])
+        curved[range(systems), range(systems)] += 2 * pseudo * chance_S * (1 - chance_S)
+        return curved + np.outer(level, level)
+
+    begin = np.append(np.zeros(systems) if start is None else start, 0.0)
+    found = minimize(loss, begin, jac=True, hess=hessian, method="trust-exact", options={"gtol": 1e-6})
+    return _centred(np.asarray(found.x[:systems], dtype=np.float64)), math.exp(found.x[systems])
+
+
+@lru_cache(maxsize=8)
+def _design(systems: int) -> Floats:
+    """What each outcome of each pair (first, tie, second) adds up, (pairs, 3, systems + 1)."""
+    first_P, second_P = np.triu_indices(systems, 1)
+    pair_P = np.arange(len(first_P))
+    design_P3F = np.zeros((len(first_P), 3, systems + 1))
+    design_P3F[pair_P, 0, first_P] = design_P3F[pair_P, 2, second_P] = 1.0
+    design_P3F[pair_P, 1, first_P] = design_P3F[pair_P, 1, second_P] = 0.5
+    design_P3F[:, 1, systems] = 1.0
+    return design_P3F
 
 
 def _centred(strength_S: Floats) -> Floats:
@@ -118,62 +142,74 @@ class Systems:
 def strengths(by_item: Readings, bootstrap: Bootstrap, pseudo: float = PSEUDO) -> Systems | None:
     """Strengths with intervals that draw whole prompts; None where fewer than two systems were compared.
 
-    Every pair that a ranking orders counts once. Answers of unknown source are left out.
+    Every pair that a ranking orders counts once. Answers of unknown source are left out, and beyond `MOST_SYSTEMS`
+    those of the systems that were compared least: their strengths would rest on next to nothing.
     """
-    names = sorted({name for one in _all(by_item) for name in one.source_K if name is not None})
-    win_GSS, tie_GSS = _tables(by_item, names)
-    if not (win_GSS.any() or tie_GSS.any()):
+    met = _met(by_item)
+    if met is None:
         return None
-    met_S = (win_GSS + win_GSS.transpose(0, 2, 1) + tie_GSS).sum(axis=(0, 2)) > 0
-    names = [name for name, met in zip(names, met_S, strict=True) if met]
-    win_GSS, tie_GSS = win_GSS[:, met_S][:, :, met_S], tie_GSS[:, met_S][:, :, met_S]
+    systems, prompts = len(met.names), int(met.prompt_P.max()) + 1
+
+    def counted(count_G: Ints) -> tuple[Floats, Floats]:
+        weight_P = count_G[met.prompt_P].astype(np.float64)
+        win_SS, tie_SS = np.zeros((systems, systems)), np.zeros((systems, systems))
+        np.add.at(win_SS, (met.better_P[~met.tied_P], met.worse_P[~met.tied_P]), weight_P[~met.tied_P])
+        np.add.at(tie_SS, (met.better_P[met.tied_P], met.worse_P[met.tied_P]), weight_P[met.tied_P])
+        return win_SS, tie_SS + tie_SS.T
 
     def fit(count_G: Ints) -> tuple[Floats, Floats, float]:
-        win_SS, tie_SS = np.tensordot(count_G, win_GSS, 1), np.tensordot(count_G, tie_GSS, 1)
-        return (bradley_terry(win_SS + tie_SS / 2, pseudo), *davidson(win_SS, tie_SS, pseudo))
+        win_SS, tie_SS = counted(count_G)
+        plain_S = bradley_terry(win_SS + tie_SS / 2, pseudo)
+        return (plain_S, *davidson(win_SS, tie_SS, pseudo, start=plain_S))
 
-    prompts = len(win_GSS)
-    plain_S, with_ties_S, nu = fit(np.ones(prompts, dtype=np.int64))
-    drawn = [fit(count_G)[:2] for block_RG in bootstrap.counts(prompts) for count_G in block_RG]
-    drawn_2RS = np.array(drawn).transpose(1, 0, 2)
-    win_SS, tie_SS = win_GSS.sum(axis=0), tie_GSS.sum(axis=0)
-    order = np.argsort(-with_ties_S, kind="stable")
+    everything_G = np.ones(prompts, dtype=np.int64)
+    plain_S, with_ties_S, nu = fit(everything_G)
+    drawn_2RS = np.array([fit(count_G)[:2] for block_RG in bootstrap.counts(prompts) for count_G in block_RG])
+    win_SS, tie_SS = counted(everything_G)
     made = {
-        names[s]: Strength(
-            Estimate(float(plain_S[s]), *bootstrap.interval(drawn_2RS[0, :, s]), prompts),
-            Estimate(float(with_ties_S[s]), *bootstrap.interval(drawn_2RS[1, :, s]), prompts),
+        met.names[s]: Strength(
+            Estimate(float(plain_S[s]), *bootstrap.interval(drawn_2RS[:, 0, s]), prompts),
+            Estimate(float(with_ties_S[s]), *bootstrap.interval(drawn_2RS[:, 1, s]), prompts),
             won=int(win_SS[s].sum()),
             tied=int(tie_SS[s].sum()),
             lost=int(win_SS[:, s].sum()),
         )
-        for s in order
+        for s in np.argsort(-with_ties_S, kind="stable")
     }
-    return Systems(made, nu, int(win_SS.sum() + tie_SS.sum() / 2))
+    return Systems(made, nu, len(met.tied_P))
 
 
-def _all(by_item: Readings) -> list[Ranking]:
-    return [one for by_annotator in by_item.values() for one in by_annotator.values()]
+@dataclass(frozen=True, slots=True)
+class _Met:
+    """Pairs of answers by different systems. For a tie, better and worse are only the two."""
+
+    names: tuple[str, ...]
+    prompt_P: Ints
+    better_P: Ints
+    worse_P: Ints
+    tied_P: NDArray[np.bool_]
 
 
-def _tables(by_item: Readings, names: list[str]) -> tuple[Floats, Floats]:
-    """Wins and ties of each prompt, (G, S, S); ties stand on both sides of the diagonal."""
-    number = {name: index for index, name in enumerate(names)}
-    ranked = _all(by_item)
-    prompts = {prompt: index for index, prompt in enumerate(dict.fromkeys(one.prompt for one in ranked))}
-    win_GSS = np.zeros((len(prompts), len(names), len(names)))
-    tie_GSS = np.zeros_like(win_GSS)
-    for one in ranked:
+def _met(by_item: Readings) -> _Met | None:
+    """Every pair by two known systems, prompts and systems numbered; None where there is none."""
+    rows = []
+    for one in (ranking for by_annotator in by_item.values() for ranking in by_annotator.values()):
         for i, j in combinations(range(len(one.place_K)), 2):
             first, second = one.source_K[i], one.source_K[j]
-            if first is None or second is None or first == second:
-                continue
-            at, (a, b) = prompts[one.prompt], (number[first], number[second])
-            said = verdict(one.place_K, i, j)
-            if said == TIE:
-                tie_GSS[at, a, b] += 1
-                tie_GSS[at, b, a] += 1
-            elif said == FIRST:
-                win_GSS[at, a, b] += 1
-            else:
-                win_GSS[at, b, a] += 1
-    return win_GSS, tie_GSS
+            if first is not None and second is not None and first != second:
+                said = verdict(one.place_K, i, j)
+                pair = (second, first) if said == SECOND else (first, second)
+                rows.append((one.prompt, *pair, said == TIE))
+    often = Counter(name for row in rows for name in row[1:3])
+    names = tuple(sorted(name for name, _ in often.most_common(MOST_SYSTEMS)))
+    number = {name: index for index, name in enumerate(names)}
+    prompts: dict[str, int] = {}
+    kept = [
+        (prompts.setdefault(prompt, len(prompts)), number[better], number[worse], tied)
+        for prompt, better, worse, tied in rows
+        if better in number and worse in number
+    ]
+    if not kept:
+        return None
+    prompt_P, better_P, worse_P, tied_P = (np.array(column) for column in zip(*kept, strict=True))
+    return _Met(names, prompt_P, better_P, worse_P, tied_P)
