@@ -152,7 +152,7 @@ def scores_of(items: Iterable[Item], file: str | Path) -> dict[str, list[float]]
     has no scores.
     """
     known: dict[Any, dict[str, float]] = {}
-    for group in read(file, kind="sample"):
+    for group in read(file, format="sample"):  # by name: what was scored need not say which model sampled it
         given = {answer.text: answer.score for answer in group.answers if answer.score is not None}
         if len(given) < len({answer.text for answer in group.answers}):
             raise DataError(f"{group.origin}: no scores; write them with `burnish score --data … --out {file}`")
