@@ -144,7 +144,7 @@ class Page:
 
     def _progress(self, who: Annotator) -> dict[str, int]:
         found = self._store.progress(who)
-        return {"rankings": found.rankings, "skipped": found.skipped, "left": found.left}
+        return {"rankings": found.rankings, "skipped": found.skipped, "left": found.left + found.open}
 
     def _next(self, who: Annotator, _: Any) -> dict[str, Any]:
         return {"item": seen(self._store.next_item(who)), "progress": self._progress(who)}

@@ -15,7 +15,7 @@ from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 
 LONGEST_FORMATTED = 40_000
-"""Characters. The parser takes some 0.1 s for so many; a longer text is shown plain."""
+"""Characters. One made to be slow keeps the parser for half a second at that length; a longer text is shown plain."""
 
 TAGS = {
     *("p", "br", "em", "strong", "s", "code", "pre", "blockquote", "ul", "ol", "li", "hr"),

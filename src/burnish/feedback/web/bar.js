@@ -26,12 +26,11 @@ export function bar(t, act) {
   const element = h(
     "footer",
     { class: "bar" },
-    h("div", { class: "ranked" }, order, hint),
+    h("div", { class: "ranked" }, order, hint, said),
     judging,
     h(
       "div",
       { class: "doing" },
-      said,
       button(keyed(t.skip, "s"), () => act({ name: "skip" }), { class: "quiet" }),
       button(keyed(t.undo, "u"), () => act({ name: "undo" }), { class: "quiet" }),
       submit,
@@ -44,7 +43,8 @@ export function bar(t, act) {
     const items = groups.map((group) =>
       h("li", {}, group.flatMap((answer, at) => [at ? h("span", { class: "tie" }, "=") : null, h("b", {}, letterOf(answer))])),
     );
-    if (above !== null) items.splice(above, 0, h("li", { class: "line" }, h("span", {}, t.line)));
+    const lineWords = (at) => (at === 0 ? t.lineNoneShort : at === groups.length ? t.lineAll : t.line);
+    if (above !== null) items.splice(above, 0, h("li", { class: "line" }, h("span", {}, lineWords(above))));
     order.replaceChildren(...items);
     const open = unplaced(work.order.ranks);
     if (groups.length > 0 && open.length > 0) {

@@ -7,12 +7,9 @@ import { diff } from "./diff.js";
 export function card(work, answer, t, act) {
   const letter = letterOf(answer);
   const ranks = Array.from({ length: work.count }, (_, at) =>
-    button(String(at + 1), () => act({ name: "rank", value: at + 1, answer, stay: true }), {
-      "aria-label": `${t.rank} ${at + 1}`,
-    }),
+    button(String(at + 1), () => act({ name: "rank", value: at + 1, answer, stay: true })),
   );
   const flag = signButton("⚑", t.flagOf(letter), () => act({ name: "flag", answer }), { class: "flag" });
-  const state = h("span", { class: "state" });
   const text = h("div", { class: "text", dir: "auto", tabindex: 0, role: "group", "data-answer": answer });
   const note = h("p", { class: "note", hidden: true });
   const element = h(
@@ -23,7 +20,6 @@ export function card(work, answer, t, act) {
       { class: "controls" },
       h("span", { class: "letter", "aria-hidden": "true" }, letter),
       h("div", { class: "ranks", role: "group", "aria-label": t.rankOf(letter) }, ranks),
-      state,
       h(
         "span",
         { class: "signs" },
@@ -40,8 +36,12 @@ export function card(work, answer, t, act) {
   function refresh(now, view) {
     const rank = now.order.ranks[answer];
     const tied = rank !== null && now.order.ranks.filter((other) => other === rank).length > 1;
-    ranks.forEach((one, at) => one.setAttribute("aria-pressed", String(rank === at + 1)));
-    state.textContent = tied ? `= ${t.tied}` : "";
+    ranks.forEach((one, at) => {
+      const here = rank === at + 1;
+      one.setAttribute("aria-pressed", String(here));
+      one.setAttribute("aria-label", `${t.rank} ${at + 1}${here && tied ? `, ${t.tied}` : ""}`);
+      one.textContent = `${at + 1}${here && tied ? "=" : ""}`;
+    });
     text.setAttribute("aria-label", rank === null ? t.answerOpen(letter) : t.answerAt(letter, rank, now.count, tied));
     element.classList.toggle("current", now.focus === answer);
     element.classList.toggle("refused", rank !== null && now.order.line !== null && rank > now.order.line);

@@ -7,9 +7,9 @@ export function diff(before, after) {
   const a = words(before);
   const b = words(after);
   let start = 0;
-  while (start < a.length && start < b.length && a[start] === b[start]) start += 1;
+  while (start < a.length && start < b.length && equal(a[start], b[start])) start += 1;
   let end = 0;
-  while (end < a.length - start && end < b.length - start && a.at(-1 - end) === b.at(-1 - end)) end += 1;
+  while (end < a.length - start && end < b.length - start && equal(a.at(-1 - end), b.at(-1 - end))) end += 1;
   const middle = script(a.slice(start, a.length - end), b.slice(start, b.length - end));
   if (middle === null) return null;
   const pieces = [
@@ -21,7 +21,18 @@ export function diff(before, after) {
 }
 
 const segmenter = new Intl.Segmenter(undefined, { granularity: "word" }); // Chinese has words without spaces too
-const words = (text) => Array.from(segmenter.segment(text), (part) => part.segment);
+
+/** Words with the space after them: a space that two words have in common is no agreement between texts. */
+function words(text) {
+  const found = [];
+  for (const { segment } of segmenter.segment(text)) {
+    if (found.length && /^\s+$/.test(segment)) found[found.length - 1] += segment;
+    else found.push(segment);
+  }
+  return found;
+}
+
+const equal = (one, other) => one.trimEnd() === other.trimEnd();
 
 function script(a, b) {
   const size = a.length + b.length;
@@ -32,7 +43,7 @@ function script(a, b) {
     for (let k = -edits; k <= edits; k += 2) {
       const down = k === -edits || (k !== edits && (furthest.get(k - 1) ?? -1) < (furthest.get(k + 1) ?? -1));
       let x = down ? furthest.get(k + 1) : furthest.get(k - 1) + 1;
-      while (x < a.length && x - k < b.length && a[x] === b[x - k]) x += 1;
+      while (x < a.length && x - k < b.length && equal(a[x], b[x - k])) x += 1;
       furthest.set(k, x);
       if (x >= a.length && x - k >= b.length) return walkedBack(a, b, trail);
     }
@@ -67,11 +78,25 @@ function walkedBack(a, b, trail) {
   return pieces.reverse();
 }
 
+/** Runs of one kind in one piece; between two that are the same, first all that is removed, then all that is added. */
 function joined(pieces) {
   const result = [];
-  for (const piece of pieces) {
-    if (result.at(-1)?.kind === piece.kind) result.at(-1).text += piece.text;
-    else result.push({ ...piece });
+  let removed = "";
+  let added = "";
+  const flush = () => {
+    if (removed) result.push({ kind: "removed", text: removed });
+    if (added) result.push({ kind: "added", text: added });
+    removed = added = "";
+  };
+  for (const { kind, text } of pieces) {
+    if (kind === "removed") removed += text;
+    else if (kind === "added") added += text;
+    else {
+      flush();
+      if (result.at(-1)?.kind === "same") result.at(-1).text += text;
+      else result.push({ kind, text });
+    }
   }
+  flush();
   return result;
 }

@@ -227,6 +227,7 @@ async function next(said) {
     const { item: given, progress: counts } = await persistently(() => post("/api/next"), lost);
     me.progress = counts;
     if (given === null) {
+      me.progress.left = 0; // what the store counts as left is a bound
       progress();
       const again = button(t.again, () => next(""));
       return showNotice(t.done, t.doneText, again, button(t.undo, undo, { class: "quiet" }));

@@ -1,0 +1,114 @@
+"""A real `burnish rank serve` in a process of its own, and a visitor who talks to it as a browser would."""
+
+import http.client
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+RUN = "import sys; from burnish.cli.main import main; sys.exit(main())"
+
+
+class Served:
+    """Serve a store until `stop` (a signal), and again on the same port with `start`."""
+
+    def __init__(self, store: Path, *annotators: str, options: tuple[str, ...] = ()) -> None:
+        self.store, self.annotators, self.options = store, annotators, options
+        self.port: int | None = None
+        self.links: dict[str, str] = {}
+        self.errors = ""
+        self.start()
+
+    def start(self) -> None:
+        named = [word for name in self.annotators for word in ("--annotator", name)]
+        port = ["--port", str(self.port)] if self.port else []
+        command = ["rank", "serve", "--store", str(self.store), "--no-open", "--json", *named, *port, *self.options]
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", RUN, *command],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            raise AssertionError(self.process.communicate()[1])
+        told = json.loads(line)
+        self.address: str = told["address"]
+        self.links = told["links"]
+        self.port = urlsplit(self.address).port
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """End it; returns the exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        self.errors += self.process.communicate(timeout=20)[1]
+        return self.process.returncode
+
+    def visitor(self, name: str) -> "Visitor":
+        """`name`, signed in by their link."""
+        assert self.port is not None
+        visitor = Visitor(self.port)
+        status, body, headers = visitor.post("/api/session", {"token": token_of(self.links[name])})
+        assert status == 200, body
+        visitor.cookie = headers["set-cookie"].split(";")[0]
+        visitor.csrf = body["csrf"]
+        return visitor
+
+
+def token_of(link: str) -> str:
+    return urlsplit(link).fragment.removeprefix("t=")
+
+
+@dataclass
+class Visitor:
+    """Sends what the page would send; a header set to None in `headers` is left out."""
+
+    port: int
+    cookie: str = ""
+    csrf: str = ""
+    seen: list[str] = field(default_factory=list)
+
+    def get(self, path: str, headers: Mapping[str, str | None] | None = None) -> tuple[int, Any, dict[str, str]]:
+        return self.ask("GET", path, None, headers)
+
+    def post(
+        self, path: str, body: Any = None, headers: Mapping[str, str | None] | None = None
+    ) -> tuple[int, Any, dict[str, str]]:
+        return self.ask("POST", path, json.dumps({} if body is None else body).encode(), headers)
+
+    def ask(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str | None] | None = None
+    ) -> tuple[int, Any, dict[str, str]]:
+        """(status, body, headers in lower case)."""
+        own = f"http://127.0.0.1:{self.port}"
+        sent = {"Origin": own, "Sec-Fetch-Site": "same-origin", "Content-Type": "application/json"}
+        sent |= {"Cookie": self.cookie, "X-CSRF-Token": self.csrf}
+        wanted = {name: value for name, value in (sent | dict(headers or {})).items() if value is not None}
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        try:
+            connection.request(method, path, body, wanted)
+            answer = connection.getresponse()
+            text = answer.read().decode("utf-8")
+        finally:
+            connection.close()
+        self.seen.append(text)
+        found = {name.lower(): value for name, value in answer.getheaders()}
+        return answer.status, json.loads(text) if "json" in found.get("content-type", "") else text, found
+
+    def next(self) -> dict[str, Any]:
+        status, body, _ = self.post("/api/next")
+        assert status == 200, body
+        item: dict[str, Any] = body["item"]
+        return item
+
+
+def ranked(item: Mapping[str, Any], key: str, **more: object) -> dict[str, Any]:
+    """The request that ranks an item as it is shown, A > B > C."""
+    order = [[chr(65 + place)] for place in range(len(item["answers"]))]
+    return {"assignment": item["id"], "key": key, "order": order, **more}
