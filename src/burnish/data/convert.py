@@ -250,18 +250,27 @@ def write(groups: Iterable[Group], kind: str, path: str | Path) -> int:
     """Write groups as JSON lines (gzipped where the name ends in .gz) and return how many. The file appears whole."""
     if kind not in KINDS:
         raise ConfigError(f"kind: {kind}: no such kind; choose one of {', '.join(KINDS)}")
+    return write_rows((record(group, kind) for group in groups), path)
+
+
+def write_rows(rows: Iterable[Mapping[str, Any]], path: str | Path) -> int:
+    """Write rows as `write` does; as one array where the name ends in .json or .json.gz."""
     where = Path(path)
     aside = where.with_name(f".{where.name}.part-{os.getpid()}")
+    array = where.name.removesuffix(".gz").endswith(".json")
     count = 0
     try:
         where.parent.mkdir(parents=True, exist_ok=True)
         with aside.open("wb") as raw:
             # no name and no time in the gzip header: equal rows make an equal file
             with gzip.GzipFile("", "wb", fileobj=raw, mtime=0) if where.name.endswith(".gz") else raw as stream:
-                for group in groups:
-                    line = json.dumps(record(group, kind), ensure_ascii=False, allow_nan=False, default=str)
-                    stream.write(line.encode() + b"\n")
+                for row in rows:
+                    line = json.dumps(row, ensure_ascii=False, allow_nan=False, default=str)
+                    before = (b",\n" if count else b"[\n") if array else b""
+                    stream.write(before + line.encode() + (b"" if array else b"\n"))
                     count += 1
+                if array:
+                    stream.write(b"\n]\n" if count else b"[]\n")
                 stream.flush()
             if not raw.closed:
                 os.fsync(raw.fileno())

@@ -24,14 +24,16 @@ def annotator_of(connection: sqlite3.Connection, name: str, layer: Layer, now: f
     """The annotator of that name, made where there is none.
 
     The alias is the SHA-256 of a salt of this store with layer and name, so that a file of rankings does not tell who
-    made them. A name that came in as an alias stays as it is: exported and imported again, it is the same person.
+    made them. A name that came in as an alias stays as it is: exported and imported again, it is the same person. A
+    judge is no person, and its name is its alias.
     """
     row = connection.execute(
         "SELECT annotator, alias FROM annotator WHERE layer = ? AND name = ?", (layer, name)
     ).fetchone()
     if row is not None:
         return Annotator(row[0], name, row[1])
-    alias = name if layer == "imported" and _ALIAS.fullmatch(name) else _alias(connection, name, layer)
+    known = layer == "judge" or (layer == "imported" and _ALIAS.fullmatch(name))
+    alias = name if known else _alias(connection, name, layer)
     row = connection.execute(
         "INSERT INTO annotator (layer, name, alias, created) VALUES (?, ?, ?, ?) RETURNING annotator",
         (layer, name, alias, now),

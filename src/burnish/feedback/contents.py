@@ -3,12 +3,15 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from burnish.data.split import prompt_key
 from burnish.types import Answer, Group, Message, Prompt
 
-PERSONAL = ("annotator", "acceptable", "confidence", "seconds", "flags")
+PERSONAL = (
+    "annotator", "acceptable", "confidence", "seconds", "flags", "layer", "kind", "propensity", "mode", "weight",
+)  # fmt: skip
 """Columns of a row that belong to the ranking and not to the item."""
 
 
@@ -32,8 +35,9 @@ def unpacked(body: str, id: str = "", origin: str = "") -> Group:  # noqa: A002 
 
 
 def content_hash(group: Group) -> bytes:
-    """What is asked: equal for the same prompt, answers and sources, whatever else stands in the row."""
-    said = [_packed_prompt(group.prompt), [_packed_answer(answer) for answer in group.answers]]
+    """What is asked: equal for the same prompt, answers and sources, whatever scores or columns stand beside them."""
+    answers = [_packed_answer(replace(answer, score=None, label=None)) for answer in group.answers]
+    said = [_packed_prompt(group.prompt), answers]
     text = json.dumps(said, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True, default=str)
     return hashlib.blake2b(text.encode("utf-8"), digest_size=16).digest()
 
@@ -79,7 +83,14 @@ def _packed_answer(answer: Answer) -> dict[str, Any]:
 
 
 def _unpacked_answer(value: Mapping[str, Any]) -> Answer:
-    listed = {name: tuple(value[name]) for name in ("tokens", "logprobs") if name in value}
-    single = {name: value[name] for name in ("finished", "score", "label", "source", "extra") if name in value}
-    later = tuple(_unpacked_message(message) for message in value.get("later", ()))
-    return Answer(value["text"], later=later, **listed, **single)
+    return Answer(
+        value["text"],
+        later=tuple(_unpacked_message(message) for message in value.get("later", ())),
+        tokens=tuple(value["tokens"]) if "tokens" in value else None,
+        logprobs=tuple(value["logprobs"]) if "logprobs" in value else None,
+        finished=value.get("finished"),
+        score=value.get("score"),
+        label=value.get("label"),
+        source=value.get("source"),
+        extra=value.get("extra", {}),
+    )

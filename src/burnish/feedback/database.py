@@ -226,5 +226,8 @@ def as_ours(error: sqlite3.Error, path: Path) -> BurnishError:
     if name.startswith("SQLITE_READONLY"):
         return WriteFailed(f"{path}: may not be written ({error}); give write permission on it and its folder")
     if name.startswith("SQLITE_CANTOPEN"):
-        return WriteFailed(f"{path}: cannot be opened ({error}); its folder must be writable, and it a file")
+        return WriteFailed(
+            f"{path}: cannot be opened ({error}); it must be a file in a folder that may be written, for SQLite keeps "
+            "its log beside it, even to read: copy it to such a folder"
+        )
     return WriteFailed(f"{path}: the database failed ({name or type(error).__name__}: {error})")

@@ -63,7 +63,7 @@ def items(path: Path) -> Iterator[Item]:
             "SELECT i.id, i.gold, i.task, c.body FROM item i JOIN content c USING (item) ORDER BY i.item"
         )
         for id_, gold, task, body in rows:
-            yield Item(unpacked(body, id_, id_), None if gold is None else order_of(gold), task)
+            yield Item(unpacked(body, id_, f"item {id_}"), None if gold is None else order_of(gold), task)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ def _standing(
     acceptable: int | None, confidence: int | None, seconds: float | None, flags: str, mode: Any, comparisons: str,
     extra: str, saved: float, kind: Any, propensity: float | None, shown: str | None,
 ) -> Standing:  # fmt: skip
-    group = unpacked(body, id_, id_)
+    group = unpacked(body, id_, f"item {id_}")
     order = order_of(places)
     count = len(group.answers)
     positions = [] if shown is None else json.loads(shown)
@@ -127,7 +127,7 @@ def _standing(
         comparisons=tuple((one, other, verdict) for one, other, verdict in json.loads(comparisons)),
         saved=saved,
     )
-    ranked = Group(group.prompt, group.answers, order=order, id=id_, origin=id_, extra=group.extra)
+    ranked = Group(group.prompt, group.answers, order=order, id=id_, origin=group.origin, extra=group.extra)
     return Standing(ranked, ranking, {} if layer == "people" else json.loads(extra))
 
 

@@ -1,0 +1,121 @@
+"""From files to the store: answers that were sampled become items, rankings that come along are kept as imported.
+
+Every format that `burnish.read` knows is read by it: what `generate` wrote, rankings, Label Studio's Ranker, Argilla's
+records, votes, comparisons (a ranking of two).
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from burnish.data.fields import number
+from burnish.data.fields import order as checked_order
+from burnish.data.problems import RowError, described
+from burnish.data.read import Reading, examine, refuse, set_aside
+from burnish.errors import DataError
+from burnish.feedback.contents import PERSONAL, content_hash
+from burnish.feedback.intake import item_id
+from burnish.feedback.records import Given, Item, Task
+from burnish.feedback.store import Store
+from burnish.types import Group, Order
+
+READ_AS = ("sample", "ranking", "comparison")
+
+
+def import_file(
+    store: Store,
+    file: str | Path,
+    *,
+    format: str | None = None,  # noqa: A002  the option's own name
+    task: Task = "rank",
+    gold: bool = False,
+    on_bad_row: str = "fail",
+    rejected: Path | None = None,
+) -> dict[str, int]:
+    """Take a file into the store: how many items and rankings were added, and how many were there already.
+
+    `gold`: the file's orders are known to be right; its items check annotators, and its orders are nobody's ranking. A
+    field `gold` of a row, an order like `ranking`, says the same of that row alone. Run again, it adds nothing.
+    Raises DataError for rows that cannot be used, with file and line, and for an id that stands for other content.
+    """
+    reading = examine(file, format=format)
+    if reading.kind not in READ_AS:
+        raise DataError(
+            f"{file}: holds {reading.kind} records ({', '.join(reading.formats)}); to rank there must be a prompt with "
+            "several answers: what `burnish generate` wrote, rankings or comparisons"
+        )
+    refuse(reading, on_bad_row)
+    set_aside(reading, rejected or Path(f"{file}.rejected.jsonl"))
+    items, rankings = taken_apart(reading, task=task, gold=gold)
+    brought = store.add_items(items)
+    ranked = store.add_rankings(rankings)
+    return {
+        "items": brought["added"],
+        "items_known": brought["known"],
+        "rankings": ranked["added"],
+        "rankings_known": ranked["known"],
+    }
+
+
+def taken_apart(reading: Reading, *, task: Task = "rank", gold: bool = False) -> tuple[list[Item], list[Given]]:
+    """Items, each once, and the rankings that came with them. Rows of several people share an item by its id."""
+    items: dict[str, Item] = {}
+    rankings = []
+    for group in reading.groups:
+        right = _gold(group) if "gold" in group.extra else group.order if gold else None
+        if gold and right is None:
+            raise DataError(f"{group.origin}: has no order that could be gold; leave --gold out, or rank it first")
+        item = Item(replace(group, order=None, margin=None), right, task)
+        first = items.setdefault(item_id(item), item)
+        if first is not item and content_hash(first.group) != content_hash(item.group):
+            items[f"{item_id(item)}\0{group.origin}"] = item  # the store refuses it, and says where both stand
+        if group.order is not None and not gold:
+            rankings.append(given(group, item_id(item), first.group))
+    return list(items.values()), rankings
+
+
+def _gold(group: Group) -> Order:
+    try:
+        return checked_order(group.extra["gold"], len(group.answers), "gold")
+    except RowError as error:
+        raise DataError(f"{group.origin}: {error}") from None
+
+
+def given(group: Group, item: str, first: Group) -> Given:
+    """A row's ranking. What the row says besides goes with it, as far as the item's first row does not say it too."""
+    places = len(group.order or ())
+    facts: dict[str, Any] = {}
+    said = group.extra.get("annotator")
+    if said is not None and not isinstance(said, str | int):
+        raise DataError(f"{group.origin}: annotator must be text, found {described(said)}")
+    name = str(said) if said is not None else "unknown"
+    for field, least, most in (("acceptable", 0, places), ("confidence", 1, 3)):
+        value = group.extra.get(field)
+        if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
+            facts[field] = value
+    if group.extra.get("seconds") is not None:
+        try:
+            facts["seconds"] = number(group.extra["seconds"], "seconds")
+        except RowError as error:
+            raise DataError(f"{group.origin}: {error}") from None
+    flags = group.extra.get("flags")
+    if _flags_each(flags, len(group.answers)):
+        facts["flag_K"] = tuple(tuple(one) for one in flags or ())
+    known = {"annotator", *("flags" if field == "flag_K" else field for field in facts)}
+    rest = {
+        name: value
+        for name, value in group.extra.items()
+        if name not in known and name != "gold" and (name in PERSONAL or first.extra.get(name) != value)
+    }
+    if group.margin is not None:
+        rest["margin"] = group.margin
+    return Given(item, group.order or (), name, extra=rest, **facts)
+
+
+def _flags_each(value: object, count: int) -> bool:
+    """Whether there is a list of flags for each answer; another form is kept as it is."""
+    return (
+        isinstance(value, list | tuple)
+        and len(value) == count
+        and all(isinstance(one, list | tuple) and all(isinstance(flag, str) for flag in one) for one in value)
+    )
