@@ -155,6 +155,21 @@ def test_what_people_did_on_the_page_is_in_the_figures(tmp_path):
     assert set(found.systems.strengths) == {"model-0", "model-1"}
 
 
+def test_the_terminal_names_people_and_what_leaves_the_store_has_aliases(tmp_path, capsys):
+    with a_store(tmp_path / "people.db", items=1) as store:
+        for name in ("ann", "bob"):
+            who = someone(store, name)
+            if (given := store.next_item(who)) is not None:
+                store.submit(who, given.id, as_shown(3), key())
+        aliases = {one.annotator for one in store.rankings()}
+    shown = run(capsys, "--store", str(tmp_path / "people.db"))
+    told = run(capsys, "--store", str(tmp_path / "people.db"), "--json")
+    assert any(line.split()[:2] == ["ann", "1"] for line in shown.splitlines())
+    assert not any(alias in shown for alias in aliases)
+    assert set(json.loads(told)["annotators"]) == aliases
+    assert '"ann"' not in told
+
+
 def test_insertion_questions_reach_transitivity(tmp_path):
     with a_store(tmp_path / "people.db") as store:
         store.add_items([an_item("one", answers=3)])

@@ -1,7 +1,7 @@
 """How far the annotators of a store agree, and what else their rankings show."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -64,22 +64,26 @@ def stats(
             scores=given,
             curve=foretold,
         )
-    return found.figures() if as_json else "\n".join(lines(found))
+        names = {one.annotator.alias: one.annotator.name for one in opened.progress_all()}
+    return found.figures() if as_json else "\n".join(lines(found, names))
 
 
 # ---- as text
 
 
-def lines(found: "Statistics") -> Iterable[str]:
-    """The tables, one under the other, the line that matters most last."""
+def lines(found: "Statistics", names: Mapping[str, str]) -> Iterable[str]:
+    """The tables, one under the other, the line that matters most last. `names`: alias → name, where it is known.
+
+    Whoever has the store may know the names; what leaves it (`--json`, exports) has aliases.
+    """
     yield (
         f"{found.rankings} rankings of {found.items} items by {len(found.annotators)} annotators, "
         f"{found.items_with_two} items by two or more"
     )
     yield from _section("agreement", _agreement(found))
-    yield from _section("annotators", _annotators(found))
-    yield from _section("two annotators", _two(found))
-    yield from _section("blocks that the same annotators ranked whole (Kendall's W)", _blocks(found))
+    yield from _section("annotators", _annotators(found, names))
+    yield from _section("two annotators", _two(found, names))
+    yield from _section("blocks that the same annotators ranked whole (Kendall's W)", _blocks(found, names))
     yield from _section("position and length", _bias(found))
     yield from _section("systems (log odds, mean 0)", _systems(found))
     yield from _section("to adjudicate (rank stats --json has all)", _disputes(found))
@@ -141,7 +145,7 @@ def _agreement(found: "Statistics") -> list[Sequence[str]]:
     return rows
 
 
-def _annotators(found: "Statistics") -> list[Sequence[str]]:
+def _annotators(found: "Statistics", names: Mapping[str, str]) -> list[Sequence[str]]:
     rows: list[Sequence[str]] = [
         (
             "",
@@ -158,7 +162,7 @@ def _annotators(found: "Statistics") -> list[Sequence[str]]:
             "flags",
         )
     ]
-    return rows + [(name, *_annotator(one)) for name, one in found.annotators.items()]
+    return rows + [(names.get(name, name), *_annotator(one)) for name, one in found.annotators.items()]
 
 
 def _annotator(one: "AnnotatorFigures") -> tuple[str, ...]:
@@ -179,20 +183,20 @@ def _annotator(one: "AnnotatorFigures") -> tuple[str, ...]:
     )
 
 
-def _two(found: "Statistics") -> list[Sequence[str]]:
-    ordered = sorted(found.two_annotators, key=lambda two: (math.isnan(two.tau_b), two.tau_b))
+def _two(found: "Statistics", names: Mapping[str, str]) -> list[Sequence[str]]:
     rows: list[Sequence[str]] = [("", "mean τ-b", "items", "undefined")]
-    return _cut(
-        rows
-        + [(f"{two.first}, {two.second}", _number(two.tau_b), str(two.items), str(two.undefined)) for two in ordered]
-    )
+    for two in sorted(found.two_annotators, key=lambda two: (math.isnan(two.tau_b), two.tau_b)):
+        pair = ", ".join(names.get(name, name) for name in (two.first, two.second))
+        rows.append((pair, _number(two.tau_b), str(two.items), str(two.undefined)))
+    return _cut(rows)
 
 
-def _blocks(found: "Statistics") -> list[Sequence[str]]:
+def _blocks(found: "Statistics", names: Mapping[str, str]) -> list[Sequence[str]]:
     rows: list[Sequence[str]] = [("", "answers", "items", "mean W")]
-    return _cut(
-        rows + [(", ".join(one.annotators), str(one.answers), str(one.items), _number(one.w)) for one in found.blocks]
-    )
+    for one in found.blocks:
+        who = ", ".join(names.get(name, name) for name in one.annotators)
+        rows.append((who, str(one.answers), str(one.items), _number(one.w)))
+    return _cut(rows)
 
 
 def _bias(found: "Statistics") -> list[Sequence[str]]:
