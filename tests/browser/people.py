@@ -1,0 +1,75 @@
+"""Someone at the ranking page, who uses nothing but the keyboard unless a test says otherwise."""
+
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Page, expect
+
+AXE = (Path(__file__).parent / "axe/axe.min.js").read_text(encoding="utf-8")
+PATIENCE = 10_000  # ms
+
+expect.set_options(timeout=PATIENCE)
+
+
+class Person:
+    """`faults` collects what the page's console complains of; a test looks at it in the end."""
+
+    def __init__(self, page: Page, link: str) -> None:
+        self.page = page
+        self.faults: list[str] = []
+        page.set_default_timeout(PATIENCE)
+        page.on("pageerror", lambda error: self.faults.append(str(error)))
+        page.on("console", lambda message: message.type == "error" and self.faults.append(message.text))
+        page.goto(link)
+        page.wait_for_selector(".card, .notice")
+
+    def press(self, *keys: str) -> None:
+        for one in keys:
+            self.page.keyboard.press(one)
+
+    @property
+    def prompt(self) -> str:
+        return self.page.inner_text(".prompt .said")
+
+    def answers(self) -> list[str]:
+        """The texts of A, B, C …, as they are shown."""
+        return [text or "" for text in self.page.locator(".card .text").all_text_contents()]
+
+    def order(self) -> str:
+        """The rank bar: "A>B=C", "|" for the line of what is acceptable."""
+        places = self.page.locator(".places li:not(.open)")
+        shown = [
+            "|" if "line" in (places.nth(at).get_attribute("class") or "") else places.nth(at).inner_text()
+            for at in range(places.count())
+        ]
+        return ">".join("".join(place.split()) for place in shown)
+
+    def shows(self, words: str) -> None:
+        """The page says `words`, where it says what happened."""
+        expect(self.page.locator(".said-last")).to_have_text(words)
+
+    def saved(self) -> None:
+        """The page shows that the server has it."""
+        expect(self.page.locator(".saved")).to_have_attribute("data-state", "saved")
+
+    def submit(self) -> None:
+        """Enter, and wait until it is shown as saved and the next item, or the end, is there."""
+        before = self.prompt
+        self.press("Enter")
+        self.left(before)
+        self.saved()
+
+    def left(self, before: str) -> None:
+        """Another item, or none, has taken the place of the one whose prompt was `before`."""
+        expect(self.page.locator(".item .said").first.or_(self.page.locator(".notice h2"))).not_to_have_text(before)
+
+    def serious(self) -> list[str]:
+        """What axe finds on the page as it is that is serious or critical."""
+        self.page.evaluate(f"if (!window.axe) {{ {AXE} }}")
+        found: list[dict[str, Any]] = self.page.evaluate("axe.run().then((result) => result.violations)")
+        return [
+            f"{rule['id']}: {node['html'][:120]} {node['failureSummary'][:200]}"
+            for rule in found
+            if rule["impact"] in ("serious", "critical")
+            for node in rule["nodes"]
+        ]
