@@ -1,6 +1,7 @@
 """Each check before step one, shown by breaking what it guards."""
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from unittest.mock import patch
 import pytest
 import torch
 from methods.conftest import PROMPTS, short_ppo
+from pydantic import ValidationError
 from safetensors.torch import load_file
 from tiny import byte_tokenizer, tiny_llama
 
@@ -18,11 +20,13 @@ from burnish.errors import ConfigError
 from burnish.methods.checks import check_before_step_one, check_ratio
 from burnish.methods.dpo import DPOConfig, dpo
 from burnish.methods.ppo import ppo
+from burnish.methods.reject import RejectConfig, reject
 from burnish.models.adapters import Lora
 from burnish.models.load import load_policy, load_scorer
 from burnish.models.model import Policy, Scorer
-from burnish.training.config import MethodConfig
-from burnish.types import Answer, Branch, Group, Tree
+from burnish.rollout.settings import Sampling
+from burnish.training.config import Check, MethodConfig
+from burnish.types import Answer, Branch, Group, Prompt, Tree
 
 END = 256
 GOOD = Tree((10, 11, 12), (Branch((20, 21, END), (True, True, True)), Branch((30, END), (True, True), answer=1)))
@@ -199,6 +203,37 @@ def test_a_check_that_is_left_out_lets_it_start(
     policy.__class__ = kind
     figures = ppo(policy, PROMPTS, short_ppo(skip_check=("sampler", "ratio")), by=reward_model, out=tmp_path)
     assert max(figures["sampler_gap"], abs(figures["ratio_first"] - 1)) > 1e-4
+
+
+def len_of(_: Sequence[Prompt], answers: Sequence[str]) -> list[float]:
+    return [float(len(answer)) for answer in answers]
+
+
+@pytest.mark.parametrize(
+    ("kind", "left_out", "check"), [(MovesBeforeOld, (), "sampler"), (Flattered, ("sampler",), "outputs")]
+)
+def test_rejection_sampling_learns_from_no_such_policy_either(
+    tiny_model: Path, tmp_path: Path, kind: type[Policy], left_out: tuple[Check, ...], check: str
+):
+    policy = load_policy(tiny_model)
+    policy.__class__ = kind
+    config = RejectConfig(samples=2, steps=1, sampling=Sampling(max_new_tokens=4), template="none", skip_check=left_out)
+    with pytest.raises(ConfigError, match=rf"check before step one, {check}: .*\d at worst"):
+        reject(policy, PROMPTS, config, by=len_of, out=tmp_path)
+    assert not (tmp_path / "model").exists()
+
+
+def test_answers_of_a_cut_distribution_have_no_log_probabilities_to_compare(tiny_model: Path, tmp_path: Path):
+    policy = load_policy(tiny_model)
+    policy.__class__ = MovesBeforeOld
+    cut = Sampling(max_new_tokens=4, top_p=0.5)
+    config = RejectConfig(samples=2, steps=1, sampling=cut, template="none")
+    assert reject(policy, PROMPTS, config, by=len_of, out=tmp_path)["prompts"] == len(PROMPTS)
+
+
+def test_a_check_that_does_not_exist_cannot_be_left_out():
+    with pytest.raises(ValidationError, match="'begin_token'"):
+        MethodConfig(skip_check=("begin_tokens",))  # type: ignore[arg-type]
 
 
 def test_ppo_refuses_a_reward_model_whose_scores_do(tiny_model: Path, reward_model: Path, tmp_path: Path):

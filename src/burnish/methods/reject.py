@@ -8,18 +8,21 @@ round.
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
 from burnish.batch.trees import prompt_trees, tree_of
-from burnish.data.templates import resolve
+from burnish.data.templates import Template, resolve
 from burnish.errors import ConfigError
+from burnish.methods.checks import check_before_step_one, check_sampler
 from burnish.methods.inputs import DataInput, PolicyInput, as_groups, as_policy, say
 from burnish.methods.scoring import By, answered, score_groups
 from burnish.methods.sft import next_token_loss
 from burnish.models.model import Policy
+from burnish.rollout.gap import sampler_gap, training_logprobs
 from burnish.rollout.local import LocalEngine
 from burnish.rollout.settings import Sampling
 from burnish.training.checkpoint import write_durably
@@ -29,6 +32,8 @@ from burnish.training.loop import train_on
 from burnish.training.metrics import Figures
 from burnish.training.order import derived_seed
 from burnish.types import Group, Rollout, Tree
+
+CHECKED = 32  # answers whose log-probabilities are computed again before step one
 
 
 class RejectConfig(MethodConfig):
@@ -77,6 +82,8 @@ def _round(policy: Policy, groups: list[Group], config: RejectConfig, by: By, fo
             end_tokens=sorted(template.end_tokens),
             seed=derived_seed(config.seed, "reject", number),
         )
+        if number == 1:
+            _check_sampler(policy, asked, rollouts, template, config)
         given = score_groups(by, answered([groups[tree.group] for tree in asked], rollouts, template), config)
         scores = [
             score - config.unfinished_penalty * (not rollout.finished)
@@ -88,9 +95,22 @@ def _round(policy: Policy, groups: list[Group], config: RejectConfig, by: By, fo
         folder.mkdir(parents=True, exist_ok=True)
         write_durably(kept_file, json.dumps({"kept": rows, "figures": figures}))
         kept = [_tree_from(asked[r.prompt], row) for r, row in zip(chosen, rows, strict=True)]
+    if number == 1:
+        check_before_step_one(policy, kept, template, config, only=("outputs",))
     known = identity(config, kept)
     learned = train_on(policy, kept, next_token_loss(policy), config, out=folder, identity=known)
     return learned | figures
+
+
+def _check_sampler(
+    policy: Policy, asked: Sequence[Tree], rollouts: Sequence[Rollout], template: Template, config: RejectConfig
+) -> None:
+    """Raise ConfigError unless the sampler drew what the model says, on a few answers and where it can be computed."""
+    if config.sampling.beyond_training():
+        return
+    few, prompts = rollouts[:CHECKED], [tree.prompt for tree in asked]
+    learned = training_logprobs(policy, prompts, few, config.sampling, end_tokens=sorted(template.end_tokens))
+    check_sampler(sampler_gap(few, learned), policy.model.dtype, config)
 
 
 def best(rollouts: list[Rollout], scores: list[float], keep: int) -> tuple[list[Rollout], Figures]:

@@ -32,7 +32,12 @@ class Sampling(BaseModel):
         return self.temperature == 0
 
     def for_training(self) -> None:
-        """Raise ConfigError unless the log-probabilities of these answers are ones that a training pass can compute.
+        """Raise ConfigError unless the log-probabilities of these answers are ones that a training pass can compute."""
+        if troubles := self.beyond_training():
+            raise ConfigError("\n".join(troubles))
+
+    def beyond_training(self) -> list[str]:
+        """The settings under which a training pass cannot compute the sampler's log-probabilities, and what to do.
 
         That pass knows the temperature and the minimum length. It cannot follow a cut distribution: the ratio of a
         token that the cut left out would be infinite. An answer that a stop string ended has no end token to learn.
@@ -45,5 +50,4 @@ class Sampling(BaseModel):
         ]
         if self.greedy:
             troubles.append("sampling.temperature: 0 draws nothing, so there is no gradient; set it above 0")
-        if troubles:
-            raise ConfigError("\n".join(troubles))
+        return troubles

@@ -24,6 +24,8 @@ class Adam(BaseModel):
 
 
 OnTrouble = Literal["fail", "skip"]
+Check = Literal["outputs", "mask", "begin_token", "end_token", "score", "sampler", "reference", "ratio", "precision"]
+"""Names of what is proved before step one; `methods.checks` says what each proves, `precision` is the machine's."""
 
 
 class StageConfig(BaseModel):
@@ -61,7 +63,7 @@ class MethodConfig(StageConfig):
     save_every: int = Field(0, ge=0, description="steps between checkpoints; 0 saves at the end only")
     evaluate_every: int = Field(0, ge=0, description="steps between evaluations on evaluate_on; 0 is at the end only")
     activation_checkpointing: bool = Field(False, description="compute activations again instead of keeping them")
-    skip_check: tuple[str, ...] = Field((), description="checks before step one to leave out")
+    skip_check: tuple[Check, ...] = Field((), description="checks before step one to leave out")
 
     @field_validator("skip_check", mode="before")
     @classmethod
