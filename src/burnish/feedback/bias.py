@@ -87,8 +87,7 @@ def length_bias(by_item: Readings, bootstrap: Bootstrap) -> LengthBias:
     rows: list[tuple[int, float]] = []
     for by_annotator in by_item.values():
         for one in by_annotator.values():
-            prompt = prompts.setdefault(one.prompt, len(prompts))
-            rows += [(prompt, ratio) for ratio in _log_ratios(one)]
+            rows += [(prompts.setdefault(one.prompt, len(prompts)), ratio) for ratio in _log_ratios(one)]
     if not rows:
         nothing = Estimate(math.nan, math.nan, math.nan, 0)
         return LengthBias(nothing, nothing, 0)
