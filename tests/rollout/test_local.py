@@ -6,6 +6,7 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
+import burnish.rollout.local
 from burnish.batch.pack import pack
 from burnish.batch.trees import tree_of
 from burnish.errors import ConfigError
@@ -110,6 +111,24 @@ def test_every_token_is_computed_once(policy: MakePolicy):
     hook.remove()
     assert sum(computed) == sum(map(len, PROMPTS)) + sum(len(r.tokens) - 1 for r in rollouts)
     assert max(computed[1:]) == 4  # the slots
+
+
+def test_as_many_answers_are_written_side_by_side_as_the_cache_may_hold(
+    policy: MakePolicy, monkeypatch: pytest.MonkeyPatch
+):
+    model = policy("llama")
+    text = model.model.config
+    token = 2 * text.num_hidden_layers * text.num_key_value_heads * text.head_dim * 4  # float32 keys and values
+    answer = SETTINGS.max_new_tokens + max(map(len, PROMPTS)) / 3  # three answers share a prompt
+    monkeypatch.setattr(burnish.rollout.local, "CACHE_BYTES", 5.5 * token * answer)
+    widest: list[int] = []
+    hook = model.model.get_input_embeddings().register_forward_hook(
+        lambda _, inputs, __: widest.append(inputs[0].numel())
+    )
+    rollouts = LocalEngine(model).sample(PROMPTS, 3, SETTINGS, end_tokens=ENDS, seed=1)
+    hook.remove()
+    assert max(widest[1:]) == 5
+    assert rollouts == sample(model, slots=5)
 
 
 def test_an_answer_ends_with_the_first_end_token_or_at_its_longest(policy: MakePolicy):

@@ -38,7 +38,9 @@ ANSWERS = "answers.jsonl"
 
 class GenerateConfig(StageConfig, Sampling):
     samples: int = Field(4, ge=1, description="answers a prompt")
-    slots: int = Field(128, ge=1, description="answers that are written side by side; changes results by rounding only")
+    slots: int | None = Field(
+        None, ge=1, description="answers that are written side by side; by default what 1 GiB of keys and values holds"
+    )
     chunk: int = Field(128, ge=1, description="prompts that are sampled and committed together")
 
 
