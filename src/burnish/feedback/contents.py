@@ -15,11 +15,14 @@ PERSONAL = (
 """Columns of a row that belong to the ranking and not to the item."""
 
 
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=str).encode
+
+
 def packed(group: Group) -> str:
     """The group without its order, and without what a person said of it."""
     extra = {name: value for name, value in group.extra.items() if name not in PERSONAL and name != "gold"}
     made = {"prompt": _packed_prompt(group.prompt), "answers": [_packed_answer(answer) for answer in group.answers]}
-    return json.dumps(made | {"extra": extra}, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=str)
+    return _encode(made | {"extra": extra})
 
 
 def unpacked(body: str, id: str = "", origin: str = "") -> Group:  # noqa: A002  the field's own name
@@ -36,10 +39,17 @@ def unpacked(body: str, id: str = "", origin: str = "") -> Group:  # noqa: A002 
 
 def content_hash(group: Group) -> bytes:
     """What is asked: equal for the same prompt, answers and sources, whatever scores or columns stand beside them."""
-    answers = [_packed_answer(replace(answer, score=None, label=None)) for answer in group.answers]
-    said = [_packed_prompt(group.prompt), answers]
-    text = json.dumps(said, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True, default=str)
-    return hashlib.blake2b(text.encode("utf-8"), digest_size=16).digest()
+    digest = hashlib.blake2b(digest_size=16)
+    said = [group.prompt if isinstance(group.prompt, str) else _encode(_packed_prompt(group.prompt))]
+    for answer in group.answers:
+        said += [answer.text, answer.source or "\0"]
+        if answer.later or answer.tokens is not None or answer.extra:
+            said.append(_encode(_packed_answer(replace(answer, score=None, label=None))))
+    for text in said:
+        data = text.encode("utf-8")
+        digest.update(b"%d:" % len(data))  # so that no text can be parted in two ways
+        digest.update(data)
+    return digest.digest()
 
 
 def prompt_hash(group: Group) -> str:

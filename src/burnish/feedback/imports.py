@@ -4,6 +4,9 @@ Every format that `burnish.read` knows is read by it: what `generate` wrote, ran
 records, votes, comparisons (a ranking of two).
 """
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,6 +41,31 @@ def import_file(
     field `gold` of a row, an order like `ranking`, says the same of that row alone. Run again, it adds nothing.
     Raises DataError for rows that cannot be used, with file and line, and for an id that stands for other content.
     """
+    with _no_search_for_cycles():
+        return _import(store, file, format, task, gold, on_bad_row, rejected)
+
+
+@contextmanager
+def _no_search_for_cycles() -> Iterator[None]:
+    """100,000 rows are millions of records without a cycle: to look for one among them took a third of the reading."""
+    on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if on:
+            gc.enable()
+
+
+def _import(
+    store: Store,
+    file: str | Path,
+    format: str | None,  # noqa: A002
+    task: Task,
+    gold: bool,
+    on_bad_row: str,
+    rejected: Path | None,
+) -> dict[str, int]:
     reading = examine(file, format=format)
     if reading.kind not in READ_AS:
         raise DataError(
@@ -59,19 +87,21 @@ def import_file(
 
 def taken_apart(reading: Reading, *, task: Task = "rank", gold: bool = False) -> tuple[list[Item], list[Given]]:
     """Items, each once, and the rankings that came with them. Rows of several people share an item by its id."""
-    items: dict[str, Item] = {}
+    items: list[Item] = []
+    first: dict[str, tuple[bytes, Group]] = {}
     rankings = []
     for group in reading.groups:
         right = _gold(group) if "gold" in group.extra else group.order if gold else None
         if gold and right is None:
             raise DataError(f"{group.origin}: has no order that could be gold; leave --gold out, or rank it first")
-        item = Item(replace(group, order=None, margin=None), right, task)
-        first = items.setdefault(item_id(item), item)
-        if first is not item and content_hash(first.group) != content_hash(item.group):
-            items[f"{item_id(item)}\0{group.origin}"] = item  # the store refuses it, and says where both stand
+        content = content_hash(group)
+        name = item_id(group, content)
+        before = first.setdefault(name, (content, group))
+        if before[1] is group or before[0] != content:  # other content of one name: the store refuses it
+            items.append(Item(replace(group, order=None, margin=None), right, task))
         if group.order is not None and not gold:
-            rankings.append(given(group, item_id(item), first.group))
-    return list(items.values()), rankings
+            rankings.append(given(group, name, before[1]))
+    return items, rankings
 
 
 def _gold(group: Group) -> Order:

@@ -21,8 +21,9 @@ from burnish.feedback.access import annotator_of
 from burnish.feedback.audit import record
 from burnish.feedback.contents import content_hash, packed, prompt_hash
 from burnish.feedback.records import MOST_PICKED, MOST_RANKED, Given, Item
+from burnish.types import Group
 
-PART = 500
+PART = 1000  # items in one transaction: a tenth of a second in which others wait
 T = TypeVar("T")
 
 
@@ -39,10 +40,9 @@ def parts(whole: Sequence[T]) -> Iterator[Sequence[T]]:
     return (whole[start : start + PART] for start in range(0, len(whole), PART))
 
 
-def item_id(item: Item) -> str:
+def item_id(group: Group, content: bytes) -> str:
     """The item's name: its row's own id, or the hash of its content where it has none (a line's number may change)."""
-    group = item.group
-    return group.id if group.id and group.id != group.origin else content_hash(group).hex()
+    return group.id if group.id and group.id != group.origin else content.hex()
 
 
 def checked(items: Iterable[Item]) -> list[Checked]:
@@ -62,7 +62,8 @@ def checked(items: Iterable[Item]) -> list[Checked]:
                 checked_order(item.gold, len(item.group.answers), "gold")
             except RowError as error:
                 raise DataError(f"{where}: {error}") from None
-        one = Checked(item_id(item), content_hash(item.group), item)
+        content = content_hash(item.group)
+        one = Checked(item_id(item.group, content), content, item)
         before = found.setdefault(one.id, one)
         if before.hash != one.hash:
             raise DataError(_other(one, f"than {before.item.group.origin or 'an earlier row'} has"))
