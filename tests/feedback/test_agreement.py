@@ -8,6 +8,7 @@ from feedback.ranked import ranking
 
 from burnish.feedback.agreement import (
     alpha,
+    alpha_of_coincidences,
     alpha_of_pairs,
     alpha_of_ranks,
     blocks,
@@ -81,6 +82,17 @@ def test_alpha_is_one_where_all_agree_and_below_zero_where_two_always_differ():
 
 def test_alpha_is_undefined_where_only_one_value_was_ever_given():
     assert math.isnan(alpha(np.array([[2.0, 0.0, 0.0], [3.0, 0.0, 0.0]])))
+
+
+@pytest.mark.parametrize("level", ["nominal", "ordinal"])
+def test_a_resamples_alpha_is_what_the_library_gives_for_its_units(level):
+    """The items of a draw written out, one of them three times, one left out."""
+    counts_UC = np.random.default_rng(7).integers(0, 4, (6, 5)).astype(float)
+    counts_UC[:, 0] += 2
+    given_UCC = counts_UC[:, :, None] * (counts_UC[:, None, :] - np.eye(5)) / (counts_UC.sum(axis=1)[:, None, None] - 1)
+    often_U = np.array([3, 0, 1, 1, 1, 0])
+    drawn = alpha_of_coincidences(np.tensordot(often_U, given_UCC, 1)[None], level)
+    assert drawn == pytest.approx([alpha(np.repeat(counts_UC, often_U, axis=0), level)])
 
 
 def test_alpha_of_guessing_is_about_zero_and_its_interval_covers_it():

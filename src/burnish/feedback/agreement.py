@@ -4,7 +4,8 @@
     τ-b = (concordant - discordant) / √((n₀ - n₁)(n₀ - n₂))   Kendall 1945; n₁, n₂: pairs tied by the one, by the other
     W = 12 S / (m² (K³ - K) - m Σ T)                          Kendall and Babington Smith 1939, T = Σ (t³ - t) over ties
 
-Axes: U units (pairs of answers of one item), I items, G prompts, K answers of one item, A annotators, R resamples.
+Axes: U units (pairs of answers of one item, or answers), C values that a unit can be given, I items, G prompts, K answers
+of one item, A annotators, N rankings, R resamples.
 """
 
 import math
@@ -23,7 +24,7 @@ from burnish.feedback.bootstrap import Bootstrap, Estimate, Floats, Ints, cluste
 from burnish.feedback.records import Ranking
 from burnish.feedback.verdicts import DRAWN, FIRST, SECOND, TIE, Readings, Verdicts, readings, verdict
 
-Level = Literal["nominal", "ordinal", "interval"]
+Level = Literal["nominal", "ordinal"]
 
 
 # ---- Krippendorff's α
@@ -56,30 +57,57 @@ def alpha_of_ranks(by_item: Readings, bootstrap: Bootstrap) -> dict[int, Estimat
     Tied answers share the mean of their ranks. Ranks mean something else where there are other numbers of answers, so
     items of one K are kept apart.
     """
-    counted: dict[int, tuple[list[Floats], list[int]]] = {}
+    rankings: dict[int, list[tuple[int, tuple[int, ...]]]] = defaultdict(list)
     for item, by_annotator in enumerate(by_item.values()):
-        rank_AK = np.array([rankdata(one.place_K) for one in by_annotator.values()])
-        size = rank_AK.shape[1]
-        value_AK = np.rint(2 * rank_AK - 2).astype(np.int64)  # mean ranks are whole or half: 1, 1½ … K
-        rows, items = counted.setdefault(size, ([], []))
-        for value_A in value_AK.T:
-            rows.append(np.bincount(value_A, minlength=2 * size - 1).astype(np.float64))
-            items.append(item)
-    return {
-        size: _alpha_by_item(np.array(rows), np.array(items, dtype=np.int64), bootstrap, "ordinal")
-        for size, (rows, items) in sorted(counted.items())
-    }
+        for one in by_annotator.values():
+            rankings[len(one.place_K)].append((item, one.place_K))
+    found = {}
+    for size, ranked in sorted(rankings.items()):
+        item_N = np.unique([item for item, _ in ranked], return_inverse=True)[1]
+        value_NK = np.rint(2 * rankdata([place_K for _, place_K in ranked], axis=1) - 2).astype(np.int64)
+        unit_NK = item_N[:, None] * size + np.arange(size)
+        counts_UC = np.zeros((unit_NK.max() + 1, 2 * size - 1))  # ranks are whole or half: 1, 1½ … K
+        np.add.at(counts_UC, (unit_NK, value_NK), 1.0)
+        found[size] = _alpha_by_item(
+            counts_UC, np.repeat(np.arange(len(counts_UC) // size), size), bootstrap, "ordinal"
+        )
+    return found
 
 
 def _alpha_by_item(counts_UC: Floats, item_U: Ints, bootstrap: Bootstrap, level: Level) -> Estimate:
+    """α and its interval. A resample's coincidences are sums of its items' own, so that none is counted anew."""
     paired_U = counts_UC.sum(axis=1) > 1
     counts_UC = counts_UC[paired_U]
     items, item_U = np.unique(item_U[paired_U], return_inverse=True)
+    if not len(items):
+        return Estimate(math.nan, math.nan, math.nan, 0)
+    classes = counts_UC.shape[1]
+    given_UCC = counts_UC[:, :, None] * (counts_UC[:, None, :] - np.eye(classes))
+    given_UCC /= counts_UC.sum(axis=1)[:, None, None] - 1
+    coincidence_ICC = np.zeros((len(items), classes, classes))
+    np.add.at(coincidence_ICC, item_U, given_UCC)
+    drawn = [
+        alpha_of_coincidences(np.tensordot(count_RI, coincidence_ICC, 1), level)
+        for count_RI in bootstrap.counts(len(items))
+    ]
+    return Estimate(alpha(counts_UC, level), *bootstrap.interval(np.concatenate(drawn)), len(items))
 
-    def of_items(count_I: Ints) -> float:
-        return alpha(np.repeat(counts_UC, count_I[item_U], axis=0), level)
 
-    return bootstrap.of(of_items, len(items))
+def alpha_of_coincidences(coincidence_RCC: Floats, level: Level = "ordinal") -> Floats:
+    """α of several matrices of coincidences at once, (R,); NaN where one value alone was given.
+
+    α = 1 - (n - 1) Σ o_ck δ²_ck / Σ n_c n_k δ²_ck, with δ²_ck = (n_c / 2 + n_(c+1) + … + n_k / 2)² where the values are
+    ordered and 1 where they are names (Krippendorff 2011). One matrix gives what `alpha` does.
+    """
+    given_RC = coincidence_RCC.sum(axis=2)
+    middle_RC = given_RC.cumsum(axis=1) - given_RC / 2
+    classes = given_RC.shape[1]
+    apart = np.broadcast_to(1 - np.eye(classes), coincidence_RCC.shape)
+    delta_RCC = apart if level == "nominal" else (middle_RC[:, :, None] - middle_RC[:, None, :]) ** 2
+    observed_R = (coincidence_RCC * delta_RCC).sum(axis=(1, 2)) * (given_RC.sum(axis=1) - 1)
+    expected_R = (given_RC[:, :, None] * given_RC[:, None, :] * delta_RCC).sum(axis=(1, 2))
+    share_R: Floats = np.divide(observed_R, expected_R, out=np.full(len(observed_R), np.nan), where=expected_R > 0)
+    return 1 - share_R
 
 
 # ---- pairs of annotators

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from burnish.errors import ConfigError
 from burnish.feedback.bootstrap import Floats, Ints
@@ -40,7 +41,7 @@ def dawid_skene(
     *,
     classes: int,
     smoothing: float = 0.0,
-    tolerance: float = 1e-7,
+    tolerance: float = 1e-6,
     most: int = 2000,
 ) -> DawidSkene:
     """Fit by EM from shares of votes (their eq. 3.1) until no probability of a unit moves by more than `tolerance`.
@@ -53,20 +54,22 @@ def dawid_skene(
     if not len(value_V) or value_V.min() < 0 or value_V.max() >= classes:
         raise ConfigError(f"Dawid–Skene needs verdicts from 0 to {classes - 1}; found {len(value_V)} verdicts")
     units, annotators = int(unit_V.max()) + 1, int(annotator_V.max()) + 1
+    said_SU = csr_array(  # how often annotator a said l of a unit; S = annotator · classes + l
+        (np.ones(len(value_V)), (annotator_V * classes + value_V, unit_V)), shape=(annotators * classes, units)
+    )
     votes_UC = np.zeros((units, classes))
     np.add.at(votes_UC, (unit_V, value_V), 1.0)
-    truth_UC = votes_UC / np.maximum(votes_UC.sum(axis=1, keepdims=True), 1)
+    truth_UC: Floats = votes_UC / np.maximum(votes_UC.sum(axis=1, keepdims=True), 1)
     for iterations in range(1, most + 1):  # noqa: B007  (told in the result)
-        said_ALC = np.zeros((annotators, classes, classes))
-        np.add.at(said_ALC, (annotator_V, value_V), truth_UC[unit_V])
-        confusion_ACC = said_ALC.transpose(0, 2, 1) + smoothing
+        said_SC: Floats = np.asarray(said_SU @ truth_UC)
+        confusion_ACC = said_SC.reshape(annotators, classes, classes).transpose(0, 2, 1) + smoothing
         given_AC1 = confusion_ACC.sum(axis=2, keepdims=True)
         confusion_ACC = np.divide(confusion_ACC, given_AC1, out=np.zeros_like(confusion_ACC), where=given_AC1 > 0)
         prior_C = truth_UC.sum(axis=0) + smoothing
         prior_C /= prior_C.sum()
         with np.errstate(divide="ignore"):  # ln 0 is -inf, and right: that class is impossible
-            joint_UC = np.tile(np.log(prior_C), (units, 1))
-            np.add.at(joint_UC, unit_V, np.log(confusion_ACC[annotator_V, :, value_V]))
+            log_SC = np.log(confusion_ACC).transpose(0, 2, 1).reshape(annotators * classes, classes)
+            joint_UC = np.log(prior_C) + said_SU.T @ log_SC
         total_U = np.logaddexp.reduce(joint_UC, axis=1)
         before_UC, truth_UC = truth_UC, np.exp(joint_UC - total_U[:, None])
         if np.abs(truth_UC - before_UC).max() < tolerance:
