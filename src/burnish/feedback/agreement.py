@@ -4,7 +4,7 @@
     τ-b = (concordant - discordant) / √((n₀ - n₁)(n₀ - n₂))   Kendall 1945; n₁, n₂: pairs tied by the one, by the other
     W = 12 S / (m² (K³ - K) - m Σ T)                          Kendall and Babington Smith 1939, T = Σ (t³ - t) over ties
 
-Axes: U units (pairs of answers of one item, or answers), C values that a unit can be given, I items, G prompts, K answers
+Axes: U units (pairs of answers of one item, or answers), C values that a unit can have, I items, G prompts, K answers
 of one item, A annotators, N rankings, R resamples.
 """
 
