@@ -294,6 +294,21 @@ def test_rows_that_cannot_be_ranked_are_told_with_their_line(tmp_path, empty):
         import_file(empty, tmp_path / "clash.jsonl")
 
 
+def test_bad_rows_are_skipped_when_asked_and_written_beside_the_store(tmp_path, empty):
+    good = [{"prompt": f"p {n}", "answers": ["b", "c"], "ranking": [0, 1]} for n in range(200)]
+    bad = {"prompt": "p", "answers": ["b", "c"], "ranking": [0, 0]}
+    (tmp_path / "else").mkdir()
+    file = tmp_path / "else/rows.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in (*good, bad)))
+    with pytest.raises(DataError, match=r"rows.jsonl:201: ranking: answer 0 stands 2 times"):
+        import_file(empty, file)
+    assert empty.counts()["items"] == 0
+    assert import_file(empty, file, on_bad_row="skip")["items"] == 200
+    (kept,) = (tmp_path / "rows.rejected.jsonl").read_text().splitlines()
+    assert json.loads(kept)["row"] == bad
+    assert [path.name for path in (tmp_path / "else").iterdir()] == ["rows.jsonl"]
+
+
 # ---- commands
 
 

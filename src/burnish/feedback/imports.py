@@ -14,7 +14,7 @@ from typing import Any
 from burnish.data.fields import number
 from burnish.data.fields import order as checked_order
 from burnish.data.problems import RowError, described
-from burnish.data.read import Reading, examine, refuse, set_aside
+from burnish.data.read import Reading, examine, refuse, rejected_name, set_aside
 from burnish.errors import DataError
 from burnish.feedback.contents import PERSONAL, content_hash
 from burnish.feedback.intake import item_id
@@ -39,6 +39,7 @@ def import_file(
 
     `gold`: the file's orders are known to be right; its items check annotators, and its orders are nobody's ranking. A
     field `gold` of a row, an order like `ranking`, says the same of that row alone. Run again, it adds nothing.
+    `on_bad_row`: fail, or skip and write the rows to `rejected`, NAME.rejected.jsonl beside the store by default.
     Raises DataError for rows that cannot be used, with file and line, and for an id that stands for other content.
     """
     with _no_search_for_cycles():
@@ -73,7 +74,7 @@ def _import(
             "several answers: what `burnish generate` wrote, rankings or comparisons"
         )
     refuse(reading, on_bad_row)
-    set_aside(reading, rejected or Path(f"{file}.rejected.jsonl"))
+    set_aside(reading, rejected or store.path.with_name(rejected_name(file)))
     items, rankings = taken_apart(reading, task=task, gold=gold)
     brought = store.add_items(items)
     ranked = store.add_rankings(rankings)
