@@ -90,19 +90,29 @@ class Verdicts:
 
 def verdicts(by_item: Readings) -> Verdicts:
     """Every pair of every item, with each annotator's verdict on it."""
+    given: dict[str, Placed] = {}
+    for item, by_annotator in by_item.items():
+        some = next(iter(by_annotator.values()))
+        given[item] = (some.prompt, some.propensity, {name: one.place_K for name, one in by_annotator.items()})
+    return verdicts_of(given)
+
+
+Placed = tuple[str, float, Mapping[str, tuple[int, ...]]]
+"""An item: its prompt, the propensity of its draw, and annotator → place of each answer."""
+
+
+def verdicts_of(by_item: Mapping[str, Placed]) -> Verdicts:
+    """The same from places alone."""
     prompts: dict[str, int] = {}
     annotators: dict[str, int] = {}
     prompt_I, weight_I = [], []
     units: list[tuple[int, int, int]] = []
     given: list[tuple[int, int, int]] = []
-    for item, (_, by_annotator) in enumerate(by_item.items()):
-        some = next(iter(by_annotator.values()))
-        prompt_I.append(prompts.setdefault(some.prompt, len(prompts)))
-        weight_I.append(1 / some.propensity)
-        places = [
-            (annotators.setdefault(name, len(annotators)), ranking.place_K) for name, ranking in by_annotator.items()
-        ]
-        for first, second in combinations(range(len(some.place_K)), 2):
+    for item, (prompt, propensity, by_annotator) in enumerate(by_item.values()):
+        prompt_I.append(prompts.setdefault(prompt, len(prompts)))
+        weight_I.append(1 / propensity)
+        places = [(annotators.setdefault(name, len(annotators)), place_K) for name, place_K in by_annotator.items()]
+        for first, second in combinations(range(len(places[0][1])), 2):
             given += [(len(units), who, verdict(place_K, first, second)) for who, place_K in places]
             units.append((item, first, second))
     unit_U3 = np.array(units, dtype=np.int64).reshape(-1, 3)
