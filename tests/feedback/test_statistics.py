@@ -1,6 +1,7 @@
 """`rank stats` on real stores: what people, files and judges put in comes out as figures."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ from feedback.ranked import ranking
 from feedback.stores import Clock, a_store, an_item, as_shown, key, someone
 
 from burnish.cli.main import main
+from burnish.data.convert import write
+from burnish.data.read import read
 from burnish.errors import ConfigError, DataError
 from burnish.feedback.bootstrap import Bootstrap
 from burnish.feedback.records import Given, Item, Submission
@@ -98,6 +101,30 @@ def test_scores_set_the_model_beside_people_whatever_the_order_of_rows_and_answe
     assert found["beside"]["people"]["value"] == pytest.approx((1 / 3 + 1 + 1) / 3)
     assert found["beside"]["verdicts"] == 9
     assert found["line"].startswith("reward model 88.9 % [")
+
+
+def test_from_a_file_of_votes_to_the_line_by_commands_alone(tmp_path, capsys):
+    """Import votes, export rankings, score what was exported, set the scores beside people."""
+    votes, store, exported = tmp_path / "votes.jsonl", str(tmp_path / "votes.db"), tmp_path / "ranked.jsonl"
+    answers = {"answers": ["short", "rather longer"], "systems": ["small", "large"]}
+    rows = [{"id": n, "prompt": f"question {n}", **answers, "votes": [1, 1, 2 - n % 2]} for n in range(8)]
+    votes.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main(["rank", "import", str(votes), "--store", store]) == 0
+    assert main(["rank", "export", "--store", store, "--out", str(exported)]) == 0
+    capsys.readouterr()
+    groups = [
+        replace(one, answers=tuple(replace(answer, score=-float(len(answer.text))) for answer in one.answers))
+        for one in read(exported, kind="ranking")
+    ]
+    write(groups, "sample", tmp_path / "scored.jsonl")  # as `burnish score` writes
+    told = run(capsys, "--store", store, "--json", "--scores", str(tmp_path / "scored.jsonl"))
+    found = json.loads(told)
+    assert "NaN" not in told
+    assert (found["rankings"], found["items"]) == (24, 8)
+    assert found["beside"]["model"]["value"] == pytest.approx((4 * 1 + 4 * 2 / 3) / 8)
+    assert found["beside"]["people"]["value"] == pytest.approx((4 * 1 + 4 * 1 / 3) / 8)
+    assert found["systems"]["strengths"]["small"]["won"] == 20
+    assert found["length"]["longer_wins"]["value"] == pytest.approx(4 / 24)
 
 
 def test_scores_of_nothing_in_the_store_and_rows_without_scores_are_refused(voted, tmp_path):
