@@ -98,6 +98,70 @@ def export(
 
 
 @command(app)
+def audit(
+    *,
+    store: StoreOption,
+    out: Annotated[Path, typer.Option("--out", help="File for the audit, as JSON lines.", metavar="FILE")],
+) -> dict[str, Any]:
+    """Write down who did what when: every submit, skip, undo, import and invitation, oldest first.
+
+    Example: burnish rank audit --store rankings.db --out audit.jsonl
+    """
+    from burnish.data.convert import write_rows
+    from burnish.feedback.store import Store
+
+    with Store.open(store) as opened:
+        return {"entries": write_rows(opened.audit(), out), "file": str(out)}
+
+
+@command(app)
+def unsure(
+    scored: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="What `score --out` wrote, one file a model.")
+    ],
+    *,
+    store: StoreOption,
+) -> dict[str, Any]:
+    """Ask sooner what a reward model is least sure of, or what several models differ about.
+
+    Example: burnish rank unsure scored.jsonl --store rankings.db
+    """
+    from burnish.feedback.store import Store
+    from burnish.feedback.unsure import ask_about
+
+    with Store.open(store) as opened:
+        return ask_about(opened, scored)
+
+
+@command(app)
+def policy(
+    *,
+    store: StoreOption,
+    overlap: Annotated[float | None, typer.Option("--overlap", help="Share of items that several people get.")] = None,
+    annotators: Annotated[int | None, typer.Option("--annotators", help="How many people those are.")] = None,
+    gold: Annotated[float | None, typer.Option("--gold", help="Share of draws that are gold items.")] = None,
+    repeats: Annotated[float | None, typer.Option("--repeats", help="Share of draws that ask again.")] = None,
+    active: Annotated[
+        float | None, typer.Option("--active", help="Share of fresh items drawn for uncertainty.")
+    ] = None,
+) -> dict[str, Any]:
+    """Show how items are given out, or change it for what is given out from now on.
+
+    Example: burnish rank policy --store rankings.db --overlap 0.3 --annotators 3
+    """
+    from dataclasses import asdict, replace
+
+    from burnish.feedback.store import Store
+
+    given = {"overlap": overlap, "annotators": annotators, "gold": gold, "repeats": repeats, "active": active}
+    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    with Store.open(store) as opened:
+        if changes:
+            opened.set_policy(replace(opened.policy(), **changes))
+        return asdict(opened.policy())
+
+
+@command(app)
 def invite(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Who is to rank.", show_default=False)],
     *,

@@ -1,0 +1,67 @@
+"""What to ask next: items whose order a reward model is least sure of, or on which several models differ.
+
+With p_ij = σ(s_i - s_j), the probability that answer i is better than j (Bradley–Terry), and H the entropy of a yes or
+no in bits, an item's uncertainty is the mean over its pairs of
+
+    H(p_ij)                                 for one model: 1 where it cannot tell, 0 where it is certain
+    H(mean of p_ij) - mean of H(p_ij)       for several: what they differ about, and not what all find close
+
+The second is BALD (Houlsby et al. 2011, Bayesian Active Learning for Classification and Preference Learning): pairs
+that are close for everybody are a matter of taste, and asking about them teaches nothing.
+"""
+
+import math
+from collections.abc import Sequence
+from itertools import combinations
+from pathlib import Path
+
+from burnish.data.problems import printable
+from burnish.data.read import read
+from burnish.errors import DataError
+from burnish.feedback.contents import content_hash
+from burnish.feedback.intake import item_id
+from burnish.feedback.store import Store
+
+
+def uncertainty(score_MK: Sequence[Sequence[float]]) -> float:
+    """Of an item with K answers, from the scores of M models; between 0 and 1."""
+    if not score_MK or any(len(score_K) != len(score_MK[0]) or len(score_K) < 2 for score_K in score_MK):
+        raise ValueError(f"one score for each of two answers or more from each model: {score_MK}")
+    pairs = list(combinations(range(len(score_MK[0])), 2))
+    total = 0.0
+    for one, other in pairs:
+        better_M = [_sigmoid(score_K[one] - score_K[other]) for score_K in score_MK]
+        entropy = _entropy(sum(better_M) / len(better_M))
+        total += entropy if len(better_M) == 1 else max(0.0, entropy - sum(map(_entropy, better_M)) / len(better_M))
+    return total / len(pairs)
+
+
+def _sigmoid(gap: float) -> float:
+    return 1 / (1 + math.exp(-gap)) if gap >= 0 else 1 - 1 / (1 + math.exp(gap))  # exp(710) would overflow
+
+
+def _entropy(chance: float) -> float:
+    return -sum(p * math.log2(p) for p in (chance, 1 - chance) if p > 0)
+
+
+def ask_about(store: Store, files: Sequence[str | Path]) -> dict[str, float]:
+    """Set the uncertainty of the items that `burnish score` scored, one file a model; returns how many, and their mean.
+
+    Rows are matched by id, else by content. Raises DataError for a row without scores, of an item that is not in the
+    store, or scored by some of the models only.
+    """
+    score_MK: dict[str, list[list[float]]] = {}
+    for file in files:
+        for group in read(file):
+            scores = [answer.score for answer in group.answers if answer.score is not None]
+            if len(scores) != len(group.answers):
+                raise DataError(f"{group.origin}: has no score of each answer; write them with `burnish score --out`")
+            score_MK.setdefault(item_id(group, content_hash(group)), []).append(scores)
+    for item, models in score_MK.items():
+        if len(models) != len(files) or len({len(score_K) for score_K in models}) != 1:
+            raise DataError(
+                f"item {printable(item, 80)}: scored {len(models)} times in {len(files)} files; score the same answers "
+                "once with each model"
+            )
+    made = {item: uncertainty(models) for item, models in score_MK.items()}
+    return {"items": store.set_uncertainty(made), "mean": sum(made.values()) / max(1, len(made))}
