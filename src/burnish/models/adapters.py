@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 from burnish.errors import ConfigError
 
 if TYPE_CHECKING:
-    from burnish.models.model import Model
+    from peft import PeftMixedModel, PeftModel
 
 
 class Lora(BaseModel):
@@ -38,12 +38,15 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
-def with_adapter(model: "Model", lora: Lora, *, seed: int = 0) -> None:
-    """Add a fresh adapter in place, drawn from `seed`, and freeze everything else; a scorer's head stays trainable."""
+def added_adapter(model: PreTrainedModel, lora: Lora, *, seed: int = 0) -> "PeftModel | PeftMixedModel":
+    """What switches and saves a fresh adapter, which is added to `model` in place and drawn from `seed`.
+
+    Everything else is frozen; a scorer's head stays trainable.
+    """
     from peft import LoraConfig, get_peft_model  # 6 seconds of import that only adapters need
     from peft.tuners.tuners_utils import BaseTunerLayer
 
-    kind = "SEQ_CLS" if hasattr(model.model, "score") else "CAUSAL_LM"
+    kind = "SEQ_CLS" if hasattr(model, "score") else "CAUSAL_LM"
     targets = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
     config = LoraConfig(
         r=lora.rank,
@@ -55,11 +58,12 @@ def with_adapter(model: "Model", lora: Lora, *, seed: int = 0) -> None:
     with seeded(seed), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by a name that v6 drops
         try:
-            model.adapter = get_peft_model(model.model, config)
+            adapter = get_peft_model(model, config)
         except ValueError as error:  # its message lists what it found
             raise ConfigError(f"lora.targets: {lora.targets}: {error}") from error
-    if isinstance(model.model.get_output_embeddings(), BaseTunerLayer):
+    if isinstance(model.get_output_embeddings(), BaseTunerLayer):
         raise ConfigError(f"lora.targets: {lora.targets}: the output layer has no adapter; leave it out of the targets")
+    return adapter
 
 
 def merged_weights(model: PreTrainedModel) -> dict[str, Tensor]:

@@ -19,7 +19,7 @@ from transformers import (
 from transformers.utils import logging
 
 from burnish.errors import BurnishError, ConfigError, DataError
-from burnish.models.adapters import Lora, seeded, with_adapter
+from burnish.models.adapters import Lora, added_adapter, seeded
 from burnish.models.check import Route, route_of
 from burnish.models.files import check_model_directory, model_directory
 from burnish.models.model import Model, Policy, Scorer
@@ -211,7 +211,7 @@ def _finish(
     loaded = kind(model, tokenizer, padded_because=route.padded_because, flex=route.flex, source=str(path))
     loaded.flex_refused = route.flex_refused
     if lora is not None:
-        with_adapter(loaded, lora, seed=seed)
+        loaded.adapter = added_adapter(loaded.model, lora, seed=seed)
     return loaded
 
 
