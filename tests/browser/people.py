@@ -63,10 +63,13 @@ class Person:
         """Another item, or none, has taken the place of the one whose prompt was `before`."""
         expect(self.page.locator(".item .said").first.or_(self.page.locator(".notice h2"))).not_to_have_text(before)
 
-    def serious(self) -> list[str]:
-        """What axe finds on the page as it is that is serious or critical."""
+    def serious(self, rules: tuple[str, ...] = ()) -> list[str]:
+        """What axe finds on the page as it is that is serious or critical; by these rules alone, where named."""
         self.page.evaluate(f"if (!window.axe) {{ {AXE} }}")
-        found: list[dict[str, Any]] = self.page.evaluate("axe.run().then((result) => result.violations)")
+        options = {"resultTypes": ["violations"]} | ({"runOnly": list(rules)} if rules else {})
+        found: list[dict[str, Any]] = self.page.evaluate(
+            "(options) => axe.run(options).then((result) => result.violations)", options
+        )
         return [
             f"{rule['id']}: {node['html'][:120]} {node['failureSummary'][:200]}"
             for rule in found

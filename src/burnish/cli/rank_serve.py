@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from burnish.cli.common import JsonOption, command, show
+from burnish.data.problems import json_for_terminal
 from burnish.errors import MissingInput, UsageError
 
 app = typer.Typer()
@@ -54,7 +55,8 @@ def serve(
 
     def told(links: Links) -> None:
         if as_json:
-            show({"address": links.address, "links": links.links}, as_json=True)
+            # not by show(), which loads torch to make figures finite: a server would keep 400 MB for it
+            print(json_for_terminal({"address": links.address, "links": links.links}), flush=True)
         else:
             show("\n".join([*_lines(links.links), _over_ssh(links.address)]).strip(), as_json=False)
         if links.warning:

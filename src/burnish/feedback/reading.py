@@ -39,7 +39,12 @@ def progress(connection: sqlite3.Connection, annotator: Annotator) -> Progress:
     (opened,) = connection.execute(
         "SELECT count(*) FROM assignment WHERE annotator = ? AND state = 'open'", (annotator.number,)
     ).fetchone()
-    left = pool(connection, "fresh") + pool(connection, "waiting")
+    (had,) = connection.execute(
+        "SELECT count(*) FROM assignment a JOIN item i USING (item) WHERE a.annotator = ? AND a.repeat = 0 "
+        "AND a.state <> 'expired' AND i.state IN ('fresh', 'waiting')",
+        (annotator.number,),
+    ).fetchone()  # they wait for others: this annotator had them
+    left = pool(connection, "fresh") + pool(connection, "waiting") - had
     return Progress(annotator, rankings, skipped, opened, left, last)
 
 

@@ -7,7 +7,14 @@ import { diff } from "./diff.js";
 export function card(work, answer, t, act) {
   const letter = letterOf(answer);
   const ranks = Array.from({ length: work.count }, (_, at) =>
-    button(String(at + 1), () => act({ name: "rank", value: at + 1, answer, stay: true })),
+    button(
+      [
+        h("span", { class: "unseen" }, `${t.rank} `),
+        String(at + 1),
+        h("span", { class: "tied", hidden: true }, h("span", { "aria-hidden": "true" }, "="), h("span", { class: "unseen" }, t.tied)),
+      ],
+      () => act({ name: "rank", value: at + 1, answer, stay: true }),
+    ),
   );
   const flag = signButton("⚑", t.flagOf(letter), () => act({ name: "flag", answer }), { class: "flag" });
   const text = h("div", { class: "text", dir: "auto", tabindex: 0, role: "group", "data-answer": answer });
@@ -39,8 +46,7 @@ export function card(work, answer, t, act) {
     ranks.forEach((one, at) => {
       const here = rank === at + 1;
       one.setAttribute("aria-pressed", String(here));
-      one.setAttribute("aria-label", `${t.rank} ${at + 1}${here && tied ? `, ${t.tied}` : ""}`);
-      one.textContent = `${at + 1}${here && tied ? "=" : ""}`;
+      one.querySelector(".tied").hidden = !(here && tied);
     });
     text.setAttribute("aria-label", rank === null ? t.answerOpen(letter) : t.answerAt(letter, rank, now.count, tied));
     element.classList.toggle("current", now.focus === answer);

@@ -15,9 +15,10 @@ export function itemView(work, t, act) {
     h(
       "button",
       { type: "button", onclick: () => act({ name: "focus", value: answer }) },
-      h("b", {}, letterOf(answer)),
+      h("b", { "aria-hidden": "true" }, letterOf(answer)),
+      h("span", { class: "unseen" }),
       h("span", { class: "excerpt", dir: "auto", "aria-hidden": "true" }, text.slice(0, 160)),
-      h("span", { class: "badge" }),
+      h("span", { class: "badge", "aria-hidden": "true" }),
     ),
   );
   const placing = h(
@@ -46,7 +47,9 @@ export function itemView(work, t, act) {
     tabs.forEach((tab, answer) => {
       const rank = now.order.ranks[answer];
       tab.setAttribute("aria-current", String(now.focus === answer));
-      tab.setAttribute("aria-label", rank === null ? t.answerOpen(letterOf(answer)) : t.answerAt(letterOf(answer), rank, now.count, false));
+      const letter = letterOf(answer);
+      const read = rank === null ? t.answerOpen(letter) : t.answerAt(letter, rank, now.count, false);
+      tab.querySelector(".unseen").textContent = read;
       tab.querySelector(".badge").textContent = rank ?? "";
     });
     below.refresh(now, { asking: step !== null, sending });
