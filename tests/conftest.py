@@ -9,7 +9,11 @@ import pytest
 import torch
 from tiny import byte_tokenizer, tiny_llama
 
-torch.set_num_threads(1)  # these models are so small that a second thread only waits for the first
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    """These models are so small that a second thread only waits; a command that ran before may have set it."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,9 @@ import pytest
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
+from burnish.data.read import read
+from burnish.errors import DataError
+
 SENTENCES = [
     "The quick brown fox jumps over the lazy dog. What is the answer to this question? It is forty-two.",
     "Human: can you tell me about the weather? Assistant: it rains, and the user asked a model.",
@@ -71,3 +74,20 @@ def tokenizer() -> PreTrainedTokenizerFast:
 @pytest.fixture(scope="session")
 def spaced_tokenizer() -> MakeTokenizer:
     return sentence_piece_like
+
+
+@pytest.fixture
+def refused(tmp_path):
+    """Write bytes to a file, read it, and give the message of the refusal."""
+
+    def told(data, name="train.jsonl", error=DataError, **wish):
+        path = tmp_path / name
+        path.write_bytes(data)
+        with pytest.raises(error) as caught:
+            read(path, **wish)
+        message = str(caught.value)
+        assert str(path) in message
+        assert message.count("\n") < 24  # one screen
+        return message.replace(str(tmp_path) + "/", "")
+
+    return told

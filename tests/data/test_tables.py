@@ -7,24 +7,6 @@ import pytest
 from burnish.data.read import read
 from burnish.errors import DataError
 
-
-@pytest.fixture
-def refused(tmp_path):
-    """Write bytes to a file, read it, and give the message of the refusal."""
-
-    def told(data, name="train.jsonl", error=DataError, **wish):
-        path = tmp_path / name
-        path.write_bytes(data)
-        with pytest.raises(error) as caught:
-            read(path, **wish)
-        message = str(caught.value)
-        assert str(path) in message
-        assert message.count("\n") < 24  # one screen
-        return message.replace(str(tmp_path) + "/", "")
-
-    return told
-
-
 # ---- CSV and parquet
 
 

@@ -4,13 +4,15 @@ A test that takes `packed_architecture`, `windowed_architecture` or `padded_arch
 its model with `build`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 import transformers
 from transformers import PreTrainedConfig, PreTrainedModel
+
+from burnish.batch.pack import Span
 
 _SHAPE: dict[str, Any] = {
     "vocab_size": 97,
@@ -184,10 +186,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             metafunc.parametrize(fixture, names, scope="module")
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Products this small gain nothing from a second thread and wait long for it where another process has its core."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def spans_of(*trees: tuple[int, list[int]]) -> tuple[Span, ...]:
+    """Spans of trees of a prompt and branches of these sizes, end to end."""
+    spans, at = [], 0
+    for prompt, sizes in trees:
+        start, branches = at, []
+        at += prompt
+        for size in sizes:
+            branches.append((at, at + size))
+            at += size
+        spans.append(Span((start, start + prompt), tuple(branches)))
+    return tuple(spans)

@@ -4,27 +4,14 @@ from typing import Any
 
 import pytest
 import torch
+from models.conftest import spans_of
 from torch import Tensor
 
-from burnish.batch.pack import Span
 from burnish.models import attention
 from burnish.models.attention import TreeLayout, UnsupportedAttentionError, tree_attention
 
 CPU = torch.device("cpu")
 HEADS, WIDTH = 4, 8
-
-
-def spans_of(*trees: tuple[int, list[int]]) -> tuple[Span, ...]:
-    """Spans of trees of a prompt and branches of these sizes, end to end."""
-    spans, at = [], 0
-    for prompt, sizes in trees:
-        start, branches = at, []
-        at += prompt
-        for size in sizes:
-            branches.append((at, at + size))
-            at += size
-        spans.append(Span((start, start + prompt), tuple(branches)))
-    return tuple(spans)
 
 
 ROW = spans_of((13, [40, 3, 36]), (10, [9, 14]), (9, [12]), (0, [7, 2]), (20, []), (1, [1, 1, 1, 1]))

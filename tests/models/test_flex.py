@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import torch
+from models.conftest import spans_of
 from torch import Tensor
 from torch.nn.attention import flex_attention
 from torch.nn.attention.flex_attention import create_block_mask
 from transformers import PreTrainedModel
 
-from burnish.batch.pack import Span, pack
+from burnish.batch.pack import pack
 from burnish.models.attention import TreeLayout, tree_attention
 from burnish.models.check import check_trees, difference, stock_outputs
 from burnish.models.flex import BLOCK, block_mask, mask_function, tree_branch_position
@@ -29,19 +30,6 @@ def backward_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(flex_attention, "_validate_device", lambda *_: None)
     yield
     torch._dynamo.reset()
-
-
-def spans_of(*trees: tuple[int, list[int]]) -> tuple[Span, ...]:
-    """Spans of trees of a prompt and branches of these sizes, end to end."""
-    spans, at = [], 0
-    for prompt, sizes in trees:
-        start, branches = at, []
-        at += prompt
-        for size in sizes:
-            branches.append((at, at + size))
-            at += size
-        spans.append(Span((start, start + prompt), tuple(branches)))
-    return tuple(spans)
 
 
 ROW = spans_of((13, [40, 38, 36]), (10, [9, 14, 10]), (9, [12]), (0, [7]), (20, []))
