@@ -74,8 +74,9 @@ def test_rankings_come_out_as_they_went_in(tmp_path, empty, rows):
     assert [a.id for b, a in zip(before, after, strict=True) if b.id != b.origin] == [
         b.id for b in before if b.id != b.origin
     ]
-    people = {(b.extra.get("annotator"), a.extra["annotator"]) for b, a in zip(before, after, strict=True)}
+    people = {(b.extra.get("annotator"), a.extra.get("annotator")) for b, a in zip(before, after, strict=True)}
     assert len(people) == len({b.extra.get("annotator") for b in before}) == len({alias for _, alias in people})
+    assert all((name is None) == (alias is None) for name, alias in people)
 
 
 def test_what_was_exported_and_imported_again_is_the_same_file(tmp_path, empty):

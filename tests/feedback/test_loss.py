@@ -96,6 +96,14 @@ def _rows(path: Path, table: str) -> int:
 # ---- at once
 
 
+def test_two_imports_at_once_into_a_store_that_is_not_there_make_one(tmp_path):
+    path = tmp_path / "s.db"
+    with worker("import", path, 1500) as one, worker("import", path, 1500) as other:
+        assert one.stdout.read().split() == other.stdout.read().split() == ["items", "rankings"]
+    whole(path)
+    assert (_rows(path, "item"), _rows(path, "ranking")) == (1500, 1500)
+
+
 def test_many_threads_share_one_commit_and_each_gets_its_own_answer(tmp_path):
     with a_store(tmp_path / "s.db", items=400) as store:
         store.set_policy(Policy(overlap=0, gold=0, repeats=0))

@@ -7,7 +7,7 @@ import stat
 import pytest
 from feedback.stores import a_store, an_item, as_shown, key, someone
 
-from burnish.errors import DataError, MissingInput, NotOurs, UsageError
+from burnish.errors import ConfigError, DataError, MissingInput, NotOurs, UsageError
 from burnish.feedback.access import csrf_of
 from burnish.feedback.contents import unpacked
 from burnish.feedback.database import VERSION
@@ -360,6 +360,13 @@ def test_an_empty_file_left_by_a_process_that_died_becomes_the_store(tmp_path):
     (tmp_path / "s.db").touch()
     with Store.at(tmp_path / "s.db") as store:
         assert store.add_items([an_item("one")]) == {"added": 1, "known": 0}
+
+
+def test_an_sqlite_that_is_too_old_is_told(tmp_path, monkeypatch):
+    a_store(tmp_path / "s.db").close()
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 34, 1))
+    with pytest.raises(ConfigError, match=r"a store needs 3\.35 or later"):
+        Store.open(tmp_path / "s.db")
 
 
 def test_content_is_kept_whole(store):

@@ -12,7 +12,7 @@ import sqlite3
 
 from burnish.errors import MissingInput, UsageError
 from burnish.feedback.audit import record
-from burnish.feedback.records import Annotator, Layer, Session
+from burnish.feedback.records import UNKNOWN, Annotator, Layer, Session
 
 INVITATION_SECONDS = 7 * 24 * 3600.0
 SESSION_SECONDS = 30 * 24 * 3600.0
@@ -25,14 +25,14 @@ def annotator_of(connection: sqlite3.Connection, name: str, layer: Layer, now: f
 
     The alias is the SHA-256 of a salt of this store with layer and name, so that a file of rankings does not tell who
     made them. A name that came in as an alias stays as it is: exported and imported again, it is the same person. A
-    judge is no person, and its name is its alias.
+    judge is no person, and its name is its alias; so is "unknown", which may be many.
     """
     row = connection.execute(
         "SELECT annotator, alias FROM annotator WHERE layer = ? AND name = ?", (layer, name)
     ).fetchone()
     if row is not None:
         return Annotator(row[0], name, row[1])
-    known = layer == "judge" or (layer == "imported" and _ALIAS.fullmatch(name))
+    known = layer == "judge" or (layer == "imported" and (name == UNKNOWN or _ALIAS.fullmatch(name)))
     alias = name if known else _alias(connection, name, layer)
     row = connection.execute(
         "INSERT INTO annotator (layer, name, alias, created) VALUES (?, ?, ?, ?) RETURNING annotator",

@@ -17,10 +17,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from burnish.errors import BurnishError, DataError, MissingInput, NotOurs, WriteFailed
+from burnish.errors import BurnishError, ConfigError, DataError, MissingInput, NotOurs, WriteFailed
 
 APPLICATION_ID = 0x6275726E  # "burn"
 BUSY_SECONDS = 5.0
+OLDEST = (3, 35)  # the first that has RETURNING
 
 _FIRST = (
     "CREATE TABLE setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
@@ -152,8 +153,13 @@ def make_file(path: Path) -> None:
 def connect(path: Path) -> sqlite3.Connection:
     """A connection to a store that exists, in which transactions begin only where one is begun.
 
-    Raises MissingInput where no file is there.
+    Raises MissingInput where no file is there, ConfigError where Python came with an SQLite that is too old.
     """
+    if sqlite3.sqlite_version_info < OLDEST:
+        raise ConfigError(
+            f"this Python has SQLite {sqlite3.sqlite_version}; a store needs {OLDEST[0]}.{OLDEST[1]} or later: use "
+            "another Python"
+        )
     if not path.exists():
         raise MissingInput(f"{path}: no such store; make one: burnish rank import FILE --store {path}")
     with told(path):

@@ -14,7 +14,7 @@ from burnish.data.convert import record, to_kind, write_rows
 from burnish.data.split import split_by_prompt
 from burnish.errors import ConfigError, DataError
 from burnish.feedback.reading import Standing, standing
-from burnish.feedback.records import Layer
+from burnish.feedback.records import UNKNOWN, Layer
 from burnish.feedback.store import Store
 from burnish.types import Group
 
@@ -103,7 +103,7 @@ def facts(one: Standing) -> dict[str, Any]:
     """What a row tells of the ranking besides its order. An imported row keeps what it said."""
     ranking = one.ranking
     told: dict[str, Any] = {
-        "annotator": ranking.annotator,
+        "annotator": None if ranking.annotator == UNKNOWN else ranking.annotator,
         "layer": ranking.layer,
         "kind": ranking.kind,
         "propensity": ranking.propensity,

@@ -18,7 +18,7 @@ from burnish.data.read import Reading, examine, refuse, rejected_name, set_aside
 from burnish.errors import DataError
 from burnish.feedback.contents import PERSONAL, content_hash
 from burnish.feedback.intake import item_id
-from burnish.feedback.records import Given, Item, Task
+from burnish.feedback.records import UNKNOWN, Given, Item, Task
 from burnish.feedback.store import Store
 from burnish.types import Group, Order
 
@@ -119,7 +119,7 @@ def given(group: Group, item: str, first: Group) -> Given:
     said = group.extra.get("annotator")
     if said is not None and not isinstance(said, str | int):
         raise DataError(f"{group.origin}: annotator must be text, found {described(said)}")
-    name = str(said) if said is not None else "unknown"
+    name = str(said) if said is not None else UNKNOWN
     for field, least, most in (("acceptable", 0, places), ("confidence", 1, 3)):
         value = group.extra.get(field)
         if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:

@@ -24,6 +24,7 @@ Kind = Literal["uniform", "active", "overlap", "gold", "repeat", "imported"]
 Mode = Literal["place", "insertion", "pick"]
 Verdict = Literal[">", "=", "<"]
 
+UNKNOWN = "unknown"  # the annotator of rankings that came without a name
 FLAGS = ("unsafe", "wrong language", "broken", "identity leak")
 SKIP_REASONS = ("unclear", "offensive", "not my field", "language", "other")
 
@@ -151,7 +152,7 @@ class Given:
 
     item: str
     order: Order
-    annotator: str = "unknown"
+    annotator: str = UNKNOWN
     layer: Layer = "imported"
     acceptable: int | None = None
     confidence: int | None = None

@@ -21,6 +21,7 @@ from random import Random, SystemRandom
 from types import TracebackType
 from typing import Any, Self
 
+from burnish.errors import NotOurs
 from burnish.feedback import access, assignment, decisions, intake, reading
 from burnish.feedback.assignment import Policy
 from burnish.feedback.database import connect, make_file, prepare, told
@@ -65,8 +66,14 @@ class Store:
 
     @classmethod
     def at(cls, path: str | Path, **options: Any) -> Self:
-        """The store at `path`, made where none is there."""
-        return cls.open(path, **options) if Path(path).exists() else cls.create(path, **options)
+        """The store at `path`, made where none is there. Two processes that come at once make one."""
+        if not Path(path).exists():
+            try:
+                make_file(Path(path))
+            except NotOurs:
+                if not Path(path).exists():
+                    raise
+        return cls.open(path, **options)
 
     def __enter__(self) -> Self:
         return self

@@ -11,6 +11,7 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -96,8 +97,9 @@ class Writer:
                 done.append((waiting, *self._run(waiting.job)))
             connection.execute("COMMIT")
         except BaseException as error:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
+            with suppress(sqlite3.Error):  # a connection that cannot even do this says so at its next BEGIN
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
             raised = as_ours(error, self._path) if isinstance(error, sqlite3.Error) else error
             for waiting in together:
                 waiting.future.set_exception(raised)
