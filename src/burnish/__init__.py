@@ -33,6 +33,7 @@ _PUBLIC = {
     "GenerateConfig": "burnish.methods.generate:GenerateConfig",
     "rank": "burnish.methods.rank:rank",
     "RankConfig": "burnish.methods.rank:RankConfig",
+    "Store": "burnish.feedback.store:Store",
     "score": "burnish.methods.score:score",
     "ScoreConfig": "burnish.methods.score:ScoreConfig",
     "evaluate": "burnish.methods.evaluate:evaluate",

@@ -56,7 +56,15 @@ def test_the_books_agree_with_what_happened(tmp_path, seed):
         assert Counter(ranking.annotator for ranking in store.rankings()) == Counter(
             who.alias for who in saved.values()
         )
+        left = {who: store.progress(who).left for who in people}
     with closing(connect(tmp_path / "s.db")) as raw:
+        for who in people:
+            (could,) = raw.execute(
+                "SELECT count(*) FROM item WHERE state IN ('fresh', 'waiting') AND item NOT IN (SELECT item FROM "
+                "assignment WHERE annotator = ? AND repeat = 0 AND state <> 'expired')",
+                (who.number,),
+            ).fetchone()
+            assert left[who] == could
         standing = raw.execute(
             "SELECT a.id FROM ranking r JOIN assignment a USING (assignment) WHERE r.removed IS NULL"
         )
