@@ -17,7 +17,7 @@ from burnish.data.read import read
 from burnish.data.templates import resolve
 from burnish.models.load import load_scorer
 
-DATA = Path(__file__).parent / "data" / "hh_pairs.jsonl.gz"
+DATA = Path(__file__).parent.parent / "data" / "hh_harmless.jsonl.gz"
 LONGEST = 1024  # the default of both trainers
 
 
@@ -25,7 +25,8 @@ def main(row: str, model: str, folder: Path, count: int) -> None:
     if row == "reward":
         load_scorer(model, fresh_head=True, packed=True).save(folder / "start")
     template = resolve(AutoTokenizer.from_pretrained(model))
-    made = trees(read(DATA, kind="comparison"), template, max_length=LONGEST, on_too_long="skip").trees
+    pairs = read(DATA, kind="comparison", on_bad_row="skip", rejected=folder / "rejected.jsonl")  # four have no answer
+    made = trees(pairs, template, max_length=LONGEST, on_too_long="skip").trees
     if len(made) < count:
         raise SystemExit(f"{DATA} gives {len(made)} rows of at most {LONGEST} tokens; {count} are wanted: fewer steps")
     with (folder / "rows.jsonl").open("w") as file:
