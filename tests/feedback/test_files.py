@@ -254,7 +254,7 @@ def test_samples_become_items_with_their_lineage(tmp_path, empty):
     }
     (tmp_path / "answers.jsonl").write_text(json.dumps(row) + "\n")
     assert import_file(empty, tmp_path / "answers.jsonl") == {
-        "items": 1, "items_known": 0, "rankings": 0, "rankings_known": 0,
+        "items": 1, "items_known": 0, "rankings": 0, "rankings_known": 0, "left_out_all_alike": 0,
     }  # fmt: skip
     (item,) = empty.items()
     assert [answer.source for answer in item.group.answers] == ["m@abc", "m@abc"]
@@ -265,6 +265,18 @@ def test_samples_become_items_with_their_lineage(tmp_path, empty):
     (group,) = read(tmp_path / "out.jsonl", kind="ranking")
     assert [answer.tokens for answer in group.answers] == [(1,), (2,)]
     assert (group.extra["model"], group.extra["seed"]) == ("m@abc", 4)
+
+
+def test_samples_that_are_all_alike_are_left_out_and_counted(tmp_path, empty):
+    row = {"prompt": "p", "model": "m", "seed": 0}
+    rows = [{**row, "answers": ["b", "b"]}, {**row, "answers": ["b", "b", "c"]}]
+    rows.append({"prompt": "q", "answers": ["b", "b"], "model": "m", "seed": 0})
+    (tmp_path / "answers.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    made = import_file(empty, tmp_path / "answers.jsonl")
+    assert (made["items"], made["left_out_all_alike"]) == (1, 2)
+    tied = {"prompt": "r", "answers": ["b", "b"], "ranking": [[0, 1]]}  # somebody ranked it: it stays
+    (tmp_path / "ranked.jsonl").write_text(json.dumps(tied) + "\n")
+    assert import_file(empty, tmp_path / "ranked.jsonl")["rankings"] == 1
 
 
 def test_gold_comes_by_option_or_by_field(tmp_path, empty):

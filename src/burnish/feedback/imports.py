@@ -5,7 +5,7 @@ records, votes, comparisons (a ranking of two).
 """
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +14,9 @@ from typing import Any
 from burnish.data.fields import number
 from burnish.data.fields import order as checked_order
 from burnish.data.problems import RowError, described
-from burnish.data.read import Reading, examine, refuse, rejected_name, set_aside
+from burnish.data.read import examine, refuse, rejected_name, set_aside
 from burnish.errors import DataError
-from burnish.feedback.contents import PERSONAL, content_hash
+from burnish.feedback.contents import PERSONAL, content_hash, shown_text
 from burnish.feedback.intake import item_id
 from burnish.feedback.records import UNKNOWN, Given, Item, Task
 from burnish.feedback.store import Store
@@ -36,6 +36,8 @@ def import_file(
     rejected: Path | None = None,
 ) -> dict[str, int]:
     """Take a file into the store: how many items and rankings were added, and how many were there already.
+
+    Samples whose answers are all alike are left out, and counted: there is nothing to rank.
 
     `gold`: the file's orders are known to be right; its items check annotators, and its orders are nobody's ranking. A
     field `gold` of a row, an order like `ranking`, says the same of that row alone. Run again, it adds nothing.
@@ -75,7 +77,8 @@ def _import(
         )
     refuse(reading, on_bad_row)
     set_aside(reading, rejected or store.path.with_name(rejected_name(file)))
-    items, rankings = taken_apart(reading, task=task, gold=gold)
+    apart = [group for group in reading.groups if not _all_alike(group)]
+    items, rankings = taken_apart(apart, task=task, gold=gold)
     brought = store.add_items(items)
     ranked = store.add_rankings(rankings)
     return {
@@ -83,15 +86,21 @@ def _import(
         "items_known": brought["known"],
         "rankings": ranked["added"],
         "rankings_known": ranked["known"],
+        "left_out_all_alike": len(reading.groups) - len(apart),
     }
 
 
-def taken_apart(reading: Reading, *, task: Task = "rank", gold: bool = False) -> tuple[list[Item], list[Given]]:
+def _all_alike(group: Group) -> bool:
+    """Whether nobody has ranked it and nobody could: a sampler may say the same every time."""
+    return group.order is None and len(group.answers) > 1 and len({shown_text(a) for a in group.answers}) == 1
+
+
+def taken_apart(groups: Sequence[Group], *, task: Task = "rank", gold: bool = False) -> tuple[list[Item], list[Given]]:
     """Items, each once, and the rankings that came with them. Rows of several people share an item by its id."""
     items: list[Item] = []
     first: dict[str, tuple[bytes, Group]] = {}
     rankings = []
-    for group in reading.groups:
+    for group in groups:
         right = _gold(group) if "gold" in group.extra else group.order if gold else None
         if gold and right is None:
             raise DataError(f"{group.origin}: has no order that could be gold; leave --gold out, or rank it first")
