@@ -3,6 +3,7 @@
 import re
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from browser.people import Person
@@ -137,6 +138,30 @@ def test_pairs_give_the_order_and_one_question_is_asked_twice(
     assert pairs[-1] not in pairs[:-1]  # known through others only, until it was asked
     for one, other, sign in ranking.comparisons:
         assert sign == (">" if one > other else "<")
+
+
+def test_one_of_sixteen_is_picked_by_one_key(serve: Callable[..., Served], come: Callable[..., Person]):
+    group = item("a", *(f"answer {number}" for number in range(16))).group
+    served = serve([Item(group, task="pick"), Item(replace(group, id="b"), task="pick")], "ann")
+    person = come(served, "ann")
+    person.press("Enter")
+    person.shows("Pick the best answer, or say that none is good enough.")
+    person.press("3", "Shift+N", "Shift+ArrowUp", "=", "i")
+    person.shows("N is picked")
+    assert person.order() == "N"
+    assert person.serious() == []
+    person.press("f", "3", "Escape", "Enter")
+    person.saved()
+    person.shows("Saved. Next item.")
+    person.press("1", "n")
+    person.shows("None is good enough")
+    person.press("Enter")
+    expect(person.page.locator(".notice h2")).to_have_text("All done")
+    picked, none = kept(served)
+    assert [shown for shown, place in zip(picked.shown_K, picked.place_K, strict=True) if place == 0] == [13]
+    assert (picked.mode, picked.acceptable) == ("pick", None)
+    assert picked.flag_K[picked.shown_K.index(13)] == ("broken",)
+    assert (set(none.place_K), none.acceptable) == ({0}, 0)
 
 
 def test_keys_without_ctrl_can_be_turned_off_and_never_act_while_one_types(

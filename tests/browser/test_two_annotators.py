@@ -7,10 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
 from browser.people import Person
 from feedback.served import Served
 from playwright.sync_api import Browser, expect
 
+from burnish.cli.main import main
 from burnish.feedback.records import Item
 from burnish.feedback.store import Store
 from burnish.types import Answer, Group
@@ -122,7 +124,13 @@ def killed(rankers: list[Ranker], server: Served, turn: int) -> None:
         ranker.saved[prompt] = order
 
 
-def test_what_was_shown_as_saved_is_there_once(serve: Callable[..., Served], chromium: Browser, tmp_path: Path):
+def test_what_was_shown_as_saved_is_there_once(
+    serve: Callable[..., Served],
+    chromium: Browser,
+    tmp_path: Path,
+    tiny_model: Path,
+    capsys: pytest.CaptureFixture[str],
+):
     server = serve(items(), "ann", "bo")
     contexts = {
         name: chromium.new_context(
@@ -156,6 +164,22 @@ def test_what_was_shown_as_saved_is_there_once(serve: Callable[..., Served], chr
     assert len(told) > 100
     nothing_told(told + pages, server)
     shuffled(rankers)
+    trained_on(server.store, tiny_model, tmp_path, capsys)
+
+
+def trained_on(store: Path, model: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Through the command line: what people agree on, their rankings as a file, a reward model from it."""
+    capsys.readouterr()
+    assert main(["rank", "stats", "--store", str(store), "--resamples", "20", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)
+    rankings = folder / "rankings.jsonl"
+    assert main(["rank", "export", "--store", str(store), "--format", "ranking", "--out", str(rankings)]) == 0
+    rows = [json.loads(line) for line in rankings.read_text(encoding="utf-8").splitlines()]
+    assert len(rows) == 2 * (COUNT - 1)
+    assert any(len(place) > 1 for row in rows for place in row["ranking"] if isinstance(place, list))
+    command = ["reward", "--model", str(model), "--data", str(rankings), "--out", str(folder / "reward")]
+    assert main([*command, "--set", "max_length=256", "--set", "epochs=1"]) == 0
+    assert (folder / "reward/model/model.safetensors").exists()
 
 
 def saved_once(server: Served, rankers: dict[str, Ranker]) -> None:

@@ -164,6 +164,9 @@ def test_the_page_as_it_looks(serve: Callable[..., Served], come: Callable[..., 
             person.press("Escape")
             expect(person.page.locator(".saved")).to_have_text("草稿已保留")
             picture(person, "chinese")
+            person.press("?")
+            person.page.get_by_label("语言").select_option("en")
+            person.press("Escape")
         person.submit()
 
 

@@ -1,15 +1,19 @@
 // The bar below the answers: the order so far, how sure one is, and what can be done with the item.
 
 import { button, h, keyed, letterOf } from "./dom.js";
+import { picked } from "./card.js";
 import { acceptable, places, unplaced } from "./order.js";
 
-export function bar(t, act) {
+export function bar(work, t, act) {
+  const picking = work.task === "pick";
   const order = h("ol", { class: "places", "aria-label": t.order });
-  const hint = h("p", { class: "small hint" }, t.orderEmpty);
+  const hint = h("p", { class: "small hint" }, picking ? t.nothingPicked : t.orderEmpty);
   const sure = t.sure.map((name, at) =>
     button(keyed(name, "zxc"[at]), () => act({ name: `sure${at + 1}` }), { "aria-pressed": "false" }),
   );
-  const none = button(t.noneAcceptable, () => act({ name: "none" }), { "aria-pressed": "false" });
+  const none = picking
+    ? button(keyed(t.noneGood, "n"), () => act({ name: "noPick" }), { "aria-pressed": "false" })
+    : button(t.noneAcceptable, () => act({ name: "none" }), { "aria-pressed": "false" });
   const submit = button(keyed(t.submit, "⏎"), () => act({ name: "submit" }), { class: "primary" });
   const said = h("p", { class: "said-last small", role: "status" });
   const judging = h(
@@ -38,20 +42,21 @@ export function bar(t, act) {
   );
 
   function refresh(work, { asking, sending }) {
-    const groups = places(work.order.ranks);
+    const all = places(work.order.ranks);
+    const groups = !picking ? all : picked(work) === null ? [] : all.slice(0, 1);
     const above = acceptable(work.order);
     const items = groups.map((group) =>
       h("li", {}, group.flatMap((answer, at) => [at ? h("span", { class: "tie" }, "=") : null, h("b", {}, letterOf(answer))])),
     );
     const lineWords = (at) => (at === 0 ? t.lineNoneShort : at === groups.length ? t.lineAll : t.line);
-    if (above !== null) items.splice(above, 0, h("li", { class: "line" }, h("span", {}, lineWords(above))));
+    if (above !== null && !picking) items.splice(above, 0, h("li", { class: "line" }, h("span", {}, lineWords(above))));
     order.replaceChildren(...items);
     const open = unplaced(work.order.ranks);
     if (groups.length > 0 && open.length > 0) {
       order.append(h("li", { class: "open" }, open.map((answer) => h("i", {}, letterOf(answer)))));
     }
     order.hidden = groups.length === 0 || asking;
-    hint.hidden = groups.length > 0 || asking;
+    hint.hidden = all.length > 0 || asking;
     judging.hidden = asking;
     submit.hidden = asking;
     sure.forEach((one, at) => one.setAttribute("aria-pressed", String(work.confidence === at + 1)));

@@ -16,6 +16,8 @@ export function card(work, answer, t, act) {
       () => act({ name: "rank", value: at + 1, answer, stay: true }),
     ),
   );
+  const picking = work.task === "pick";
+  const pick = button(t.pick, () => act({ name: "pick", value: answer }));
   const flag = signButton("⚑", t.flagOf(letter), () => act({ name: "flag", answer }), { class: "flag" });
   const text = h("div", { class: "text", dir: "auto", tabindex: 0, role: "group", "data-answer": answer });
   const note = h("p", { class: "note", hidden: true });
@@ -26,12 +28,12 @@ export function card(work, answer, t, act) {
       "div",
       { class: "controls" },
       h("span", { class: "letter", "aria-hidden": "true" }, letter),
-      h("div", { class: "ranks", role: "group", "aria-label": t.rankOf(letter) }, ranks),
+      picking ? pick : h("div", { class: "ranks", role: "group", "aria-label": t.rankOf(letter) }, ranks),
       h(
         "span",
         { class: "signs" },
-        signButton("↑", t.up(letter), () => act({ name: "up", answer })),
-        signButton("↓", t.down(letter), () => act({ name: "down", answer })),
+        picking ? null : signButton("↑", t.up(letter), () => act({ name: "up", answer })),
+        picking ? null : signButton("↓", t.down(letter), () => act({ name: "down", answer })),
         flag,
       ),
     ),
@@ -48,13 +50,26 @@ export function card(work, answer, t, act) {
       one.setAttribute("aria-pressed", String(here));
       one.querySelector(".tied").hidden = !(here && tied);
     });
-    text.setAttribute("aria-label", rank === null ? t.answerOpen(letter) : t.answerAt(letter, rank, now.count, tied));
+    pick.setAttribute("aria-pressed", String(picked(now) === answer));
+    text.setAttribute("aria-label", nameOf(now, answer, t));
     element.classList.toggle("current", now.focus === answer);
     element.classList.toggle("refused", rank !== null && now.order.line !== null && rank > now.order.line);
     flag.setAttribute("aria-pressed", String(now.flags[answer].length > 0));
     shownText(now.answers[answer], now, view, answer);
   }
   return { element, text, refresh };
+}
+
+/** The answer that is picked, of an item of which one is; null where none is. */
+export const picked = (work) => (work.order.ranks.includes(2) ? work.order.ranks.indexOf(1) : null);
+
+/** What an answer is called for a screen reader: its letter and where it stands. */
+export function nameOf(work, answer, t) {
+  const rank = work.order.ranks[answer];
+  const letter = letterOf(answer);
+  if (work.task === "pick") return picked(work) === answer ? t.pickedIt(letter) : t.answer(letter);
+  if (rank === null) return t.answerOpen(letter);
+  return t.answerAt(letter, rank, work.count, work.order.ranks.filter((other) => other === rank).length > 1);
 }
 
 /** Fills an answer's text, and again only where what is to be shown is something else than what is there. */

@@ -45,6 +45,17 @@ export const DEEDS = {
     if (!stay && open.length) work.focus = open.find((other) => other > answer) ?? open[0];
     return said;
   },
+  /** The one that is best, of an item of which nothing else is asked: the others share the second place. */
+  pick(work, { answer }, t) {
+    work.order = { ranks: work.order.ranks.map((_, at) => (at === answer ? 1 : 2)), line: null };
+    work.focus = answer;
+    return t.pickedIt(letterOf(answer));
+  },
+  noPick(work, action, t) {
+    const taken = order.acceptable(work.order) === 0;
+    work.order = taken ? order.empty(work.count) : { ranks: Array(work.count).fill(1), line: 0.5 };
+    return taken ? t.nothingPicked : t.noneGood;
+  },
   up: shifted((now, answer) => order.move(now, answer, -1)),
   down: shifted((now, answer) => order.move(now, answer, 1)),
   tie: shifted(order.tie),

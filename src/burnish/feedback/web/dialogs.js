@@ -97,7 +97,7 @@ export function showHelp(t, changed, closed) {
       choice("theme", t.colours, t.themes),
       h("label", { class: "setting wide" }, letterKeys, h("span", {}, t.letterKeys)),
     ),
-    h("section", { "aria-label": t.helpKeys }, h("h3", {}, t.helpKeys), keyTable(t.keys), h("h3", {}, t.pairTitle), keyTable(t.pairKeys)),
+    h("section", { "aria-label": t.helpKeys }, h("h3", {}, t.helpKeys), keyTable(t.keys), h("h3", {}, t.pairTitle), keyTable(t.pairKeys), h("h3", {}, t.pickTitle), keyTable(t.pickKeys)),
   );
   show(t.help, t, content, [closing(t.close)], closed);
 }

@@ -1,7 +1,7 @@
 // An item on the page: its prompt, its answers (beside each other, as a list with a reader, or one at a time), the bar.
 
 import { bar } from "./bar.js";
-import { card } from "./card.js";
+import { card, nameOf, picked } from "./card.js";
 import { h, letterOf } from "./dom.js";
 import { pairQuestion } from "./pairs.js";
 import { prompt } from "./prompt.js";
@@ -9,7 +9,7 @@ import { question } from "./work.js";
 
 export function itemView(work, t, act) {
   const top = prompt(work.prompt, t);
-  const below = bar(t, act);
+  const below = bar(work, t, act);
   const cards = work.answers.map((_, answer) => card(work, answer, t, act));
   const tabs = work.answers.map((text, answer) =>
     h(
@@ -23,7 +23,7 @@ export function itemView(work, t, act) {
   );
   const placing = h(
     "section",
-    { class: "answers", "aria-label": t.answers, "data-count": work.count },
+    { class: work.count > 4 ? "answers many" : "answers", "aria-label": t.answers, "data-count": work.count },
     h("ol", { class: "tabs", "aria-label": t.answers }, tabs.map((tab) => h("li", {}, tab))),
     h("ol", { class: "cards", "aria-label": t.answers, "data-count": work.count }, cards.map((one) => one.element)),
   );
@@ -45,12 +45,10 @@ export function itemView(work, t, act) {
     asking?.refresh(now, view);
     cards.forEach((one) => one.refresh(now, view));
     tabs.forEach((tab, answer) => {
-      const rank = now.order.ranks[answer];
       tab.setAttribute("aria-current", String(now.focus === answer));
-      const letter = letterOf(answer);
-      const read = rank === null ? t.answerOpen(letter) : t.answerAt(letter, rank, now.count, false);
-      tab.querySelector(".unseen").textContent = read;
-      tab.querySelector(".badge").textContent = rank ?? "";
+      tab.querySelector(".unseen").textContent = nameOf(now, answer, t);
+      tab.querySelector(".badge").textContent =
+        now.task === "pick" ? (picked(now) === answer ? "✓" : "") : (now.order.ranks[answer] ?? "");
     });
     below.refresh(now, { asking: step !== null, sending });
   }

@@ -22,8 +22,9 @@ const PAIR = { 1: "left", 2: "right", "=": "same", u: "takeBack", m: "formatted"
 const NAMED = { ArrowRight: "next", ArrowLeft: "previous", Escape: "clear", Enter: "submit" };
 const PAIR_NAMED = { ArrowLeft: "left", ArrowRight: "right" };
 
-/** {name, value?} for a key that does something now, else null. `pairs`: a question is being asked. */
-export function action(event, { pairs, letterKeys, list }) {
+/** {name, value?} for a key that does something now, else null. `pairs`: a question is being asked;
+ * `pick`: one answer is to be picked. */
+export function action(event, { pairs, pick, letterKeys, list }) {
   if (event.ctrlKey || event.altKey || event.metaKey || event.isComposing || typing(event.target)) return null;
   const { key, shiftKey } = event;
   if (event.target.closest?.("button, summary, a") && (key === "Enter" || key === " ")) return null;
@@ -34,8 +35,13 @@ export function action(event, { pairs, letterKeys, list }) {
   const named = (pairs ? PAIR_NAMED : NAMED)[key];
   if (named) return { name: named };
   if (!letterKeys || key.length !== 1) return null;
-  if (!pairs && /^[1-9]$/.test(key)) return { name: "rank", value: Number(key) };
-  if (!pairs && shiftKey && /^[A-I]$/i.test(key)) return { name: "focus", value: key.toUpperCase().charCodeAt(0) - 65 };
+  if (!pairs && /^[1-9]$/.test(key)) {
+    return pick ? { name: "pick", value: Number(key) - 1 } : { name: "rank", value: Number(key) };
+  }
+  if (pick && key === "n") return { name: "noPick" };
+  if (!pairs && shiftKey && /^[A-P]$/i.test(key)) {
+    return { name: pick ? "pick" : "focus", value: key.toUpperCase().charCodeAt(0) - 65 };
+  }
   const known = (pairs ? PAIR : PLACE)[key.toLowerCase()];
   return known ? { name: known } : null;
 }

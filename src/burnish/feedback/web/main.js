@@ -17,6 +17,10 @@ const HEARTBEAT = 60_000; // ms
 const LONGEST_FORMATTED = 40_000; // characters that the server formats
 const IDLE = 120_000; // ms without a key or a touch: this is not time spent on the item
 
+const PICKING = new Set(
+  "pick noPick focus next previous sure1 sure2 sure3 flag formatted diff prompt guidelines help skip undo submit".split(" "),
+); // what can be done where one answer is picked, and no order is made
+
 let t; // the words of the page's language
 let page; // the frame
 let me = null;
@@ -75,7 +79,9 @@ function showNotice(...parts) {
 
 async function act(wish) {
   if (sending || (!work && !["help", "guidelines", "undo"].includes(wish.name))) return;
-  const answer = wish.answer ?? work?.focus;
+  if (work?.task === "pick" && !PICKING.has(wish.name)) return;
+  if (wish.name === "pick" && wish.value >= work.count) return;
+  const answer = wish.name === "pick" ? wish.value : (wish.answer ?? work?.focus);
   if (wish.name in DOING) return DOING[wish.name]({ ...wish, answer });
   const before = work.focus;
   work.focus = wish.answer ?? work.focus;
@@ -167,7 +173,7 @@ async function submit() {
   if (question(work) !== null) return;
   const open = unplaced(work.order.ranks);
   if (open.length) {
-    item.say(t.missing(letters(open)));
+    item.say(work.task === "pick" ? t.nothingPicked : t.missing(letters(open)));
     return goTo(open[0]);
   }
   kept.keepPending(me.name, submissionOf(work));
@@ -280,7 +286,8 @@ function listen() {
     if (document.querySelector("dialog[open]")) return;
     const pairs = work !== null && question(work) !== null;
     const list = work !== null && work.count > 4;
-    const wish = action(event, { pairs, list, letterKeys: kept.setting("letterKeys") === "on" });
+    const pick = work?.task === "pick";
+    const wish = action(event, { pairs, list, pick, letterKeys: kept.setting("letterKeys") === "on" });
     if (wish === null) return;
     event.preventDefault();
     act(wish);

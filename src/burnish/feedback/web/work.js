@@ -57,7 +57,7 @@ export const draftOf = (work) => ({
 /** What is sent, in the letters that were shown. `key` makes a second sending of the same harmless. */
 export function submissionOf(work) {
   const flagged = work.flags.map((flags, answer) => [letterOf(answer), flags]).filter(([, flags]) => flags.length);
-  const compared = work.asked.length > 0 && "ranks" in insertion.next(work.count, work.asked);
+  const compared = work.task !== "pick" && work.asked.length > 0 && "ranks" in insertion.next(work.count, work.asked);
   return {
     assignment: work.id,
     key: uuid(),
@@ -66,7 +66,7 @@ export function submissionOf(work) {
     confidence: work.confidence,
     flags: Object.fromEntries(flagged),
     seconds: Math.round(work.seconds),
-    mode: compared ? "insertion" : "place",
+    mode: work.task === "pick" ? "pick" : compared ? "insertion" : "place",
     comparisons: compared ? work.asked.map(([x, y, sign]) => [letterOf(x), letterOf(y), sign]) : [],
     client_ms: Date.now(),
   };
@@ -84,7 +84,7 @@ function fromSubmission(sent, count) {
 
 /** Is a question to be asked, rather than an order to be looked at? */
 export function question(work) {
-  if (work.mode !== "insertion") return null;
+  if (work.mode !== "insertion" || work.task === "pick") return null;
   const step = insertion.next(work.count, work.asked);
   return step.pair ? { ...step, most: insertion.atMost(work.count) } : null;
 }
