@@ -10,7 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from burnish.objectives.ranking import bradley_terry, decided_pairs, pair_weights, pairwise, plackett_luce
+from burnish.objectives.ranking import (
+    bradley_terry,
+    centring,
+    decided_pairs,
+    level,
+    pair_weights,
+    pairwise,
+    plackett_luce,
+    tied_pairs,
+)
 
 LOSSES = pytest.mark.parametrize("loss", [bradley_terry, plackett_luce])
 
@@ -103,6 +112,99 @@ def test_equal_scores_cost_log_2_however_many_answers():
 
 def test_a_hopeless_pair_costs_its_gap():
     assert pairwise(torch.tensor([-1e4])).item() == pytest.approx(1e4)
+
+
+# smoothing, ties drawn to zero, centring
+
+
+def gaps(*values: float) -> Tensor:
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def test_without_smoothing_a_pair_is_as_it_was():
+    gap_P = gaps(-3, 0, 0.2, 50)
+    assert torch.equal(pairwise(gap_P, smoothing=0.0), pairwise(gap_P))
+
+
+def test_a_smoothed_pair_mixes_both_ways_round():
+    gap_P = gaps(-2, 0.5, 1)
+    torch.testing.assert_close(pairwise(gap_P, smoothing=0.1), 0.9 * pairwise(gap_P) + 0.1 * pairwise(-gap_P))
+
+
+def test_smoothing_rests_where_the_odds_are_those_of_being_right():
+    gap_P = gaps(math.log(0.8 / 0.2)).requires_grad_()
+    pairwise(gap_P, smoothing=0.2).sum().backward()
+    assert gap_P.grad.item() == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize("smoothing", [-0.1, 0.6])
+def test_more_than_half_cannot_be_the_wrong_way_round(smoothing):
+    with pytest.raises(ValueError, match="smoothing is a share from 0 to ½"):
+        pairwise(gaps(1), smoothing=smoothing)
+
+
+def test_a_level_pair_rests_at_no_gap_and_knows_no_first():
+    gap_P = gaps(0).requires_grad_()
+    loss_P = level(gap_P)
+    loss_P.sum().backward()
+    assert (loss_P.item(), gap_P.grad.item()) == (pytest.approx(math.log(2)), 0.0)
+    torch.testing.assert_close(level(gaps(0.7, 3)), level(gaps(-0.7, -3)))
+
+
+def test_a_level_pair_far_apart_is_drawn_by_half_a_win():
+    gap_P = gaps(1e4, -1e4).requires_grad_()
+    level(gap_P).sum().backward()
+    assert gap_P.grad.tolist() == [0.5, -0.5]
+
+
+def test_scores_around_zero_cost_nothing_and_others_their_sum_squared():
+    first_P = gaps(2, 1, -3).requires_grad_()
+    loss_P = centring(first_P, gaps(-2, 1, -3))
+    loss_P.sum().backward()
+    assert loss_P.tolist() == [0, 4, 36]
+    assert first_P.grad.tolist() == [0, 4, -12]  # twice the sum
+
+
+@pytest.mark.parametrize("loss", [pairwise, level])
+def test_a_pair_in_a_column_is_refused(loss):
+    with pytest.raises(ValueError, match="one gap a pair"):
+        loss(torch.zeros(2, 1))
+
+
+def test_sides_of_unlike_number_are_refused():
+    with pytest.raises(ValueError, match="one score of each side a pair"):
+        centring(torch.zeros(2), torch.zeros(1))
+
+
+@pytest.mark.parametrize(
+    "loss", [lambda gap_P: pairwise(gap_P, smoothing=0.1), level, lambda gap_P: centring(gap_P, -gap_P / 2)]
+)
+def test_no_pairs_cost_nothing(loss):
+    gap_P = torch.zeros(0, requires_grad=True)
+    loss(gap_P).sum().backward()
+    assert loss(gap_P).tolist() == []
+
+
+def test_every_pair_of_a_tie_is_there_once():
+    first_P, second_P = tied_pairs(*one_group([1, 0, 1, 2, 1]))
+    pairs = {frozenset(pair) for pair in zip(first_P.tolist(), second_P.tolist(), strict=True)}
+    assert pairs == {frozenset(pair) for pair in ((0, 2), (0, 4), (2, 4))}
+    assert len(first_P) == 3
+
+
+def test_answers_of_unknown_place_and_of_two_prompts_tie_with_nobody():
+    first_P, _ = tied_pairs(torch.tensor([-1, -1, 0, 0]), torch.tensor([0, 0, 0, 1]))
+    assert len(first_P) == 0
+
+
+@given(st.lists(st.tuples(st.integers(-1, 3), st.integers(0, 2)), max_size=12))
+def test_two_placed_answers_of_one_group_are_either_decided_or_tied(answers):
+    place_N, group_N = torch.tensor(answers, dtype=torch.int64).reshape(-1, 2).unbind(1)
+    decided, tied = decided_pairs(place_N, group_N), tied_pairs(place_N, group_N)
+    found = {frozenset(pair) for pairs in (decided, tied) for pair in zip(*(p.tolist() for p in pairs), strict=True)}
+    placed = [i for i, (place, _) in enumerate(answers) if place >= 0]
+    assert found == {frozenset(p) for p in itertools.combinations(placed, 2) if answers[p[0]][1] == answers[p[1]][1]}
+    assert len(decided[0]) + len(tied[0]) == len(found)
 
 
 # Plackett-Luce

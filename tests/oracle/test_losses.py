@@ -89,10 +89,11 @@ def test_cross_entropy_is_that_of_trl(dtype, of_loss, of_gradient):
 
 
 @PRECISIONS
+@pytest.mark.parametrize("centre", [None, 0.1])
 @pytest.mark.parametrize("with_margin", [False, True])
-def test_the_pairwise_loss_is_that_of_trl(with_margin, dtype, of_loss, of_gradient):
+def test_the_pairwise_loss_is_that_of_trl(with_margin, centre, dtype, of_loss, of_gradient):
     margin_P = drawn(6, dtype=dtype, seed=1).abs() if with_margin else torch.zeros(6, dtype=dtype)
-    settings = trainer(args=SimpleNamespace(center_rewards_coefficient=None))
+    settings = trainer(args=SimpleNamespace(center_rewards_coefficient=centre))
     inputs = {"margin": margin_P} if with_margin else {}
 
     def theirs(score_N: Tensor) -> Tensor:
@@ -101,7 +102,8 @@ def test_the_pairwise_loss_is_that_of_trl(with_margin, dtype, of_loss, of_gradie
 
     def ours(score_N: Tensor) -> Tensor:
         chosen_P, rejected_P = score_N.chunk(2)
-        return ranking.pairwise(chosen_P - rejected_P - margin_P).sum() / 6
+        loss_P = ranking.pairwise(chosen_P - rejected_P - margin_P)
+        return (loss_P + (centre or 0) * ranking.centring(chosen_P, rejected_P)).sum() / 6
 
     gap = both(ours, theirs, drawn(12, dtype=dtype, seed=0))
     assert gap["loss"] <= of_loss

@@ -26,6 +26,16 @@ def decided_pairs(place_N: Tensor, group_N: Tensor) -> tuple[Tensor, Tensor]:
     return answer_GK[group_P, better_P], answer_GK[group_P, worse_P]
 
 
+def tied_pairs(place_N: Tensor, group_N: Tensor) -> tuple[Tensor, Tensor]:
+    """Index every pair of one group that shares a place, each pair once; which of the two comes first means nothing."""
+    if place_N.shape != group_N.shape or place_N.dim() != 1:
+        raise ValueError(f"one place and group an answer: {tuple(place_N.shape)}, {tuple(group_N.shape)}")
+    answer_GK, place_GK = _placed(place_N, group_N)
+    tied_GKK = (place_GK[:, :, None] == place_GK[:, None, :]) & (place_GK[:, :, None] >= 0)
+    group_P, first_P, second_P = tied_GKK.triu(1).nonzero(as_tuple=True)
+    return answer_GK[group_P, first_P], answer_GK[group_P, second_P]
+
+
 def pair_weights(
     group_P: Tensor, weight: Literal["prompt", "pair"], *, dtype: torch.dtype = torch.float32
 ) -> tuple[Tensor, int]:
@@ -45,16 +55,38 @@ def pair_weights(
     return pairs_G[member_P].to(dtype).reciprocal(), len(pairs_G)
 
 
-def pairwise(gap_P: Tensor) -> Tensor:
-    """loss = -log σ(s_better - s_worse), the negative log-likelihood of each pair under Bradley and Terry 1952.
+def pairwise(gap_P: Tensor, smoothing: float = 0.0) -> Tensor:
+    """loss = -(1 - ε) log σ(s_better - s_worse) - ε log σ(s_worse - s_better), Bradley and Terry 1952 with ε = 0.
 
     `gap_P` is s_better - s_worse, less the margin that the pair must keep where there is one (Touvron et al. 2023,
-    Llama 2).
+    Llama 2). `smoothing` is ε, the share of pairs taken to be the wrong way round (Szegedy et al. 2016): the minimum
+    then lies at a gap of log((1 - ε)/ε). At ½ nobody knows which is better: that is `level`.
     """
     if gap_P.dim() != 1:
         raise ValueError(f"one gap a pair: {tuple(gap_P.shape)}")
+    if not 0 <= smoothing <= 0.5:
+        raise ValueError(f"smoothing is a share from 0 to ½; found {smoothing}")
     loss_P: Tensor = -logsigmoid(gap_P)  # log(sigmoid(x)) would be -inf from x = -89 on
-    return loss_P
+    return loss_P + smoothing * gap_P if smoothing else loss_P  # -log σ(-x) = -log σ(x) + x
+
+
+def level(gap_P: Tensor) -> Tensor:
+    """loss = -½ log σ(gap) - ½ log σ(-gap): draws a tied pair to a gap of zero, where it is log 2.
+
+    A tie counts as half a win of each, as in Bradley–Terry fits of tournaments. It does not matter which of the two is
+    named first.
+    """
+    return pairwise(gap_P, smoothing=0.5)
+
+
+def centring(first_P: Tensor, second_P: Tensor) -> Tensor:
+    """loss = (s_first + s_second)², which holds the scores of a pair around zero; the ranking losses know only gaps.
+
+    Eisenstein et al. 2023, eq. 2.
+    """
+    if first_P.shape != second_P.shape or first_P.dim() != 1:
+        raise ValueError(f"one score of each side a pair: {tuple(first_P.shape)}, {tuple(second_P.shape)}")
+    return (first_P + second_P) ** 2
 
 
 def bradley_terry(score_N: Tensor, place_N: Tensor, group_N: Tensor) -> Tensor:
@@ -101,18 +133,21 @@ def plackett_luce(score_N: Tensor, place_N: Tensor, group_N: Tensor) -> Tensor:
 
 
 def _orders(place_N: Tensor, group_N: Tensor) -> tuple[Tensor, Tensor]:
-    """The answers of each group, groups ascending, and [g, i, j]: its answer i is placed above its answer j.
+    """The answers of each group, as `_placed` has them, and [g, i, j]: its answer i is placed above its answer j."""
+    answer_GK, place_GK = _placed(place_N, group_N)
+    above_GKK = (place_GK[:, :, None] < place_GK[:, None, :]) & (place_GK[:, :, None] >= 0)
+    return answer_GK, above_GKK
 
-    Rows are filled up with answer 0, which is above nothing there and below nothing.
-    """
+
+def _placed(place_N: Tensor, group_N: Tensor) -> tuple[Tensor, Tensor]:
+    """The answers of each group, groups ascending, and their places. Rows are filled up with answer 0 of no place."""
     _, member_N, size_G = torch.unique(group_N, return_inverse=True, return_counts=True)
     widest = int(size_G.max()) if len(size_G) else 0
     present_GK = torch.arange(widest, device=group_N.device) < size_G[:, None]
     answer_GK = torch.zeros(present_GK.shape, dtype=torch.int64, device=group_N.device)
     answer_GK[present_GK] = member_N.argsort(stable=True)
     place_GK = place_N[answer_GK].masked_fill(~present_GK, -1) if widest else answer_GK
-    above_GKK = (place_GK[:, :, None] < place_GK[:, None, :]) & (place_GK[:, :, None] >= 0)
-    return answer_GK, above_GKK
+    return answer_GK, place_GK
 
 
 def _log_any_order(score_BM: Tensor, rest_B: Tensor) -> Tensor:
