@@ -6,7 +6,7 @@ from typing import Any
 from playwright.sync_api import Page, expect
 
 AXE = (Path(__file__).parent / "axe/axe.min.js").read_text(encoding="utf-8")
-PATIENCE = 10_000  # ms
+PATIENCE = 30_000  # ms; a busy machine is slow, and waiting costs nothing where all is well
 
 expect.set_options(timeout=PATIENCE)
 

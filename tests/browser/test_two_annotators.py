@@ -52,8 +52,7 @@ class Ranker:
         self.shown[self.person.prompt] = texts
         ties = turn % 3 == 0 and len(texts) > 2
         ranks = [(answer + turn) % len(texts) + 1 for answer in range(len(texts))]
-        for answer, rank in enumerate(ranks):
-            self.person.press(f"Shift+{chr(65 + answer)}", str(rank))
+        self.person.press("Shift+A", *map(str, ranks))  # a digit goes on to the next answer
         if ties:
             self.person.press(f"Shift+{chr(65 + ranks.index(len(texts)))}", "=")
             ranks[ranks.index(len(texts))] -= 1

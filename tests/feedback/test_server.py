@@ -233,10 +233,12 @@ def test_a_session_that_floods_is_slowed_and_the_others_are_not(served: Served, 
     with Store.open(served.store) as store:
         served.links["flood"] = f"#t={store.invite('flood')}"
     flood = served.visitor("flood")
-    answers = [flood.get("/api/me") for _ in range(150)]
-    slowed = [headers for status, _, headers in answers if status == 429]
-    assert slowed
-    assert int(slowed[0]["retry-after"]) >= 1
+    for _ in range(1000):  # sixty at once and ten a second: a busy machine sends few more than that
+        status, _, headers = flood.get("/api/me")
+        if status == 429:
+            break
+    assert status == 429
+    assert int(headers["retry-after"]) >= 1
     assert bo.get("/api/me")[0] == 200
 
 
@@ -402,3 +404,15 @@ def test_the_store_of_a_run_is_found(tmp_path: Path, capsys: pytest.CaptureFixtu
     Store.create(run / "other.db").close()
     assert main(["rank", "serve", "--run", str(run)]) == 78
     assert main(["rank", "serve"]) == 64
+
+
+def test_the_other_loopback_is_served_too(tmp_path: Path):
+    Store.create(tmp_path / "s.db").close()
+    server = Served(tmp_path / "s.db", "ann", options=("--host", "::1"))
+    try:
+        assert server.address == f"http://[::1]:{server.port}"
+        with socket.create_connection(("::1", server.port or 0), timeout=10) as connection:
+            connection.sendall(f"GET / HTTP/1.1\r\nHost: [::1]:{server.port}\r\n\r\n".encode())
+            assert connection.recv(1000).startswith(b"HTTP/1.1 200 ")
+    finally:
+        server.stop()

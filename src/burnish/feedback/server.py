@@ -59,7 +59,7 @@ class Page:
         self._guidelines: Tree = (markdown(visible(guidelines)) or [["p", guidelines]]) if guidelines else []
         # browsers send a cookie to every port of a host: two stores served side by side must not share a name
         self.cookie = "burnish_" + hashlib.sha256(str(store.path.resolve()).encode()).hexdigest()[:8]
-        self._requests = Allowance(rate=20, burst=80)
+        self._requests = Allowance(rate=10, burst=60)
         self._failures = Allowance(rate=0.5, burst=20)
 
     def routes(self) -> list[Route]:

@@ -1,5 +1,6 @@
 """Serve a store's page until a signal comes: the address, the links, the browser."""
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -44,8 +45,11 @@ def serve(
     allowed_hosts: Sequence[str] = (),
     guidelines: str = "",
     told: Callable[[Links], None],
+    until: Callable[[], bool] | None = None,
 ) -> None:
-    """Serve the page of `store` until SIGINT or SIGTERM; what was acknowledged by then is saved.
+    """Serve the page of `store` until SIGINT or SIGTERM, or until `until()`, which is asked every second, says so.
+
+    What was acknowledged by then is saved.
 
     `told` is called once, when requests are accepted, with a link for each annotator. Without annotators there is one,
     named after the user. Raises ConfigError where another host than loopback is to be served to nobody in particular,
@@ -58,7 +62,7 @@ def serve(
         )
     with bound(host, port) as listening:
         number = listening.getsockname()[1]
-        shown = "127.0.0.1" if local else _own_name() if host in ("0.0.0.0", "::") else host  # noqa: S104
+        shown = _own_name() if host in ("0.0.0.0", "::") else host  # noqa: S104
         address = f"http://{f'[{shown}]' if ':' in shown else shown}:{number}"
         hosts = [*LOOPBACK, "[::1]", *([] if local else [host, *_own_names()]), *allowed_hosts]
         links = {name: f"{address}/#t={store.invite(name)}" for name in annotators or [_user()]}
@@ -76,15 +80,25 @@ def serve(
             ws="none",
             lifespan="off",
         )
-        _Served(config, lambda: told(Links(address, links, warning))).run(sockets=[listening])
+        _Served(config, lambda: told(Links(address, links, warning)), until).run(sockets=[listening])
 
 
 class _Served(uvicorn.Server):
     """Stops at a signal without raising it again: to be stopped is how serving ends well."""
 
-    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, started: Callable[[], None], until: Callable[[], bool] | None = None
+    ) -> None:
         super().__init__(config)
         self._started = started
+        self._until = until
+
+    async def on_tick(self, counter: int) -> bool:
+        """Called ten times a second; whether to stop."""
+        stop = await super().on_tick(counter)
+        if self._until is not None and not stop and counter % 10 == 0:
+            return await asyncio.to_thread(self._until)  # it reads from the disk, and requests must not wait for that
+        return stop
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

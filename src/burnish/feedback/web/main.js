@@ -161,7 +161,12 @@ async function loadTrees() {
   const { id } = work;
   const tree = async (text) =>
     text.length > LONGEST_FORMATTED ? null : (await persistently(() => post("/api/formatted", { text }), lost)).tree;
-  const trees = await Promise.all([...work.answers, ...work.prompt.map((turn) => turn.text)].map(tree));
+  let trees;
+  try {
+    trees = await Promise.all([...work.answers, ...work.prompt.map((turn) => turn.text)].map(tree));
+  } catch (error) {
+    return refused(error);
+  }
   if (work?.id !== id) return;
   view.trees = trees.slice(0, work.count);
   view.promptTrees = trees.slice(work.count);
@@ -250,7 +255,7 @@ function open(given, said) {
   progress();
   showItem();
   item.say(said);
-  if (view.formatted) loadTrees().then(() => (refresh(), item.format(view.promptTrees)));
+  if (view.formatted) loadTrees().then(() => (refresh(), item?.format(view.promptTrees)));
 }
 
 /** The server said no. `drop` is called where sending the same again cannot help. */
