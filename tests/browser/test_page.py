@@ -237,9 +237,11 @@ def test_a_draft_that_the_server_never_saw_comes_back(serve: Callable[..., Serve
     person.page.context.set_offline(True)
     person.press("2", "1", "z")
     expect(person.page.locator(".banner")).to_be_visible()
+    person.page.get_by_role("button", name="Try now").click()
+    expect(person.page.locator(".banner")).to_be_visible()
     person.page.context.set_offline(False)
-    person.page.get_by_role("button", name="Try now").click(force=True, no_wait_after=True)
     expect(person.page.locator(".banner")).to_be_hidden()
+    expect(person.page.locator(".saved")).to_have_text("Draft kept")
     person.page.reload()
     person.page.wait_for_selector(".card")
     assert person.order() == "B>A"
