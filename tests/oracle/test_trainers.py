@@ -8,7 +8,7 @@ rows in their order, a pair weighing as much as any other.
 import copy
 import functools
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +127,16 @@ def scored(batch: Mapping[str, Tensor]) -> list[Tree]:
     return _pairs(batch, parting)
 
 
+def scored_apart(batch: Mapping[str, Tensor]) -> list[Tree]:
+    """The same, with scores that lie TRL's margin apart."""
+    trees = scored(batch)
+    apart = ((batch["margin"][row].item(), 0.0) for row in range(len(trees)))
+    return [
+        replace(tree, branches=tuple(replace(b, score=s) for b, s in zip(tree.branches, scores, strict=True)))
+        for tree, scores in zip(trees, apart, strict=True)
+    ]
+
+
 def _pairs(batch: Mapping[str, Tensor], parting: Callable[[list[int], list[int], list[int]], int]) -> list[Tree]:
     size_N = batch["attention_mask"].sum(1).tolist()
     token = [ids[:size].tolist() for ids, size in zip(batch["input_ids"], size_N, strict=True)]
@@ -176,6 +186,19 @@ METHODS = {
         RewardConfig,
         lambda scorer, config, reference: order_loss(scorer, config),
         own={"weight": "pair"},
+    ),
+    "reward, with margins and centred": Method(
+        RewardTrainer,
+        TRLRewardConfig,
+        lambda: rows_of("prompt", "chosen", "rejected").map(
+            lambda row, number: {"margin": 2.0 * (number % 3)}, with_indices=True
+        ),
+        scored_apart,
+        Scorer,
+        RewardConfig,
+        lambda scorer, config, reference: order_loss(scorer, config),
+        own={"weight": "pair", "margin": "scores", "centre": 0.3},
+        trainers_own={"center_rewards_coefficient": 0.3},
     ),
     "dpo, its start as reference": _dpo(trainers_own={"beta": 0.3, "precompute_ref_log_probs": True}),
     "dpo, another reference": _dpo(trainers_own={"beta": 0.3}, other_reference=True),

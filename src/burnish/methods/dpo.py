@@ -21,7 +21,7 @@ from burnish.data.templates import resolve
 from burnish.methods.checks import check_before_step_one, refused
 from burnish.methods.heldout import evaluation, heldout_groups, something_to_evaluate_on
 from burnish.methods.inputs import DataInput, PolicyInput, as_groups, as_policy, say
-from burnish.methods.reward import decided
+from burnish.methods.rankings import decided
 from burnish.models.model import Policy
 from burnish.objectives import preference, ranking
 from burnish.training.config import MethodConfig

@@ -6,12 +6,13 @@ Reads rankings and comparisons. A ranking of K answers costs its prompt once and
 model, and its scores are brought to mean 0 and deviation 1 within a prompt, so that β means the same from run to run.
 """
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from burnish.batch.pack import TreeBatch
@@ -22,6 +23,8 @@ from burnish.errors import ConfigError
 from burnish.methods.checks import check_before_step_one
 from burnish.methods.heldout import evaluation, heldout_groups, something_to_evaluate_on
 from burnish.methods.inputs import DataInput, as_groups, placement, say
+from burnish.methods.mismatched import is_mismatched, with_mismatched
+from burnish.methods.rankings import Known, Margin, decided, margins, placed, rater_weights
 from burnish.models.load import load_scorer
 from burnish.models.model import Scorer
 from burnish.objectives import ranking
@@ -29,14 +32,33 @@ from burnish.training.config import MethodConfig
 from burnish.training.identity import identity
 from burnish.training.loop import Loss, StepLoss, train_on
 from burnish.training.metrics import Figures
-from burnish.types import Tree
+from burnish.types import Group, Tree
+
+NOTHING = Known()
 
 
 class RewardConfig(MethodConfig):
     learning_rate: float = Field(1e-5, gt=0, description="peak of the learning rate")
     loss: Literal["pairwise", "plackett_luce"] = Field("pairwise", description="how an order becomes a loss")
     weight: Literal["prompt", "pair"] = Field("prompt", description="what counts once: a prompt, or a pair")
+    annotator_weight: bool = Field(False, description="rankings weigh by the reliability of who made them")
+    ties: Literal["left_out", "zero_margin"] = Field("left_out", description="tied pairs teach nothing, or a gap of 0")
+    margin: Margin = Field("none", description="gap that pairs must keep: the row's, by confidence, by scores")
+    margin_scale: float = Field(1.0, gt=0, description="what the margin is multiplied with")
+    smoothing: float = Field(0.0, ge=0, lt=0.5, description="share of pairs taken to be the wrong way round")
+    centre: float = Field(0.0, ge=0, description="weight of the term that holds scores around zero; 0 is off")
+    mismatched: int = Field(0, ge=0, le=16, description="answers to other prompts put below each ranking; 0 is off")
+    mismatched_share: float = Field(0.25, gt=0, lt=1, description="their share of a prompt's loss")
     heldout: float = Field(0.1, ge=0, lt=1, description="share of prompts kept from training, for the accuracy")
+
+    @model_validator(mode="after")
+    def _of_pairs(self) -> Self:
+        if self.loss == "plackett_luce":
+            off = {"weight": "prompt", "ties": "left_out", "margin": "none", "smoothing": 0.0}
+            for key, value in off.items():
+                if getattr(self, key) != value:
+                    raise ValueError(f"{key}: {getattr(self, key)} is of pairs, and loss: plackett_luce has none")
+        return self
 
 
 def reward(
@@ -59,20 +81,38 @@ def reward(
         trees(some, template, max_length=config.max_length, on_too_long=config.on_too_long) for some in (taught, held)
     )
     say(report)
-    rows = decided(report.trees)
-    check_before_step_one(scorer, rows, template, config)
-    known = identity(config, rows, model=scorer)
+    rows = placed(report.trees) if config.ties == "zero_margin" else decided(report.trees)
     held_rows = decided(held_report.trees)
-    loss = order_loss(scorer, config)
-    evaluate = evaluation(scorer, held_rows, loss, config, ordered=True)
-    figures = train_on(scorer, rows, loss, config, out=out, identity=known, whole=True, evaluate=evaluate)
+    known = Known(rater_weights(taught, rows) if config.annotator_weight else {}, margins(taught, rows, config.margin))
+    lessons, held_lessons = _beside_others(rows, taught, config), _beside_others(held_rows, held, config)
+    check_before_step_one(scorer, lessons, template, config)
+    same = identity(config, lessons, model=scorer) | known.identity(rows, config.margin)
+    held_loss = order_loss(scorer, config, Known(margin=margins(held, held_rows, config.margin, wanted=False)))
+    evaluate = evaluation(scorer, held_lessons, held_loss, config, ordered=True)
+    loss = order_loss(scorer, config, known)
+    figures = train_on(scorer, lessons, loss, config, out=out, identity=same, whole=True, evaluate=evaluate)
     normalise(scorer, held_rows or rows, config)
     scorer.save(out / "model")
     return figures
 
 
-def order_loss(scorer: Scorer, config: RewardConfig) -> Loss:
-    """The ranking loss of a batch, counted in groups that decide something, or in pairs."""
+def _beside_others(rows: Sequence[Tree], groups: Sequence[Group], config: RewardConfig) -> list[Tree]:
+    if not config.mismatched or not rows:
+        return list(rows)
+    made = with_mismatched(rows, groups, config.mismatched, max_length=config.max_length, seed=config.seed)
+    short = sum(len(one.branches) < len(row.branches) + config.mismatched for one, row in zip(made, rows, strict=True))
+    if short:
+        print(f"{short} of {len(rows)}: no answer to another prompt fits below them in max_length", file=sys.stderr)
+    return made
+
+
+def order_loss(scorer: Scorer, config: RewardConfig, known: Known = NOTHING) -> Loss:
+    """The ranking loss of a batch, counted in groups that teach something, or in pairs.
+
+    A group's loss is (1 - `mismatched_share`) of its own order and `mismatched_share` of its answers above another
+    prompt's. Annotators' weights are not counted: their mean is 1 over all rows, so a step of unreliable rankings is a
+    small one.
+    """
 
     def loss(batch: TreeBatch) -> StepLoss:
         score_N = scorer.scores(batch)
@@ -80,18 +120,71 @@ def order_loss(scorer: Scorer, config: RewardConfig) -> Loss:
         gap_P = (score_N[better_P] - score_N[worse_P]).detach()
         figures = {"accuracy": (gap_P > 0).float(), "margin": gap_P}
         if config.loss == "plackett_luce":
-            loss_G = ranking.plackett_luce(score_N, batch.place_N, batch.group_N)
-            return StepLoss(total=loss_G.sum(), count=len(torch.unique(batch.group_N[better_P])), figures=figures)
-        loss_P = ranking.pairwise(score_N[better_P] - score_N[worse_P])
-        weight_P, count = ranking.pair_weights(batch.group_N[better_P], config.weight, dtype=loss_P.dtype)
-        return StepLoss(total=(weight_P * loss_P).sum(), count=count, figures=figures)
+            loss_U, weight_U, group_U, count = _orders(score_N, batch, config)
+        else:
+            loss_U, weight_U, group_U, count = _pairs(score_N, batch, config, known)
+        if known.weight:
+            rater_G = [known.weight.get(tree.group, 1.0) for tree in batch.trees]
+            weight_U = weight_U * weight_U.new_tensor(rater_G)[group_U]
+        total = (weight_U * loss_U).sum()
+        if config.mismatched:
+            own_Q, other_Q = _above_other_prompts(batch)
+            gap_Q, group_Q = score_N[own_Q] - score_N[other_Q], batch.group_N[own_Q]
+            figures["own_above_other"] = (gap_Q.detach() > 0).float()
+            weight_G = weight_U.new_zeros(len(batch.trees)).index_add(0, group_U, weight_U)
+            share_G = weight_U.new_zeros(len(batch.trees)).index_fill(0, group_Q, config.mismatched_share)
+            once_Q, _ = ranking.pair_weights(group_Q, "prompt", dtype=weight_U.dtype)
+            total = (weight_U * (1 - share_G[group_U]) * loss_U).sum()
+            total = total + (once_Q * (weight_G * share_G)[group_Q] * ranking.pairwise(gap_Q)).sum()
+        return StepLoss(total=total, count=count, figures=figures)
 
     return loss
 
 
-def decided(rows: Sequence[Tree]) -> list[Tree]:
-    """Those whose order decides at least one pair; a full tie teaches nothing."""
-    return [tree for tree in rows if len({b.place for b in tree.branches if b.place >= 0}) > 1]
+Units = tuple[Tensor, Tensor, Tensor, int]
+"""Of each unit, pair or group: its loss, its weight and its group; and what the sum is divided by."""
+
+
+def _pairs(score_N: Tensor, batch: TreeBatch, config: RewardConfig, known: Known) -> Units:
+    better_P, worse_P = ranking.decided_pairs(batch.place_N, batch.group_N)
+    gap_P = score_N[better_P] - score_N[worse_P]
+    if config.margin != "none":
+        gap_P = gap_P - config.margin_scale * _margin(batch, better_P, worse_P, config, known).to(gap_P.dtype)
+    loss_P = ranking.pairwise(gap_P, config.smoothing)
+    if config.ties == "zero_margin":
+        first_P, second_P = ranking.tied_pairs(batch.place_N, batch.group_N)
+        loss_P = torch.cat((loss_P, ranking.level(score_N[first_P] - score_N[second_P])))
+        better_P, worse_P = torch.cat((better_P, first_P)), torch.cat((worse_P, second_P))
+    if config.centre:
+        loss_P = loss_P + config.centre * ranking.centring(score_N[better_P], score_N[worse_P])
+    weight_P, count = ranking.pair_weights(batch.group_N[better_P], config.weight, dtype=loss_P.dtype)
+    return loss_P, weight_P, batch.group_N[better_P], count
+
+
+def _orders(score_N: Tensor, batch: TreeBatch, config: RewardConfig) -> Units:
+    better_P, worse_P = ranking.decided_pairs(batch.place_N, batch.group_N)
+    loss_G = ranking.plackett_luce(score_N, batch.place_N, batch.group_N)
+    group_U = torch.unique(batch.group_N[better_P])
+    if config.centre:
+        weight_P, _ = ranking.pair_weights(batch.group_N[better_P], "prompt", dtype=loss_G.dtype)
+        centring_P = weight_P * ranking.centring(score_N[better_P], score_N[worse_P])
+        loss_G = loss_G.index_add(0, batch.group_N[better_P], config.centre * centring_P)
+    return loss_G[group_U], loss_G.new_ones(len(group_U)), group_U, len(group_U)
+
+
+def _margin(batch: TreeBatch, better_P: Tensor, worse_P: Tensor, config: RewardConfig, known: Known) -> Tensor:
+    """What the gap of each pair must pass. By scores it is never negative: scores do not overrule people."""
+    if config.margin == "scores":
+        return (batch.score_N[better_P] - batch.score_N[worse_P]).nan_to_num(0.0).clamp(min=0)
+    margin_G = torch.tensor([known.margin.get(tree.group, 0.0) for tree in batch.trees], device=better_P.device)
+    return margin_G[batch.group_N[better_P]]
+
+
+def _above_other_prompts(batch: TreeBatch) -> tuple[Tensor, Tensor]:
+    """Every pair of a group's own answer of known place and an answer to another prompt."""
+    other_N = torch.tensor([is_mismatched(answer) for _, answer in batch.keys], device=batch.place_N.device)
+    two_N = torch.where(batch.place_N >= 0, 0, -1).masked_fill(other_N, 1)
+    return ranking.decided_pairs(two_N, batch.group_N)
 
 
 @torch.no_grad()
