@@ -189,7 +189,7 @@ def test_who_may_judge(place: Workplace, by: str):
     [
         ("frst", "did you mean first?"),
         ("judges:favourable-c", "favourable-a"),
-        ("people", "no page where people rank"),
+        ("people", "people rank in a stage `method: rank`"),
         ("{by: first, weigth: 2}", "did you mean weight?"),
         ("lengths:short", "--allow-code"),
         ("[]", "nobody"),

@@ -13,6 +13,7 @@ app = typer.Typer()
 @command(app, "demo")
 def run_demo(
     out: Annotated[Path, typer.Option("--out", help="The run's folder.", metavar="DIR")] = Path("runs/demo"),
+    people: Annotated[bool, typer.Option("--people", help="Rank twelve prompts' answers yourself, on a page.")] = False,
     settings: StageSetOption = None,
     seed: int | None = None,
 ) -> dict[str, Any]:
@@ -22,4 +23,4 @@ def run_demo(
     """
     from burnish.recipes.demo import demo
 
-    return demo(out, settings_of(settings, seed))
+    return demo(out, settings_of(settings, seed), people=people)

@@ -8,8 +8,28 @@ from typing import Any
 from burnish.recipes.load import load
 from burnish.recipes.run import Tell, on_stderr, run
 
+PEOPLE: dict[str, dict[str, Any]] = {
+    "ranking": {"by": "people", "items": 12},
+    # twelve rankings are a single batch: as many steps are made of them as teach something, and no more
+    "reward": {"batch_size": 4, "epochs": 8},
+    "dpo": {"batch_size": 4, "epochs": 8},
+}
+"""The same chain with twelve prompts' answers ranked by whoever sits there, in place of judge A's 1,200."""
 
-def demo(out: Path, settings: Mapping[str, Any] | None = None, *, tell: Tell = on_stderr) -> dict[str, Any]:
-    """Run the demo's recipe in `out` and return its summary; a second call does nothing."""
+
+def demo(
+    out: Path, settings: Mapping[str, Any] | None = None, *, people: bool = False, tell: Tell = on_stderr
+) -> dict[str, Any]:
+    """Run the demo's recipe in `out` and return its summary; a second call does nothing.
+
+    `people`: the stage `ranking` serves its page, and the chain goes on with what was ranked there.
+    """
+    if people:
+        settings = ranked_by_people(settings or {})
     with as_file(files("burnish") / "assets") as assets:  # one file of a zipped package would not find its neighbours
         return run(load(assets / "demo" / "recipe.yaml", settings), out, tell=tell)
+
+
+def ranked_by_people(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """`settings` and those of PEOPLE; what was given stands."""
+    return {**settings, **{stage: {**keys, **settings.get(stage, {})} for stage, keys in PEOPLE.items()}}

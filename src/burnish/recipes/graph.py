@@ -49,7 +49,9 @@ class Stage:
 
 
 def who(by: Any, allowed: Allowed) -> Any:
-    """Who judges, ready to be asked: a function, a reward model's path, or a list of weighted parts."""
+    """Who judges, ready to be asked: a function, a reward model's path, or a list of weighted parts; or `people`."""
+    if by == "people":
+        return by
     made = parts(by, allowed=allowed)
     if isinstance(by, list | tuple | Mapping):
         return [{"by": part.judge or part.model, "weight": part.weight, "name": part.name} for part in made]

@@ -84,6 +84,8 @@ class Inputs:
 
     def _by(self, path: KeyPath, value: Any) -> Any:
         """Who judges, alone or in a list of weighted parts; found now, for hours of training may come first."""
+        if value == "people" and self.methods[str(path[1])] == "rank":
+            return value
         found = self._who(path, value)
         if found is None:
             return None
@@ -107,7 +109,7 @@ class Inputs:
         if not isinstance(value, str):
             return value
         if value == "people":
-            self.trouble(path, "this version has no page where people rank; name a judge or a reward model")
+            self.trouble(path, "people rank in a stage `method: rank`, alone in its `by:`; name a judge here")
             return None
         if value == "base" or self._stages(value):
             results = self._named(path, "by", value)

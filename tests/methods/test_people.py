@@ -1,0 +1,178 @@
+"""A stage of people: it serves its page until enough is ranked, and what they did is never asked again."""
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import pytest
+
+import burnish.methods.people
+from burnish.data.convert import write
+from burnish.data.read import read
+from burnish.errors import ConfigError, Interrupted
+from burnish.feedback.records import Submission
+from burnish.feedback.store import Store
+from burnish.methods.rank import RankConfig, rank
+from burnish.types import Answer, Group
+
+PROMPTS = 6
+COMMAND = "import sys; from burnish.cli.main import main; sys.exit(main(sys.argv[1:]))"
+
+
+@pytest.fixture
+def answers(tmp_path: Path) -> Path:
+    groups = [
+        Group(f"What is {i}?", tuple(Answer(f"{i} is {word}.") for word in ("one", "two", "odd")), id=f"q{i}")
+        for i in range(PROMPTS)
+    ]
+    write(groups, "sample", tmp_path / "answers.jsonl")
+    return tmp_path / "answers.jsonl"
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody sits at it."""
+    monkeypatch.setattr(burnish.methods.people, "at_a_terminal", lambda: True)
+
+
+def rank_next(path: Path, name: str, *, skip: bool = False) -> bool:
+    """What the page does for `name`: take the next item and put the longest answer first."""
+    with Store.open(path) as store:
+        session = store.redeem(store.invite(name))
+        assert session is not None
+        found = store.next_item(session.annotator)
+        if found is None:
+            return False
+        if skip:
+            store.skip(session.annotator, found.id, "unclear")
+            return True
+        letters = sorted("ABC", key=lambda letter: -len(found.answers["ABC".index(letter)]))
+        store.submit(session.annotator, found.id, Submission(tuple((one,) for one in letters)), str(uuid.uuid4()))
+        return True
+
+
+def test_without_a_terminal_it_says_how_the_page_is_served_and_goes_on_when_they_have_ranked(
+    answers: Path, tmp_path: Path
+):
+    config = RankConfig(enough=4, annotators=("ann", "bo"))
+    with pytest.raises(
+        Interrupted, match=r"0 of 4 rankings .*\n  burnish rank serve --store \S+ --annotator ann --ann"
+    ):
+        rank(config, out=tmp_path / "ranking", answers=answers, by="people")
+    for name in ("ann", "bo", "ann", "bo"):
+        assert rank_next(tmp_path / "ranking" / "rankings.db", name)
+    figures = rank(config, out=tmp_path / "ranking", answers=answers, by="people")
+    assert (figures["rankings"], figures["annotators"]) == (4, 2)
+    made = read(tmp_path / "ranking" / "ranking.jsonl", kind="ranking")
+    assert all(
+        group.answers[group.order[0][0]].text.endswith(("one.", "two.", "odd.")) for group in made if group.order
+    )
+    assert {group.id for group in made} <= {f"q{i}" for i in range(PROMPTS)}
+
+
+@pytest.mark.usefixtures("terminal")
+def test_the_page_is_served_until_enough_is_ranked(
+    answers: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    seen: list[str] = []
+
+    def people() -> None:
+        while not (found := re.search(r"ranks at (\S+)/#t=", "".join(seen))):
+            time.sleep(0.05)
+        with urlopen(found[1]) as page:  # noqa: S310  its own address
+            seen.append(page.read().decode())
+        while rank_next(tmp_path / "out" / "rankings.db", "ann"):
+            pass
+
+    monkeypatch.setattr(burnish.methods.people, "_tell", seen.append)
+    ranking = threading.Thread(target=people, daemon=True)
+    ranking.start()
+    figures = rank(RankConfig(annotators=("ann",)), out=tmp_path / "out", answers=answers, by="people")
+    ranking.join()
+    assert figures["rankings"] == PROMPTS
+    assert "<html" in "".join(seen)
+    assert f"{PROMPTS} of {PROMPTS} rankings" in seen[-1]
+
+
+@pytest.mark.usefixtures("terminal")
+def test_who_skips_the_last_item_does_not_hold_up_the_run(answers: Path, tmp_path: Path):
+    def people() -> None:
+        while not (tmp_path / "out" / "rankings.db").exists():
+            time.sleep(0.05)
+        time.sleep(0.5)
+        for skip in (False, True, True, False, True, True):
+            rank_next(tmp_path / "out" / "rankings.db", "ann", skip=skip)
+
+    ranking = threading.Thread(target=people, daemon=True)
+    ranking.start()
+    figures = rank(RankConfig(annotators=("ann",)), out=tmp_path / "out", answers=answers, by="people")
+    ranking.join()
+    assert figures["rankings"] == 2
+
+
+def test_of_many_prompts_some_are_ranked_and_the_same_ones_every_time(answers: Path, tmp_path: Path):
+    config = RankConfig(items=3)
+    for _ in range(2):
+        with pytest.raises(Interrupted, match="0 of 3"):
+            rank(config, out=tmp_path / "out", answers=answers, by="people")
+    with Store.open(tmp_path / "out" / "rankings.db") as store:
+        assert len(list(store.items())) == 3
+
+
+def test_more_rankings_than_items_are_refused_before_anybody_waits(answers: Path, tmp_path: Path):
+    with pytest.raises(ConfigError, match="enough: 7 rankings of 6 items"):
+        rank(RankConfig(enough=7), out=tmp_path / "out", answers=answers, by="people")
+
+
+def test_a_run_that_is_killed_while_people_rank_goes_on_with_what_they_did(answers: Path, tmp_path: Path):
+    recipe = {"name": "r", "stages": {"ranking": {"method": "rank", "answers": str(answers), "by": "people"}}}
+    recipe["roots"] = [str(tmp_path)]
+    (tmp_path / "r.yaml").write_text(json.dumps(recipe))
+    store = tmp_path / "r" / "ranking" / "rankings.db"
+    told, process = begun(tmp_path)
+    assert "annotator-1 ranks at http://127.0.0.1:" in told
+    for _ in range(4):
+        assert rank_next(store, "annotator-1")
+    process.kill()
+    process.wait()
+    told, process = begun(tmp_path)
+    assert "4 of 6 rankings" in told
+    for _ in range(2):
+        assert rank_next(store, "annotator-1")
+    assert process.wait(timeout=60) == 0
+    assert len(read(tmp_path / "r" / "ranking" / "ranking.jsonl", kind="ranking")) == PROMPTS
+
+
+def begun(folder: Path) -> tuple[str, subprocess.Popen[Any]]:
+    """A run at a terminal of its own, and what it says until the page is there."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", COMMAND, "run", "r.yaml", "--out", "r"],
+        cwd=folder, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
+    )  # fmt: skip
+    os.close(theirs)
+    told = ""
+    while "loses nothing" not in told:
+        try:
+            told += os.read(ours, 4096).decode()
+        except OSError:
+            raise AssertionError(f"it ended with {process.wait()} and said:\n{told}") from None
+    threading.Thread(target=drain, args=(ours,), daemon=True).start()
+    return told, process
+
+
+def drain(terminal: int) -> None:
+    try:
+        while os.read(terminal, 4096):
+            pass
+    except OSError:  # its other end is closed
+        os.close(terminal)
