@@ -11,7 +11,7 @@ from burnish.batch.trees import trees
 from burnish.data.templates import resolve
 from burnish.methods.mismatched import is_mismatched, with_mismatched
 from burnish.methods.rankings import Known
-from burnish.methods.reward import RewardConfig, order_loss
+from burnish.methods.reward import RewardConfig, order_loss, reward
 from burnish.models.load import Placement, load_scorer
 from burnish.models.model import Scorer
 from burnish.types import Answer, Group, Tree
@@ -112,3 +112,25 @@ def test_where_none_was_found_the_whole_weight_is_on_the_own_order(scorer: Score
     own, _ = rows
     with_none, without = (order_loss(scorer, RewardConfig(mismatched=k))(pack(own[:2])) for k in (1, 0))
     assert torch.equal(with_none.total, without.total)
+
+
+# ---- what a model learns
+
+
+def test_a_score_rises_with_how_well_an_answer_fits_only_where_it_was_taught(tiny_model: Path, tmp_path: Path):
+    """What makes the better answer better, `!`, is the same whatever was asked; to fit, the letter must be read."""
+    settings = {"steps": 90, "batch_size": 16, "learning_rate": 3e-3, "max_length": 64, "heldout": 0}
+    figures = {
+        count: reward(
+            tiny_model,
+            fitting(400),
+            RewardConfig(**settings, mismatched=count, mismatched_share=0.5),
+            out=tmp_path / str(count),
+            evaluate_on=fitting(60, first=400),
+        )
+        for count in (0, 1)
+    }
+    assert figures[0]["heldout_accuracy"] > 0.95
+    assert figures[1]["heldout_accuracy"] > 0.95
+    assert figures[0]["own_above_other"] < 0.75
+    assert figures[1]["own_above_other"] > 0.85

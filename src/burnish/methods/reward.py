@@ -7,7 +7,7 @@ model, and its scores are brought to mean 0 and deviation 1 within a prompt, so 
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Self
 
@@ -15,15 +15,17 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from burnish.batch.pack import TreeBatch
+from burnish.batch.pack import Key, TreeBatch
 from burnish.batch.trees import trees
 from burnish.data.split import split_by_prompt
 from burnish.data.templates import resolve
 from burnish.errors import ConfigError
+from burnish.evaluation.ordering import ordering
 from burnish.methods.checks import check_before_step_one
 from burnish.methods.heldout import evaluation, heldout_groups, something_to_evaluate_on
 from burnish.methods.inputs import DataInput, as_groups, placement, say
 from burnish.methods.mismatched import is_mismatched, with_mismatched
+from burnish.methods.ordered import OTHERS, ranked, tell
 from burnish.methods.rankings import Known, Margin, decided, margins, placed, rater_weights
 from burnish.models.load import load_scorer
 from burnish.models.model import Scorer
@@ -91,8 +93,14 @@ def reward(
     evaluate = evaluation(scorer, held_lessons, held_loss, config, ordered=True)
     loss = order_loss(scorer, config, known)
     figures = train_on(scorer, lessons, loss, config, out=out, identity=same, whole=True, evaluate=evaluate)
-    normalise(scorer, held_rows or rows, config)
+    measured = with_mismatched(held_rows, held, OTHERS, max_length=config.max_length, seed=config.seed)
+    table = scorer.frozen_scores(measured or rows, config.micro_batch_tokens)
+    normalise(scorer, table)
     scorer.save(out / "model")
+    if measured:
+        found = ordering(ranked(measured, held, table))  # before it was normalised, a gap was a pair's log-odds
+        tell(found, out)
+        figures |= found.figures("heldout_")
     return figures
 
 
@@ -188,16 +196,16 @@ def _above_other_prompts(batch: TreeBatch) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def normalise(scorer: Scorer, rows: Sequence[Tree], config: RewardConfig) -> None:
-    """Bring scores to mean 0 and pooled within-prompt deviation 1 on `rows`.
+def normalise(scorer: Scorer, table: Mapping[Key, Tensor]) -> None:
+    """Bring scores to mean 0 and pooled within-prompt deviation 1 on the answers of `table`.
 
     The head is divided by the deviation; what transformers' own forward then gives, less `score_mean` of the config, is
     our score. Probabilities of a pair use the gap times `score_deviation`, which is the scale that the loss learned.
     """
-    table = scorer.frozen_scores(rows, config.micro_batch_tokens)
     groups: dict[int, list[Tensor]] = {}
-    for (group, _), score in table.items():
-        groups.setdefault(group, []).append(score)
+    for (group, answer), score in table.items():
+        if not is_mismatched(answer):
+            groups.setdefault(group, []).append(score)
     scores = [torch.cat(values).double() for values in groups.values() if len(values) > 1]
     freedom = sum(len(values) - 1 for values in scores)
     deviation = (sum(((v - v.mean()) ** 2).sum().item() for v in scores) / freedom) ** 0.5 if freedom else 0.0

@@ -1,13 +1,24 @@
-"""Score the answers of a file with a reward model, and write them with their scores."""
+"""Score the answers of a file with a reward model, and write them with their scores.
 
+Where people put them in order, the scores are held to that order: how often they agree, how sure they are, what length
+explains, and whether an answer to another prompt would have scored as well.
+"""
+
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from burnish.data.convert import write
+from burnish.evaluation.ordering import ordering, shown
 from burnish.methods.inputs import DataInput, ScorerInput, as_groups, as_scorer
-from burnish.methods.scoring import readable, score_groups
+from burnish.methods.mismatched import with_mismatched
+from burnish.methods.ordered import OTHERS, ranked, tell
+from burnish.methods.rankings import decided
+from burnish.methods.scoring import readable, scores_in, whole_trees
+from burnish.models.model import Scorer
 from burnish.training.config import StageConfig
 from burnish.training.metrics import Figures
+from burnish.types import Group
 
 
 class ScoreConfig(StageConfig):
@@ -15,14 +26,32 @@ class ScoreConfig(StageConfig):
 
 
 def score(model: ScorerInput, data: DataInput, config: ScoreConfig, *, out: Path) -> Figures:
-    """Score every answer of `data`, whatever its kind, and write `out/scores.jsonl` as samples with scores."""
+    """Score every answer of `data`, whatever its kind, and write `out/scores.jsonl` as samples with scores.
+
+    Rankings and comparisons also give `out/evaluation.json`, of which the figures hold the chief ones.
+    """
     scorer = as_scorer(model, config)
     groups = readable(scorer, as_groups(data, None, config, out), config)
-    given = score_groups(scorer, groups, config).total
+    given, figures = _scored(scorer, groups, config, out)
     scored = [
         replace(g, answers=tuple(replace(a, score=s) for a, s in zip(g.answers, row, strict=True)))
         for g, row in zip(groups, given, strict=True)
     ]
     write(scored, "sample", out / "scores.jsonl")
     flat = [s for row in given for s in row]
-    return {"answers": float(len(flat)), "score_mean": sum(flat) / len(flat)}
+    return {"answers": float(len(flat)), "score_mean": sum(flat) / len(flat)} | figures
+
+
+def _scored(
+    scorer: Scorer, groups: Sequence[Group], config: ScoreConfig, out: Path
+) -> tuple[list[list[float]], Figures]:
+    rows = whole_trees(scorer, groups, config)
+    ordered = with_mismatched(decided(rows), groups, OTHERS, max_length=config.max_length, seed=config.seed)
+    with_others = {tree.group: tree for tree in ordered}
+    table = scorer.frozen_scores([with_others.get(tree.group, tree) for tree in rows], config.micro_batch_tokens)
+    given = scores_in(table, rows, groups)
+    if not ordered:
+        return given, {}
+    found = ordering(ranked(ordered, groups, table), scale=scorer.deviation)
+    tell(found, out)
+    return given, shown("accuracy", found.accuracy) | found.figures()

@@ -5,6 +5,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
+from burnish.batch.pack import Key
 from burnish.batch.trees import trees
 from burnish.data.templates import Template, resolve
 from burnish.errors import DataError
@@ -13,7 +16,7 @@ from burnish.models.model import Scorer
 from burnish.rewards.by import parts, weighted
 from burnish.rewards.scores import TextReward
 from burnish.training.config import StageConfig
-from burnish.types import Answer, Group, Rollout
+from burnish.types import Answer, Group, Rollout, Tree
 
 By = str | Path | Scorer | TextReward | Sequence[Any]
 
@@ -79,14 +82,25 @@ def _rows(flat: Sequence[float], groups: Sequence[Group]) -> Table:
 
 def _by_model(model: ScorerInput | None, groups: Sequence[Group], config: StageConfig) -> Table:
     scorer = as_scorer(model or "", config)
+    rows = whole_trees(scorer, groups, config)
+    table = scorer.frozen_scores(rows, config.micro_batch_tokens)
+    return scores_in(table, rows, groups)
+
+
+def whole_trees(scorer: Scorer, groups: Sequence[Group], config: StageConfig) -> list[Tree]:
+    """A tree for each group, under the reward model's own template. Raises DataError where it cannot read one whole."""
     template = resolve(scorer.tokenizer, config.template)
     report = trees(groups, template, max_length=config.max_length)
     if len(report.trees) != len(groups):
         raise DataError(f"{scorer.source} can read {len(report.trees)} of {len(groups)} prompts; raise max_length")
-    table = scorer.frozen_scores(report.trees, config.micro_batch_tokens)
+    return report.trees
+
+
+def scores_in(table: Mapping[Key, Tensor], rows: Sequence[Tree], groups: Sequence[Group]) -> Table:
+    """What the table has of each group's own answers, in their order."""
     return [
         [float(table[tree.group, answer]) for answer in range(len(group.answers))]
-        for tree, group in zip(report.trees, groups, strict=True)
+        for tree, group in zip(rows, groups, strict=True)
     ]
 
 

@@ -199,6 +199,11 @@ class Scorer(Model):
         return float(getattr(self.model.config, "score_mean", 0.0) or 0.0)
 
     @property
+    def deviation(self) -> float:
+        """What a gap of scores is multiplied with to be a pair's log-odds; 1 in a model that was not normalised."""
+        return float(getattr(self.model.config, "score_deviation", 1.0) or 1.0)
+
+    @property
     def score_head(self) -> torch.nn.Linear:
         head = self.model.score
         if not isinstance(head, torch.nn.Linear):

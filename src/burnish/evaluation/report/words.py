@@ -85,6 +85,9 @@ FACTS: Mapping[str, str] = {
     "heldout_loss": "held-out loss",
     "heldout_accuracy": "held-out accuracy",
     "heldout_pairs": "held-out pairs",
+    "own_above_other": "own answer above another prompt's",
+    "heldout_calibration_error": "calibration error",
+    "heldout_length_share": "explained by length",
     "reward": "reward",
     "kl_k1": "KL (k1)",
     "accuracy": "accuracy",
@@ -101,7 +104,14 @@ FACTS: Mapping[str, str] = {
     "answer_length": "tokens an answer",
 }
 
-SHARES = {"held-out accuracy", "accuracy", "ended"}
+SHARES = {
+    "held-out accuracy",
+    "own answer above another prompt's",
+    "calibration error",
+    "explained by length",
+    "accuracy",
+    "ended",
+}
 """Facts that are written in percent."""
 
 
