@@ -134,20 +134,20 @@ def test_more_rankings_than_items_are_refused_before_anybody_waits(answers: Path
 
 
 def test_a_run_that_is_killed_while_people_rank_goes_on_with_what_they_did(answers: Path, tmp_path: Path):
-    recipe = {"name": "r", "stages": {"ranking": {"method": "rank", "answers": str(answers), "by": "people"}}}
-    recipe["roots"] = [str(tmp_path)]
+    stage = {"method": "rank", "answers": str(answers), "by": "people", "annotators": ["ann"]}
+    recipe = {"name": "r", "roots": [str(tmp_path)], "stages": {"ranking": stage}}
     (tmp_path / "r.yaml").write_text(json.dumps(recipe))
     store = tmp_path / "r" / "ranking" / "rankings.db"
     told, process = begun(tmp_path)
-    assert "annotator-1 ranks at http://127.0.0.1:" in told
+    assert "ann ranks at http://127.0.0.1:" in told
     for _ in range(4):
-        assert rank_next(store, "annotator-1")
+        assert rank_next(store, "ann")
     process.kill()
     process.wait()
     told, process = begun(tmp_path)
     assert "4 of 6 rankings" in told
     for _ in range(2):
-        assert rank_next(store, "annotator-1")
+        assert rank_next(store, "ann")
     assert process.wait(timeout=60) == 0
     assert len(read(tmp_path / "r" / "ranking" / "ranking.jsonl", kind="ranking")) == PROMPTS
 

@@ -67,7 +67,7 @@ def _fill(store: "Store", groups: Sequence[Group], config: "RankConfig") -> None
 
     items, _ = taken_apart([replace(group, order=None) for group in groups])
     store.add_items(items)
-    alone = len(config.names()) == 1
+    alone = len(config.names()) < 2
     store.set_policy(Policy(overlap=0.0 if alone else config.overlap, gold=0.0))
 
 

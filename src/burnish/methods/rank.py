@@ -46,9 +46,11 @@ class RankConfig(StageConfig):
         return value
 
     def names(self) -> tuple[str, ...]:
-        """Who ranks, by name."""
+        """Who ranks, by name; nobody is named where it is one, who sits there."""
         if isinstance(self.annotators, tuple):
             return self.annotators
+        if self.annotators == 1:
+            return ()
         return tuple(f"annotator-{i + 1}" for i in range(self.annotators))
 
 
