@@ -8,11 +8,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from pydantic import Field
+
 from burnish.data.convert import write
 from burnish.evaluation.ordering import ordering, shown
 from burnish.methods.inputs import DataInput, ScorerInput, as_groups, as_scorer
 from burnish.methods.mismatched import with_mismatched
 from burnish.methods.ordered import OTHERS, ranked, tell
+from burnish.methods.probe import probe
 from burnish.methods.rankings import decided
 from burnish.methods.scoring import readable, scores_in, whole_trees
 from burnish.models.model import Scorer
@@ -22,17 +25,21 @@ from burnish.types import Group
 
 
 class ScoreConfig(StageConfig):
-    pass
+    probe: bool = Field(False, description="also score edited twins of the answers, which are worse")
 
 
 def score(model: ScorerInput, data: DataInput, config: ScoreConfig, *, out: Path) -> Figures:
     """Score every answer of `data`, whatever its kind, and write `out/scores.jsonl` as samples with scores.
 
-    Rankings and comparisons also give `out/evaluation.json`, of which the figures hold the chief ones.
+    Rankings and comparisons also give `out/evaluation.json`, of which the figures hold the chief ones; with `probe`
+    there is `out/probe.json` too.
     """
+    out.mkdir(parents=True, exist_ok=True)
     scorer = as_scorer(model, config)
     groups = readable(scorer, as_groups(data, None, config, out), config)
     given, figures = _scored(scorer, groups, config, out)
+    if config.probe:
+        figures |= probe(scorer, groups, config, out=out)
     scored = [
         replace(g, answers=tuple(replace(a, score=s) for a, s in zip(g.answers, row, strict=True)))
         for g, row in zip(groups, given, strict=True)

@@ -255,9 +255,16 @@ def _readable(value: Any) -> Any:
 
 
 def run_to_file(
-    stage: Stage, file: Path, *, allow_changed: Collection[str] = (), tell: Tell = on_stderr
+    stage: Stage,
+    file: Path,
+    *,
+    beside: Collection[str] = (),
+    allow_changed: Collection[str] = (),
+    tell: Tell = on_stderr,
 ) -> dict[str, Any]:
     """Run the one stage of a command whose result is a file. What it needs to go on lies beside it, hidden.
+
+    Those files of the stage that `beside` names, where it wrote them, become `file` with their name behind its own.
 
     Raises NotOurs for a file that no such command wrote.
     """
@@ -267,7 +274,14 @@ def run_to_file(
     ours(folder, "inputs.json")
     with held(folder):
         figures = _perform(stage, folder, folder, Hashes.of(folder), allow_changed, tell)
-        aside = file.with_name(f".tmp-{file.name}")
-        shutil.copyfile(folder / METHODS[stage.method].gives["groups"], aside)
-        aside.replace(file)
+        for name in beside:
+            if (folder / name).exists():
+                _copied(folder / name, file.with_name(f"{file.name}.{name}"))
+        _copied(folder / METHODS[stage.method].gives["groups"], file)
     return figures
+
+
+def _copied(file: Path, to: Path) -> None:
+    aside = to.with_name(f".tmp-{to.name}")
+    shutil.copyfile(file, aside)
+    aside.replace(to)
