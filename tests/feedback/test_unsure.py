@@ -112,6 +112,11 @@ def test_the_policy_is_shown_and_changed(tmp_path, monkeypatch, capsys):
     assert json.loads(capsys.readouterr().out)["annotators"] == 3
     assert main(["rank", "policy", "--store", "s.db", "--overlap", "2"]) == 78
     assert "overlap: 2.0: choose a share from 0 to 1" in capsys.readouterr().err
+    with Store.open("s.db") as store:
+        (entry,) = store.audit()  # of three commands one changed something
+    assert (entry["what"], json.loads(entry["old"])["annotators"], json.loads(entry["new"])["annotators"]) == (
+        "policy", 2, 3,
+    )  # fmt: skip
 
 
 def test_the_audit_is_written_oldest_first(tmp_path, monkeypatch, capsys):

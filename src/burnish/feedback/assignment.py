@@ -22,6 +22,7 @@ from dataclasses import asdict, dataclass
 from random import Random
 
 from burnish.errors import ConfigError
+from burnish.feedback.audit import record
 
 LEASE_SECONDS = 15 * 60.0
 MOST_OPEN = 3
@@ -56,9 +57,12 @@ def policy_of(connection: sqlite3.Connection) -> Policy:
     return Policy() if row is None else Policy(**json.loads(row[0]))
 
 
-def set_policy(connection: sqlite3.Connection, policy: Policy) -> None:
+def set_policy(connection: sqlite3.Connection, policy: Policy, now: float) -> None:
     """Items that were given out already keep what was drawn for them."""
-    connection.execute("INSERT OR REPLACE INTO setting VALUES ('policy', ?)", (json.dumps(asdict(policy)),))
+    old, new = asdict(policy_of(connection)), asdict(policy)
+    connection.execute("INSERT OR REPLACE INTO setting VALUES ('policy', ?)", (json.dumps(new),))
+    if old != new:
+        record(connection, now, None, "policy", old=old, new=new)
 
 
 @dataclass(frozen=True, slots=True)

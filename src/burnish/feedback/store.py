@@ -12,9 +12,9 @@ moments in one, see writer.py.
 """
 
 import sqlite3
-import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from random import Random, SystemRandom
@@ -46,7 +46,6 @@ class Store:
         finally:
             first.close()
         self._writer = Writer(path)
-        self._local = threading.local()
         self._readers: list[sqlite3.Connection] = []
 
     @classmethod
@@ -90,15 +89,20 @@ class Store:
             reader.close()
         self._readers.clear()
 
-    def _read(self) -> sqlite3.Connection:
-        """This thread's own connection, which cannot write."""
-        reader: sqlite3.Connection | None = getattr(self._local, "reader", None)
-        if reader is None:
-            reader = connect(self.path)
-            reader.execute("PRAGMA query_only = ON")
-            self._local.reader = reader
-            self._readers.append(reader)
-        return reader
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        """A connection that cannot write, from those that are idle. Not one a thread: a server's threads come and go,
+        and after some days no file could have been opened any more."""
+        with told(self.path):
+            try:
+                reader = self._readers.pop()
+            except IndexError:
+                reader = connect(self.path)
+                reader.execute("PRAGMA query_only = ON")
+            try:
+                yield reader
+            finally:
+                self._readers.append(reader)
 
     # ---- items
 
@@ -111,8 +115,8 @@ class Store:
         """
         counts = {"added": 0, "known": 0}
         checked = intake.checked(list(items))
-        with told(self.path):
-            intake.refuse_other_content(self._read(), checked)
+        with self._reading() as connection:
+            intake.refuse_other_content(connection, checked)
         for part in intake.parts(checked):
             added = self._writer.do(partial(intake.add, part=intake.rows(part), chance=self._chance, now=self._clock()))
             counts["added"] += added
@@ -141,11 +145,11 @@ class Store:
 
     def set_policy(self, policy: Policy) -> None:
         """How items are given out from now on."""
-        self._writer.do(lambda c: assignment.set_policy(c, policy))
+        self._writer.do(lambda c: assignment.set_policy(c, policy, self._clock()))
 
     def policy(self) -> Policy:
-        with told(self.path):
-            return assignment.policy_of(self._read())
+        with self._reading() as connection:
+            return assignment.policy_of(connection)
 
     # ---- annotators
 
@@ -161,8 +165,8 @@ class Store:
 
     def session(self, secret: str) -> Annotator | None:
         """Whose session it is, or None. What its page must send with a change is `access.csrf_of(secret)`."""
-        with told(self.path):
-            return access.session(self._read(), secret, self._clock())
+        with self._reading() as connection:
+            return access.session(connection, secret, self._clock())
 
     def end_session(self, secret: str) -> None:
         """Log out."""
@@ -220,18 +224,18 @@ class Store:
     # ---- what there is
 
     def progress(self, annotator: Annotator) -> Progress:
-        with told(self.path):
-            return reading.progress(self._read(), annotator)
+        with self._reading() as connection:
+            return reading.progress(connection, annotator)
 
     def progress_all(self) -> list[Progress]:
         """Of everyone who was ever invited, by name."""
-        with told(self.path):
-            return reading.progress_all(self._read())
+        with self._reading() as connection:
+            return reading.progress_all(connection)
 
     def counts(self) -> dict[str, int]:
         """Items in all and by state (fresh, waiting, taken, gold), and standing rankings by layer."""
-        with told(self.path):
-            return reading.counts(self._read())
+        with self._reading() as connection:
+            return reading.counts(connection)
 
     def items(self) -> Iterator[Item]:
         """Every item with its lineage, in the order in which they came."""
