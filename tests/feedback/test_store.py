@@ -3,7 +3,9 @@
 import json
 import sqlite3
 import stat
+import threading
 
+import psutil
 import pytest
 from feedback.stores import a_store, an_item, as_shown, key, someone
 
@@ -130,6 +132,19 @@ def test_anothers_key_is_no_way_to_their_ranking(store):
     store.submit(ann, store.next_item(ann).id, as_shown(), one)
     with pytest.raises(DataError, match="belongs to another ranking"):
         store.submit(bob, store.next_item(bob).id, as_shown(), one)
+    with pytest.raises(MissingInput):
+        store.submit(bob, store.next_item(ann).id, as_shown(), one)
+
+
+def test_one_key_for_two_items_is_refused_and_not_told_as_saved(store):
+    ann, one = someone(store), key()
+    first = store.next_item(ann)
+    store.submit(ann, first.id, as_shown(), one)
+    second = store.next_item(ann)
+    with pytest.raises(DataError, match="belongs to another ranking"):
+        store.submit(ann, second.id, as_shown(), one)
+    store.submit(ann, second.id, as_shown(), key())
+    assert len(list(store.rankings())) == 2
 
 
 @pytest.mark.parametrize(
@@ -331,6 +346,17 @@ def test_only_its_owner_reads_the_store(tmp_path):
         modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()}
     assert set(modes) == {"s.db", "s.db-wal", "s.db-shm"}
     assert set(modes.values()) == {0o600}
+
+
+def test_threads_that_come_and_go_leave_no_file_open(store):
+    """As a server's do: each of fifty looks at the store and ends."""
+    store.counts()
+    before = psutil.Process().num_fds()
+    for _ in range(50):
+        thread = threading.Thread(target=store.counts)
+        thread.start()
+        thread.join()
+    assert psutil.Process().num_fds() == before
 
 
 def test_what_is_no_store_of_this_version_is_refused_by_name(tmp_path):

@@ -101,11 +101,11 @@ def submit(connection: sqlite3.Connection, annotator: int, id_: str, given: Subm
     Raises MissingInput for an assignment that is not theirs, DataError for one that is done or a ranking that is none.
     """
     key = _checked_key(key)
-    saved = connection.execute("SELECT saved, annotator FROM ranking WHERE key = ?", (key,)).fetchone()
-    if saved is not None:
-        if saved[1] != annotator:
+    before = connection.execute("SELECT saved, assignment FROM ranking WHERE key = ?", (key,)).fetchone()
+    if before is not None:
+        if before[1] != _own(connection, annotator, id_)[0]:  # else what is sent now would be told as saved, and lost
             raise DataError(f"key {key}: belongs to another ranking; make a new UUID")
-        return float(saved[0])
+        return float(before[0])
     assignment, item, shown, task, answers = _opened(connection, annotator, id_, now)
     order = check(given, answers, task)
     own = json.loads(shown)
