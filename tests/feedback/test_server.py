@@ -75,6 +75,13 @@ def test_another_host_is_served_with_a_warning_about_tls(tmp_path: Path):
     assert "has no TLS" in server.errors
 
 
+@pytest.mark.parametrize("name", ["*", "a*b", "https://rank.example", "rank.example:443", ""])
+def test_a_further_host_is_one_name(served: Served, name: str, capsys: pytest.CaptureFixture[str]):
+    """`*` would let every name in; the others would match none, or fail at each request."""
+    assert main(["rank", "serve", "--store", str(served.store), "--no-open", "--allow-host", name]) == 78
+    assert f"--allow-host {name}: must be the name alone" in capsys.readouterr().err
+
+
 def test_a_taken_port_is_named(served: Served, capsys: pytest.CaptureFixture[str]):
     assert main(["rank", "serve", "--store", str(served.store), "--port", str(served.port)]) == 73
     assert f"--port {served.port}: is taken" in capsys.readouterr().err
@@ -153,6 +160,7 @@ def test_a_forwarded_port_is_served(ann: Visitor, host: str):
         {"Origin": EVIL},
         {"Origin": None},
         {"Origin": "null"},
+        {"Origin": "http://["},
         {"Origin": "http://127.0.0.1:1"},
         {"Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "same-site"},

@@ -70,7 +70,10 @@ class SameOrigin:
 
     @staticmethod
     def _trouble(headers: Headers) -> tuple[int, str, str] | None:
-        origin = urlsplit(headers.get("origin", ""))
+        try:
+            origin = urlsplit(headers.get("origin", ""))
+        except ValueError:  # "http://[": nothing that a browser sends
+            origin = urlsplit("")
         host = headers.get("host", "").lower()
         if origin.scheme not in ("http", "https") or origin.netloc.lower() != host:
             return 403, "origin", "this request does not come from the ranking page; open the page itself"

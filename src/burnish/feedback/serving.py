@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import socket
 import sys
@@ -24,6 +25,7 @@ PORT = 8765
 TRIED = 20  # ports from the first one on, where none was asked for
 CONNECTIONS = 512
 HEADER_LIMIT = 16 * 1024
+_HOST_NAME = re.compile(r"[\w.-]+|\[[0-9a-fA-F:.]+\]")
 GRACE = 3  # seconds that open requests get when the server is told to stop
 
 
@@ -53,13 +55,19 @@ def serve(
 
     `told` is called once, when requests are accepted, with a link for each annotator. Without annotators there is one,
     named after the user. Raises ConfigError where another host than loopback is to be served to nobody in particular,
-    NotOurs where the port is taken.
+    or an allowed host is no name, NotOurs where the port is taken.
     """
     local = host in LOOPBACK
     if not local and not annotators:
         raise ConfigError(
             f"--host {host}: other machines can reach this address, so say who may rank: --annotator NAME for each"
         )
+    for name in allowed_hosts:
+        if not _HOST_NAME.fullmatch(name):
+            raise ConfigError(
+                f"--allow-host {name}: must be the name alone, as browsers send it: no https://, no port, no *; "
+                "rank.example.org, say"
+            )
     with bound(host, port) as listening:
         number = listening.getsockname()[1]
         shown = _own_name() if host in ("0.0.0.0", "::") else host  # noqa: S104
