@@ -247,6 +247,24 @@ def test_a_draft_that_the_server_never_saw_comes_back(serve: Callable[..., Serve
     assert person.order() == "B>A"
 
 
+def test_what_was_changed_after_an_undo_outlives_a_reload(serve: Callable[..., Served], come: Callable[..., Person]):
+    served = serve([item("a", "one", "two"), item("b", "one", "two")], "ann")
+    person = come(served, "ann")
+    first = person.prompt
+    person.press("1", "2")
+    person.submit()
+    second = person.prompt
+    person.press("u")
+    person.left(second)
+    assert (person.prompt, person.order()) == (first, "A>B")
+    person.press("Shift+ArrowDown")
+    assert person.order() == "B>A"
+    expect(person.page.locator(".saved")).to_have_text("Draft kept")
+    person.page.reload()
+    person.page.wait_for_selector(".card")
+    assert (person.prompt, person.order()) == (first, "B>A")
+
+
 def test_a_second_tab_goes_on_where_the_first_one_was(serve: Callable[..., Served], come: Callable[..., Person]):
     served = serve([item("a", "one", "two"), item("b", "one", "two")], "ann")
     person = come(served, "ann")

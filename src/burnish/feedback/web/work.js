@@ -21,9 +21,11 @@ export function begun(item, kept, mode) {
     seconds: 0,
     focus: 0,
   };
-  if (item.submission) return { ...fresh, ...fromSubmission(item.submission, count) };
-  const newest = [item.draft, kept].filter((draft) => valid(draft, count)).sort((a, b) => b.at - a.at)[0];
-  if (!newest) return fresh;
+  const sent = item.submission; // before an undo; what was changed after it is newer
+  const newest = [item.draft, kept]
+    .filter((draft) => valid(draft, count) && !(draft.at <= sent?.client_ms))
+    .sort((a, b) => b.at - a.at)[0];
+  if (!newest) return sent ? { ...fresh, ...fromSubmission(sent, count) } : fresh;
   const { ranks, line, confidence, flags, asked, seconds } = newest;
   return { ...fresh, order: { ranks, line }, confidence, flags, mode: newest.mode, asked, seconds };
 }
