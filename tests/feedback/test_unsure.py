@@ -92,7 +92,9 @@ def test_two_models_are_compared_row_by_row(answers, capsys):
 
 def test_rows_without_scores_or_items_are_told(answers, capsys):
     assert main(["rank", "unsure", "answers.jsonl", "--store", "s.db"]) == 65
-    assert "answers.jsonl:1: has no score of each answer" in capsys.readouterr().err
+    assert "answers.jsonl:1: has no score of each of several answers" in capsys.readouterr().err
+    Path("prompts.jsonl").write_text('{"prompt": "p 0"}\n')
+    assert main(["rank", "unsure", "prompts.jsonl", "--store", "s.db"]) == 65
     scored("other.jsonl", [{**answers[0], "prompt": "never imported"}], gap=lambda n: 1.0)
     assert main(["rank", "unsure", "other.jsonl", "--store", "s.db"]) == 65
     assert "in this store: its uncertainty cannot be set" in capsys.readouterr().err

@@ -54,8 +54,10 @@ def ask_about(store: Store, files: Sequence[str | Path]) -> dict[str, float]:
     for file in files:
         for group in read(file):
             scores = [answer.score for answer in group.answers if answer.score is not None]
-            if len(scores) != len(group.answers):
-                raise DataError(f"{group.origin}: has no score of each answer; write them with `burnish score --out`")
+            if not len(scores) == len(group.answers) > 1:
+                raise DataError(
+                    f"{group.origin}: has no score of each of several answers; write them with `burnish score --out`"
+                )
             score_MK.setdefault(item_id(group, content_hash(group)), []).append(scores)
     for item, models in score_MK.items():
         if len(models) != len(files) or len({len(score_K) for score_K in models}) != 1:
