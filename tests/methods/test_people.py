@@ -18,7 +18,7 @@ import pytest
 import burnish.methods.people
 from burnish.data.convert import write
 from burnish.data.read import read
-from burnish.errors import ConfigError, Interrupted
+from burnish.errors import ConfigError, DataError, Interrupted
 from burnish.feedback.records import Submission
 from burnish.feedback.store import Store
 from burnish.methods.rank import RankConfig, rank
@@ -117,6 +117,22 @@ def test_who_skips_the_last_item_does_not_hold_up_the_run(answers: Path, tmp_pat
     figures = rank(RankConfig(annotators=("ann",)), out=tmp_path / "out", answers=answers, by="people")
     ranking.join()
     assert figures["rankings"] == 2
+
+
+@pytest.mark.usefixtures("terminal")
+def test_where_everybody_skipped_everything_the_run_ends_and_says_that_nothing_was_ranked(
+    answers: Path, tmp_path: Path
+):
+    def people() -> None:
+        while not (tmp_path / "out" / "rankings.db").exists():
+            time.sleep(0.05)
+        time.sleep(0.5)
+        while rank_next(tmp_path / "out" / "rankings.db", "ann", skip=True):
+            pass
+
+    threading.Thread(target=people, daemon=True).start()
+    with pytest.raises(DataError, match="no ranking of people to write"):
+        rank(RankConfig(annotators=("ann",)), out=tmp_path / "out", answers=answers, by="people")
 
 
 def test_of_many_prompts_some_are_ranked_and_the_same_ones_every_time(answers: Path, tmp_path: Path):

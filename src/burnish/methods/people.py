@@ -118,9 +118,8 @@ class _Awaited:
             if self.count != before:
                 _tell(f"{self.count} of {self.enough} rankings{self._left()}")
         if self.count < self.enough and all(one.left + one.open == 0 for one in self.store.progress_all()):
-            self.nothing_left = self.count > 0
-            if self.nothing_left:
-                _tell(f"nobody has anything left to rank; the run goes on with {self.count} of {self.enough} rankings")
+            self.nothing_left = True
+            _tell(f"nobody has anything left to rank; {self.count} of {self.enough} rankings are there")
         return self.count >= self.enough or self.nothing_left
 
     def _left(self) -> str:
