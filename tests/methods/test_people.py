@@ -9,6 +9,8 @@ import sys
 import threading
 import time
 import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -22,6 +24,7 @@ from burnish.errors import ConfigError, DataError, Interrupted
 from burnish.feedback.records import Submission
 from burnish.feedback.store import Store
 from burnish.methods.rank import RankConfig, rank
+from burnish.training.metrics import Figures
 from burnish.types import Answer, Group
 
 PROMPTS = 6
@@ -60,6 +63,25 @@ def rank_next(path: Path, name: str, *, skip: bool = False) -> bool:
         return True
 
 
+def ranked_beside(people: Callable[[], None], config: RankConfig, answers: Path, out: Path) -> Figures:
+    """The stage's figures, while `people` work. Its thread is its own: Playwright's event loop has the main one."""
+    with ThreadPoolExecutor(1) as pool:
+        stage = pool.submit(rank, config, out=out, answers=answers, by="people")
+        people()
+        return stage.result()
+
+
+def begun_within(out: Path) -> Path:
+    """The stage's store, once its items are in it."""
+    for _ in range(600):
+        if (out / "rankings.db").exists():
+            with Store.at(out / "rankings.db") as store:
+                if store.counts()["items"] == PROMPTS:
+                    return store.path
+        time.sleep(0.1)
+    raise AssertionError("no store after a minute")
+
+
 def test_without_a_terminal_it_says_how_the_page_is_served_and_goes_on_when_they_have_ranked(
     answers: Path, tmp_path: Path
 ):
@@ -94,10 +116,7 @@ def test_the_page_is_served_until_enough_is_ranked(
             pass
 
     monkeypatch.setattr(burnish.methods.people, "_tell", seen.append)
-    ranking = threading.Thread(target=people, daemon=True)
-    ranking.start()
-    figures = rank(RankConfig(annotators=("ann",)), out=tmp_path / "out", answers=answers, by="people")
-    ranking.join()
+    figures = ranked_beside(people, RankConfig(annotators=("ann",)), answers, tmp_path / "out")
     assert figures["rankings"] == PROMPTS
     assert "<html" in "".join(seen)
     assert f"{PROMPTS} of {PROMPTS} rankings" in seen[-1]
@@ -106,16 +125,11 @@ def test_the_page_is_served_until_enough_is_ranked(
 @pytest.mark.usefixtures("terminal")
 def test_who_skips_the_last_item_does_not_hold_up_the_run(answers: Path, tmp_path: Path):
     def people() -> None:
-        while not (tmp_path / "out" / "rankings.db").exists():
-            time.sleep(0.05)
-        time.sleep(0.5)
+        store = begun_within(tmp_path / "out")
         for skip in (False, True, True, False, True, True):
-            rank_next(tmp_path / "out" / "rankings.db", "ann", skip=skip)
+            rank_next(store, "ann", skip=skip)
 
-    ranking = threading.Thread(target=people, daemon=True)
-    ranking.start()
-    figures = rank(RankConfig(annotators=("ann",)), out=tmp_path / "out", answers=answers, by="people")
-    ranking.join()
+    figures = ranked_beside(people, RankConfig(annotators=("ann",)), answers, tmp_path / "out")
     assert figures["rankings"] == 2
 
 
@@ -124,15 +138,12 @@ def test_where_everybody_skipped_everything_the_run_ends_and_says_that_nothing_w
     answers: Path, tmp_path: Path
 ):
     def people() -> None:
-        while not (tmp_path / "out" / "rankings.db").exists():
-            time.sleep(0.05)
-        time.sleep(0.5)
-        while rank_next(tmp_path / "out" / "rankings.db", "ann", skip=True):
+        store = begun_within(tmp_path / "out")
+        while rank_next(store, "ann", skip=True):
             pass
 
-    threading.Thread(target=people, daemon=True).start()
     with pytest.raises(DataError, match="no ranking of people to write"):
-        rank(RankConfig(annotators=("ann",)), out=tmp_path / "out", answers=answers, by="people")
+        ranked_beside(people, RankConfig(annotators=("ann",)), answers, tmp_path / "out")
 
 
 def test_of_many_prompts_some_are_ranked_and_the_same_ones_every_time(answers: Path, tmp_path: Path):
