@@ -1,11 +1,9 @@
-"""Which items are disputed, and which to ask about next."""
-
-import math
+"""Which items are disputed."""
 
 import pytest
 from feedback.ranked import ranking
 
-from burnish.feedback.adjudication import adjudication_queue, ask_next, decided_items
+from burnish.feedback.adjudication import adjudication_queue, decided_items
 from burnish.feedback.verdicts import readings
 
 
@@ -37,12 +35,3 @@ def test_one_opinion_is_no_dispute_and_a_decided_item_is_done():
     decision = ranking("i", "lead", layer="adjudicated")
     assert adjudication_queue(readings(ranked))[0].tau_b == -1.0
     assert adjudication_queue(readings(ranked), decided_items([*ranked, decision])) == []
-
-
-def test_the_least_sure_items_are_asked_next():
-    """Scores that differ by 0, 1 and 9: the entropy of σ(0) is one bit."""
-    scores = {"sure": [9.0, 0.0], "even": [1.0, 1.0], "some": [1.0, 0.0], "ranked": [0.0, 0.0], "single": [1.0]}
-    found = ask_next(scores, ranked=["ranked"], most=2)
-    assert [item for item, _ in found] == ["even", "some"]
-    assert found[0][1] == 1.0
-    assert math.isclose(found[1][1], 0.8405, abs_tol=1e-3)

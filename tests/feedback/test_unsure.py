@@ -11,7 +11,7 @@ from feedback.stores import a_store, as_shown, key, someone
 from burnish.cli.main import main
 from burnish.feedback.database import connect
 from burnish.feedback.store import Store
-from burnish.feedback.unsure import uncertainty
+from burnish.feedback.unsure import ask_next, uncertainty
 
 
 def test_who_cannot_tell_has_an_uncertainty_of_one_bit_and_who_is_certain_none():
@@ -42,6 +42,15 @@ def test_scores_that_are_no_table_are_refused():
     for wrong in ([], [[1.0]], [[1.0, 2.0], [1.0]]):
         with pytest.raises(ValueError, match="one score for each"):
             uncertainty(wrong)
+
+
+def test_the_least_sure_items_are_asked_next():
+    """Scores that differ by 0, 1 and 9: the entropy of σ(0) is one bit."""
+    scores = {"sure": [9.0, 0.0], "even": [1.0, 1.0], "some": [1.0, 0.0], "ranked": [0.0, 0.0], "single": [1.0]}
+    found = ask_next(scores, ranked=["ranked"], most=2)
+    assert [item for item, _ in found] == ["even", "some"]
+    assert found[0][1] == 1.0
+    assert math.isclose(found[1][1], 0.8405, abs_tol=1e-3)
 
 
 @pytest.fixture

@@ -85,13 +85,13 @@ def export(
 
     Example: burnish rank export --store rankings.db --format ranking --out rankings.jsonl --split 0.1
     """
-    from burnish.feedback.exports import LAYERS, PEOPLE, export
+    from burnish.feedback.exports import LAYERS, NO_JUDGE, export
     from burnish.feedback.store import Store
 
     for name in layer or ():
         if name not in LAYERS:
             raise UsageError(f"--layer {name}: choose of {', '.join(LAYERS)}")
-    layers = tuple(name for name in LAYERS if name in layer) if layer else PEOPLE
+    layers = tuple(name for name in LAYERS if name in layer) if layer else NO_JUDGE
     with Store.open(store) as opened:
         made = export(opened, out, format, split=split, by=by, seed=seed or 0, layers=layers, checks=checks)
     return {"format": format, "rows": dict(made.files)} | ({"left_out": dict(made.left_out)} if made.left_out else {})

@@ -51,7 +51,7 @@ def stats(
     from burnish.feedback.bootstrap import Bootstrap
     from burnish.feedback.statistics import curve_of, scores_of, statistics
     from burnish.feedback.store import Store
-    from burnish.feedback.verdicts import PEOPLE, known_layers
+    from burnish.feedback.verdicts import ANNOTATED, known_layers
 
     bootstrap = Bootstrap(resamples=resamples, seed=seed or 0)
     foretold = curve_of(curve, bootstrap, more) if curve is not None else None
@@ -60,7 +60,7 @@ def stats(
         found = statistics(
             opened.rankings(),
             bootstrap,
-            layers=known_layers(layer) if layer else PEOPLE,
+            layers=known_layers(layer) if layer else ANNOTATED,
             scores=given,
             curve=foretold,
         )

@@ -1,11 +1,9 @@
-"""Which items someone should decide because their annotators did not agree, and which to ask about next."""
+"""Which items someone should decide because their annotators did not agree."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
-
-from scipy.special import expit
 
 from burnish.feedback.agreement import tau_b
 from burnish.feedback.records import Ranking
@@ -56,21 +54,3 @@ def decided_items(rankings: Iterable[Ranking]) -> set[str]:
 
 def _top(place_K: tuple[int, ...]) -> set[int]:
     return {index for index, place in enumerate(place_K) if place == 0}
-
-
-def ask_next(scores: Mapping[str, Sequence[float]], ranked: Iterable[str], most: int = 50) -> list[tuple[str, float]]:
-    """Items that nobody ranked, where the model is least sure: (item, mean entropy in bits of its pairs' verdicts).
-
-    `scores` are in units in which P(i ≻ j) = σ(s_i - s_j): multiply by `score_deviation` where they were normalised.
-    """
-    seen = set(ranked)
-    unsure = [(item, _entropy(score_K)) for item, score_K in scores.items() if item not in seen and len(score_K) > 1]
-    return sorted(unsure, key=lambda one: (-one[1], one[0]))[:most]
-
-
-def _entropy(score_K: Sequence[float]) -> float:
-    bits = []
-    for i, j in combinations(range(len(score_K)), 2):
-        p = float(expit(score_K[i] - score_K[j]))
-        bits.append(-sum(q * math.log2(q) for q in (p, 1 - p) if q > 0))
-    return math.fsum(bits) / len(bits)

@@ -19,7 +19,7 @@ from burnish.feedback.store import Store
 from burnish.types import Group
 
 LAYERS: tuple[Layer, ...] = ("people", "imported", "adjudicated", "judge")
-PEOPLE = LAYERS[:3]
+NO_JUDGE = LAYERS[:3]
 FORMATS = ("ranking", "comparison", "judgement", "label-studio", "argilla")
 
 
@@ -39,7 +39,7 @@ def export(
     split: float = 0.0,
     by: str = "prompt",
     seed: int = 0,
-    layers: Collection[Layer] = PEOPLE,
+    layers: Collection[Layer] = NO_JUDGE,
     checks: bool = False,
 ) -> Exported:
     """Write the rankings that stand, as JSON lines (a name that ends in .json: one array, as Label Studio imports it).

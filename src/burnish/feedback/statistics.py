@@ -13,7 +13,7 @@ from burnish.data.problems import RowError
 from burnish.data.read import read
 from burnish.data.strict_json import value_at
 from burnish.errors import DataError
-from burnish.feedback.adjudication import Dispute, adjudication_queue, ask_next, decided_items
+from burnish.feedback.adjudication import Dispute, adjudication_queue, decided_items
 from burnish.feedback.agreement import (
     Block,
     Consistency,
@@ -35,7 +35,8 @@ from burnish.feedback.conduct import Conduct, conduct
 from burnish.feedback.records import Item, Layer, Ranking
 from burnish.feedback.reliability import Reliability, reliability
 from burnish.feedback.systems import Systems, strengths
-from burnish.feedback.verdicts import PEOPLE, readings, verdicts
+from burnish.feedback.unsure import ask_next
+from burnish.feedback.verdicts import ANNOTATED, readings, verdicts
 from burnish.types import Group
 
 Scores = Mapping[str, Sequence[float]]
@@ -100,7 +101,7 @@ def statistics(
     rankings: Iterable[Ranking],
     bootstrap: Bootstrap,
     *,
-    layers: Collection[Layer] = PEOPLE,
+    layers: Collection[Layer] = ANNOTATED,
     scores: Scores | None = None,
     curve: LearningCurve | None = None,
 ) -> Statistics:

@@ -11,7 +11,7 @@ that are close for everybody are a matter of taste, and asking about them teache
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
@@ -34,6 +34,18 @@ def uncertainty(score_MK: Sequence[Sequence[float]]) -> float:
         entropy = _entropy(sum(better_M) / len(better_M))
         total += entropy if len(better_M) == 1 else max(0.0, entropy - sum(map(_entropy, better_M)) / len(better_M))
     return total / len(pairs)
+
+
+def ask_next(scores: Mapping[str, Sequence[float]], ranked: Iterable[str], most: int = 50) -> list[tuple[str, float]]:
+    """Items that nobody ranked, the least sure of one model first: (item, uncertainty).
+
+    `scores` are in units in which P(i ≻ j) = σ(s_i - s_j): multiply by `score_deviation` where they were normalised.
+    """
+    seen = set(ranked)
+    unsure = [
+        (item, uncertainty([score_K])) for item, score_K in scores.items() if item not in seen and len(score_K) > 1
+    ]
+    return sorted(unsure, key=lambda one: (-one[1], one[0]))[:most]
 
 
 def _sigmoid(gap: float) -> float:

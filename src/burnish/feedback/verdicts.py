@@ -19,7 +19,7 @@ from burnish.feedback.records import Kind, Layer, Ranking
 
 FIRST, TIE, SECOND = 0, 1, 2
 
-PEOPLE: tuple[Layer, ...] = ("people", "imported")
+ANNOTATED: tuple[Layer, ...] = ("people", "imported")
 DRAWN: tuple[Kind, ...] = ("uniform", "active", "overlap", "imported")
 """Rankings of items that were drawn, by a known propensity. Gold items were chosen, a repeat is no second opinion."""
 
@@ -28,7 +28,7 @@ Readings = Mapping[str, Mapping[str, Ranking]]
 
 
 def readings(
-    rankings: Iterable[Ranking], layers: Collection[Layer] = PEOPLE, kinds: Collection[Kind] = DRAWN
+    rankings: Iterable[Ranking], layers: Collection[Layer] = ANNOTATED, kinds: Collection[Kind] = DRAWN
 ) -> dict[str, dict[str, Ranking]]:
     """One ranking of each item by each annotator, the earliest. Picks of one answer are left out: they order no pair.
 

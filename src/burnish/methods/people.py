@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from burnish.methods.rank import RankConfig
 
 STORE, RANKING = "rankings.db", "ranking.jsonl"
-PEOPLE: "tuple[Layer, ...]" = ("people",)
+ON_THE_PAGE: "tuple[Layer, ...]" = ("people",)
 ASKED = ("uniform", "active", "overlap")  # gold items and repeats check annotators; they teach nothing new
 
 
@@ -45,7 +45,7 @@ def ranked_by_people(groups: Sequence[Group], config: "RankConfig", out: Path) -
         _fill(store, groups, config)
         if _count(store) < enough:
             _served(store, enough, config)
-        export(store, out / RANKING, layers=PEOPLE)
+        export(store, out / RANKING, layers=ON_THE_PAGE)
 
 
 def _some(groups: Sequence[Group], config: "RankConfig") -> list[Group]:
@@ -135,7 +135,7 @@ def _count(store: "Store") -> int:
 
 
 def _asked(store: "Store") -> Iterator["Ranking"]:
-    return (one for one in store.rankings(layers=PEOPLE) if one.kind in ASKED)
+    return (one for one in store.rankings(layers=ON_THE_PAGE) if one.kind in ASKED)
 
 
 def _tell(text: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from burnish.recipes.load import load
 from burnish.recipes.run import Tell, on_stderr, run
 
-PEOPLE: dict[str, dict[str, Any]] = {
+WITH_PEOPLE: dict[str, dict[str, Any]] = {
     "ranking": {"by": "people", "items": 12},
     # twelve rankings are a single batch: as many steps are made of them as teach something, and no more
     "reward": {"batch_size": 4, "epochs": 8},
@@ -31,5 +31,5 @@ def demo(
 
 
 def ranked_by_people(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """`settings` and those of PEOPLE; what was given stands."""
-    return {**settings, **{stage: {**keys, **settings.get(stage, {})} for stage, keys in PEOPLE.items()}}
+    """`settings` and those of WITH_PEOPLE; what was given stands."""
+    return {**settings, **{stage: {**keys, **settings.get(stage, {})} for stage, keys in WITH_PEOPLE.items()}}
