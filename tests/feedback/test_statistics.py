@@ -14,7 +14,7 @@ from burnish.data.read import read
 from burnish.errors import ConfigError, DataError
 from burnish.feedback.bootstrap import Bootstrap
 from burnish.feedback.records import Given, Item, Submission
-from burnish.feedback.statistics import curve_of, scores_of, statistics
+from burnish.feedback.statistics import curve_of, statistics
 from burnish.feedback.store import Store
 from burnish.types import Answer, Group
 
@@ -125,17 +125,6 @@ def test_from_a_file_of_votes_to_the_line_by_commands_alone(tmp_path, capsys):
     assert found["beside"]["people"]["value"] == pytest.approx((4 * 1 + 4 * 1 / 3) / 8)
     assert found["systems"]["strengths"]["small"]["won"] == 20
     assert found["length"]["longer_wins"]["value"] == pytest.approx(4 / 24)
-
-
-def test_scores_of_nothing_in_the_store_and_rows_without_scores_are_refused(voted, tmp_path):
-    with Store.open(voted) as store:
-        items = list(store.items())
-    other = scored(tmp_path, [{"prompt": "else", "answers": ["a", "b"], "scores": [0, 1]}])
-    with pytest.raises(DataError, match="none of its 1 rows is an item of the store"):
-        scores_of(items, other)
-    bare = scored(tmp_path, [{"prompt": "prompt i", "answers": ["a", "b"], "model": "m"}])
-    with pytest.raises(DataError, match="no scores"):
-        scores_of(items, bare)
 
 
 def test_a_curve_foretells_what_more_rankings_bring(voted, tmp_path, capsys):

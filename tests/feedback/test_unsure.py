@@ -10,6 +10,7 @@ from feedback.stores import a_store, as_shown, key, someone
 
 from burnish.cli.main import main
 from burnish.feedback.database import connect
+from burnish.feedback.scores import scores_of
 from burnish.feedback.store import Store
 from burnish.feedback.unsure import ask_next, uncertainty
 
@@ -101,12 +102,31 @@ def test_two_models_are_compared_row_by_row(answers, capsys):
 
 def test_rows_without_scores_or_items_are_told(answers, capsys):
     assert main(["rank", "unsure", "answers.jsonl", "--store", "s.db"]) == 65
-    assert "answers.jsonl:1: has no score of each of several answers" in capsys.readouterr().err
+    assert "answers.jsonl:1: has no score of each of its answers" in capsys.readouterr().err
     Path("prompts.jsonl").write_text('{"prompt": "p 0"}\n')
     assert main(["rank", "unsure", "prompts.jsonl", "--store", "s.db"]) == 65
     scored("other.jsonl", [{**answers[0], "prompt": "never imported"}], gap=lambda n: 1.0)
     assert main(["rank", "unsure", "other.jsonl", "--store", "s.db"]) == 65
-    assert "in this store: its uncertainty cannot be set" in capsys.readouterr().err
+    assert "none of its 1 rows is an item of the store" in capsys.readouterr().err
+    scored("other.jsonl", [answers[0], {**answers[0], "prompt": "never imported"}], gap=lambda n: 1.0)
+    assert main(["rank", "unsure", "other.jsonl", "--store", "s.db"]) == 65
+    assert "other.jsonl:2: no such item in this store: its uncertainty cannot be set" in capsys.readouterr().err
+    assert set(kept()) == {None}
+
+
+def test_one_item_with_two_scores_in_one_file_is_refused(answers, capsys):
+    scored("twice.jsonl", [answers[0], answers[0]], gap=lambda n: float(n))
+    assert main(["rank", "unsure", "twice.jsonl", "--store", "s.db"]) == 65
+    assert "twice.jsonl:2: the same prompt and answers as" in capsys.readouterr().err
+
+
+def test_answers_may_stand_in_another_order_and_under_another_id(answers):
+    rows = [{**answers[3], "id": "scored-elsewhere", "answers": ["c", "b"], "scores": [5.0, 0.0]}]
+    Path("scored.jsonl").write_text(json.dumps(rows[0]))
+    with Store.open("s.db") as store:
+        found, others = scores_of(store.items(), "scored.jsonl")
+    assert list(found.values()) == [[0.0, 5.0]]
+    assert others == []
 
 
 # ---- the other commands of the lead

@@ -49,14 +49,15 @@ def stats(
     Example: burnish rank stats --store rankings.db
     """
     from burnish.feedback.bootstrap import Bootstrap
-    from burnish.feedback.statistics import curve_of, scores_of, statistics
+    from burnish.feedback.scores import scores_of
+    from burnish.feedback.statistics import curve_of, statistics
     from burnish.feedback.store import Store
     from burnish.feedback.verdicts import ANNOTATED, known_layers
 
     bootstrap = Bootstrap(resamples=resamples, seed=seed or 0)
     foretold = curve_of(curve, bootstrap, more) if curve is not None else None
     with Store.open(store) as opened:
-        given = scores_of(opened.items(), scores) if scores is not None else None
+        given = scores_of(opened.items(), scores)[0] if scores is not None else None
         found = statistics(
             opened.rankings(),
             bootstrap,

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from burnish.data.problems import RowError
-from burnish.data.read import read
 from burnish.data.strict_json import value_at
 from burnish.errors import DataError
 from burnish.feedback.adjudication import Dispute, adjudication_queue, decided_items
@@ -32,12 +31,11 @@ from burnish.feedback.bias import LengthBias, PositionBias, length_bias, positio
 from burnish.feedback.bootstrap import Bootstrap, Estimate
 from burnish.feedback.ceiling import Beside, LearningCurve, learning_curve, model_beside_people, people_ceiling
 from burnish.feedback.conduct import Conduct, conduct
-from burnish.feedback.records import Item, Layer, Ranking
+from burnish.feedback.records import Layer, Ranking
 from burnish.feedback.reliability import Reliability, reliability
 from burnish.feedback.systems import Systems, strengths
 from burnish.feedback.unsure import ask_next
 from burnish.feedback.verdicts import ANNOTATED, readings, verdicts
-from burnish.types import Group
 
 Scores = Mapping[str, Sequence[float]]
 """item → score of each answer, in the item's own order; higher is better."""
@@ -144,36 +142,6 @@ def statistics(
 
 
 # ---- what comes from files
-
-
-def scores_of(items: Iterable[Item], file: str | Path) -> dict[str, list[float]]:
-    """item → scores, from a file that `burnish score` wrote. Items are found by what they ask and their answers.
-
-    The answers may stand in another order there. Raises DataError where no item of the store is in the file, or a row
-    has no scores.
-    """
-    known: dict[Any, dict[str, float]] = {}
-    for group in read(file, format="sample"):  # by name: what was scored need not say which model sampled it
-        given = {answer.text: answer.score for answer in group.answers if answer.score is not None}
-        if len(given) < len({answer.text for answer in group.answers}):
-            raise DataError(f"{group.origin}: no scores; write them with `burnish score --data … --out {file}`")
-        known[_asked(group)] = given
-    found = {}
-    for item in items:
-        score = known.get(_asked(item.group))
-        if score is not None:
-            found[item.group.id] = [score[answer.text] for answer in item.group.answers]
-    if not found:
-        raise DataError(
-            f"{file}: none of its {len(known)} rows is an item of the store, by prompt and answers; score what "
-            "`burnish rank export` writes"
-        )
-    return found
-
-
-def _asked(group: Group) -> Any:
-    turns = group.prompt if isinstance(group.prompt, str) else tuple((one.role, one.content) for one in group.prompt)
-    return turns, tuple(sorted(answer.text for answer in group.answers))
 
 
 def curve_of(file: str | Path, bootstrap: Bootstrap, more: int = 200) -> LearningCurve:

@@ -16,10 +16,8 @@ from itertools import combinations
 from pathlib import Path
 
 from burnish.data.problems import printable
-from burnish.data.read import read
 from burnish.errors import DataError
-from burnish.feedback.contents import content_hash
-from burnish.feedback.intake import item_id
+from burnish.feedback.scores import scores_of
 from burnish.feedback.store import Store
 
 
@@ -59,20 +57,19 @@ def _entropy(chance: float) -> float:
 def ask_about(store: Store, files: Sequence[str | Path]) -> dict[str, float]:
     """Set the uncertainty of the items that `burnish score` scored, one file a model; returns how many, and their mean.
 
-    Rows are matched by id, else by content. Raises DataError for a row without scores, of an item that is not in the
-    store, or scored by some of the models only.
+    Raises DataError as `scores_of` does, for a row that is no item of the store, and for an item that some of the
+    models scored and others did not.
     """
+    items = list(store.items())
     score_MK: dict[str, list[list[float]]] = {}
     for file in files:
-        for group in read(file):
-            scores = [answer.score for answer in group.answers if answer.score is not None]
-            if not len(scores) == len(group.answers) > 1:
-                raise DataError(
-                    f"{group.origin}: has no score of each of several answers; write them with `burnish score --out`"
-                )
-            score_MK.setdefault(item_id(group, content_hash(group)), []).append(scores)
+        found, others = scores_of(items, file)
+        if others:
+            raise DataError(f"{others[0]}: no such item in this store: its uncertainty cannot be set; import it first")
+        for item, scores in found.items():
+            score_MK.setdefault(item, []).append(scores)
     for item, models in score_MK.items():
-        if len(models) != len(files) or len({len(score_K) for score_K in models}) != 1:
+        if len(models) != len(files):
             raise DataError(
                 f"item {printable(item, 80)}: scored {len(models)} times in {len(files)} files; score the same answers "
                 "once with each model"
