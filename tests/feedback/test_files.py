@@ -393,3 +393,12 @@ def _items(path):
         return 0
     with Store.open(path) as store:
         return store.counts()["items"]
+
+
+def test_a_file_that_is_refused_makes_no_store_and_is_told_how_it_would_be_taken(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.jsonl").write_text('{"prompt": "p", "answers": ["a", "b"]}\n')
+    assert main(["rank", "import", "mine.jsonl", "--store", "s.db"]) == 65
+    assert "if they are to be ranked, say --format sample" in capsys.readouterr().err
+    assert not Path("s.db").exists()
+    assert main(["rank", "import", "mine.jsonl", "--store", "s.db", "--format", "sample"]) == 0

@@ -50,16 +50,16 @@ def import_(
 
     Example: burnish rank import answers.jsonl --store rankings.db
     """
-    from burnish.feedback.imports import import_file
+    from burnish.feedback.imports import read_in, take_in
+    from burnish.feedback.records import Task
     from burnish.feedback.store import Store
 
     if task not in ("rank", "pick"):
         raise UsageError(f"--task {task}: choose rank or pick")
+    kind: Task = "rank" if task == "rank" else "pick"
+    found = read_in(file, beside=store, format=format, task=kind, gold=gold, on_bad_row=on_bad_row)
     with Store.at(store) as opened:
-        brought = import_file(
-            opened, file, format=format, task="rank" if task == "rank" else "pick", gold=gold, on_bad_row=on_bad_row
-        )
-        return {**brought, "items_in_all": opened.counts()["items"], "store": str(store)}
+        return {**take_in(opened, found), "items_in_all": opened.counts()["items"], "store": str(store)}
 
 
 @command(app)

@@ -7,7 +7,7 @@ records, votes, comparisons (a ranking of two).
 import gc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,27 +25,68 @@ from burnish.types import Group, Order
 READ_AS = ("sample", "ranking", "comparison")
 
 
-def import_file(
-    store: Store,
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """What a file holds for a store: items, each once, rankings of them, and how many rows left nothing to rank."""
+
+    items: list[Item]
+    rankings: list[Given]
+    all_alike: int
+
+
+def import_file(store: Store, file: str | Path, **options: Any) -> dict[str, int]:
+    """Take a file into the store: how many items and rankings were added, and how many were there already.
+
+    `options` and errors are those of `read_in`; besides, DataError for an id that stands for other content. Run again,
+    it adds nothing.
+    """
+    return take_in(store, read_in(file, beside=store.path, **options))
+
+
+def read_in(
     file: str | Path,
     *,
+    beside: Path,
     format: str | None = None,  # noqa: A002  the option's own name
     task: Task = "rank",
     gold: bool = False,
     on_bad_row: str = "fail",
     rejected: Path | None = None,
-) -> dict[str, int]:
-    """Take a file into the store: how many items and rankings were added, and how many were there already.
+) -> Brought:
+    """What the file holds for the store at `beside`, which need not be there yet: a file that is refused makes none.
 
     Samples whose answers are all alike are left out, and counted: there is nothing to rank.
 
     `gold`: the file's orders are known to be right; its items check annotators, and its orders are nobody's ranking. A
-    field `gold` of a row, an order like `ranking`, says the same of that row alone. Run again, it adds nothing.
-    `on_bad_row`: fail, or skip and write the rows to `rejected`, NAME.rejected.jsonl beside the store by default.
-    Raises DataError for rows that cannot be used, with file and line, and for an id that stands for other content.
+    field `gold` of a row, an order like `ranking`, says the same of that row alone. `on_bad_row`: fail, or skip and
+    write the rows to `rejected`, NAME.rejected.jsonl beside the store by default. Raises DataError for rows that cannot
+    be used, with file and line.
     """
     with _no_search_for_cycles():
-        return _import(store, file, format, task, gold, on_bad_row, rejected)
+        reading = examine(file, format=format)
+        if reading.kind not in READ_AS:
+            own = any("answers" in group.extra for group in reading.groups)
+            raise DataError(
+                f"{file}: holds {reading.kind} records ({', '.join(reading.formats)}); to rank there must be a prompt "
+                "with several answers: what `burnish generate` wrote, rankings or comparisons"
+                + ("; its rows have `answers`: if they are to be ranked, say --format sample" if own else "")
+            )
+        refuse(reading, on_bad_row)
+        set_aside(reading, rejected or beside.with_name(rejected_name(file)))
+        apart = [group for group in reading.groups if not _all_alike(group)]
+        items, rankings = taken_apart(apart, task=task, gold=gold)
+        return Brought(items, rankings, len(reading.groups) - len(apart))
+
+
+def take_in(store: Store, brought: Brought) -> dict[str, int]:
+    items, rankings = store.add_items(brought.items), store.add_rankings(brought.rankings)
+    return {
+        "items": items["added"],
+        "items_known": items["known"],
+        "rankings": rankings["added"],
+        "rankings_known": rankings["known"],
+        "left_out_all_alike": brought.all_alike,
+    }
 
 
 @contextmanager
@@ -58,36 +99,6 @@ def _no_search_for_cycles() -> Iterator[None]:
     finally:
         if on:
             gc.enable()
-
-
-def _import(
-    store: Store,
-    file: str | Path,
-    format: str | None,  # noqa: A002
-    task: Task,
-    gold: bool,
-    on_bad_row: str,
-    rejected: Path | None,
-) -> dict[str, int]:
-    reading = examine(file, format=format)
-    if reading.kind not in READ_AS:
-        raise DataError(
-            f"{file}: holds {reading.kind} records ({', '.join(reading.formats)}); to rank there must be a prompt with "
-            "several answers: what `burnish generate` wrote, rankings or comparisons"
-        )
-    refuse(reading, on_bad_row)
-    set_aside(reading, rejected or store.path.with_name(rejected_name(file)))
-    apart = [group for group in reading.groups if not _all_alike(group)]
-    items, rankings = taken_apart(apart, task=task, gold=gold)
-    brought = store.add_items(items)
-    ranked = store.add_rankings(rankings)
-    return {
-        "items": brought["added"],
-        "items_known": brought["known"],
-        "rankings": ranked["added"],
-        "rankings_known": ranked["known"],
-        "left_out_all_alike": len(reading.groups) - len(apart),
-    }
 
 
 def _all_alike(group: Group) -> bool:
