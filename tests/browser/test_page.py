@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from browser.people import Person
 from feedback.served import Served
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from burnish.feedback.records import Item, Ranking
 from burnish.feedback.store import Store
@@ -60,6 +60,27 @@ def test_hostile_text_is_shown_and_does_nothing(serve: Callable[..., Served], co
     assert person.page.title() == "Rank the answers"
     assert {url.split("/api/")[0] for url in asked} == {served.address}
     assert person.faults == []
+
+
+def test_a_draft_that_comes_back_late_does_not_unsay_that_all_is_saved(
+    serve: Callable[..., Served], come: Callable[..., Person]
+):
+    person = come(serve([item("a", "one", "two"), item("b", "one", "two")], "ann"), "ann")
+    held: list[Route] = []
+    person.page.route(re.compile("/api/(draft|next)$"), lambda route: held.append(route))
+    before = person.prompt
+    with person.page.expect_request("**/api/draft"):
+        person.press("1", "2")
+    with person.page.expect_request("**/api/next"):
+        person.press("Enter")
+    person.saved()
+    with person.page.expect_response("**/api/draft"):
+        held[0].fulfill(json={})
+    person.page.evaluate("() => new Promise(requestAnimationFrame)")
+    person.saved()
+    held[1].continue_()
+    person.left(before)
+    person.saved()
 
 
 def test_every_action_has_its_key(serve: Callable[..., Served], come: Callable[..., Person]):

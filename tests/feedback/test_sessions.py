@@ -16,21 +16,22 @@ STEPS = 160
 
 
 def act(store, clock: Clock, chance: Random, people: list, held: dict, saved: dict) -> None:
-    """One step of somebody. `held`: assignments they ever got; `saved`: what stands, by assignment."""
+    """One step of somebody. `held`: assignments they ever got, in that order, for their names are drawn anew each time;
+    `saved`: what stands, by assignment."""
     who = chance.choice(people)
     deed = chance.choices(["next", "submit", "skip", "undo", "draft", "wait"], [4, 6, 1, 2, 1, 1])[0]
     if deed == "wait":
         clock.now += chance.choice([1.0, LEASE_SECONDS + 1])
     elif deed == "next":
-        found = store.next_item(who, beside=chance.sample(sorted(held[who]), min(2, len(held[who]))))
+        found = store.next_item(who, beside=chance.sample(list(held[who]), min(2, len(held[who]))))
         if found is not None:
-            held[who].add(found.id)
+            held[who][found.id] = True
     elif deed == "undo":
         back = store.undo(who)
         if back is not None:
             saved.pop(back.id, None)
     elif held[who]:
-        one = chance.choice(sorted(held[who]))
+        one = chance.choice(list(held[who]))
         with suppress(DoneAlready):  # they try what they did before, as an old tab does
             if deed == "submit":
                 store.submit(who, one, as_shown(), key())
@@ -50,7 +51,7 @@ def test_the_books_agree_with_what_happened(tmp_path, seed):
         store.set_policy(Policy(overlap=0.5, annotators=2, gold=0.15, repeats=0.15))
         store.set_uncertainty({f"item-{index}": 0.1 * index for index in range(0, 14, 3)})
         people = [someone(store, name) for name in ("ann", "bob", "eve")]
-        held, saved = {who: set() for who in people}, {}
+        held, saved = {who: {} for who in people}, {}
         for _ in range(STEPS):
             act(store, clock, chance, people, held, saved)
         assert Counter(ranking.annotator for ranking in store.rankings()) == Counter(

@@ -8,6 +8,7 @@ const SOON = 400; // ms: one request for a burst of keys
 let waiting = null;
 let timer = null;
 let sending = null;
+let sent = 0; // how many items were submitted or skipped: of those, no draft is spoken of any more
 
 export function saveDraft(assignment, draft, { lost, kept }) {
   keepDraft(assignment, draft);
@@ -16,15 +17,17 @@ export function saveDraft(assignment, draft, { lost, kept }) {
   timer = setTimeout(() => (sending ??= send(lost, kept).finally(() => (sending = null))), SOON);
 }
 
-/** No draft is sent any more of what is about to be submitted or skipped. */
+/** No draft is sent any more of what is about to be submitted or skipped, and one that is under way stays unsaid. */
 export function forgetDraft() {
   clearTimeout(timer);
   waiting = null;
+  sent += 1;
 }
 
 async function send(lost, kept) {
   while (waiting !== null) {
     let current = waiting;
+    const before = sent;
     waiting = null;
     try {
       await persistently(() => {
@@ -32,7 +35,7 @@ async function send(lost, kept) {
         waiting = null;
         return post("/api/draft", current);
       }, lost);
-      kept();
+      if (sent === before) kept();
     } catch (error) {
       if (!(error instanceof Refused)) throw error; // refused: the item is no longer ours, and next() will tell
     }
