@@ -26,8 +26,8 @@ from pathlib import Path
 
 import numpy as np
 
-from burnish.feedback.assignment import Policy
-from burnish.feedback.database import connect
+from burnish.feedback.database.assignment import Policy
+from burnish.feedback.database.schema import connect
 from burnish.feedback.store import Store
 
 COMMAND = [sys.executable, "-c", "import sys; from burnish.cli.main import main; sys.exit(main(sys.argv[1:]))"]

@@ -6,10 +6,10 @@ foretell each other with 0.8² + 0.2² = 0.68, and α is 1 - 0.32 / 0.5 = 0.36.
 
 import numpy as np
 
-from burnish.feedback.agreement import alpha_of_pairs
-from burnish.feedback.bootstrap import Bootstrap
-from burnish.feedback.ceiling import people_ceiling
-from burnish.feedback.verdicts import Verdicts, verdicts_of
+from burnish.feedback.agreement.bootstrap import Bootstrap
+from burnish.feedback.agreement.ceiling import people_ceiling
+from burnish.feedback.agreement.coefficients import alpha_of_pairs
+from burnish.feedback.agreement.verdicts import Verdicts, verdicts_of
 
 RIGHT, ANNOTATORS, DRAWS = 0.8, 3, 1000
 

@@ -10,7 +10,7 @@ from browser.people import Person
 from feedback.served import Served
 from playwright.sync_api import Browser, sync_playwright
 
-from burnish.feedback.assignment import Policy
+from burnish.feedback.database.assignment import Policy
 from burnish.feedback.records import Item
 from burnish.feedback.store import Store
 

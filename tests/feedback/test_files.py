@@ -17,7 +17,7 @@ from burnish.data.convert import write
 from burnish.data.read import examine, read
 from burnish.data.split import prompt_key
 from burnish.errors import ConfigError, DataError
-from burnish.feedback.assignment import Policy
+from burnish.feedback.database.assignment import Policy
 from burnish.feedback.exports import FORMATS, export, heldout_name
 from burnish.feedback.imports import import_file
 from burnish.feedback.records import Given, Submission

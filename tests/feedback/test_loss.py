@@ -16,11 +16,11 @@ import pytest
 from feedback.stores import a_store, an_item, as_shown, key, someone
 
 from burnish.errors import DataError, WriteFailed
-from burnish.feedback.assignment import Policy
-from burnish.feedback.database import connect
+from burnish.feedback.database.assignment import Policy
+from burnish.feedback.database.schema import connect
+from burnish.feedback.database.writer import Writer
 from burnish.feedback.records import Given
 from burnish.feedback.store import Store
-from burnish.feedback.writer import Writer
 
 WORKER = Path(__file__).with_name("worker.py")
 PLACES = {**os.environ, "PYTHONPATH": str(WORKER.parents[1])}
@@ -169,7 +169,7 @@ def test_a_job_that_fails_takes_nothing_down_with_it(tmp_path):
 def test_a_store_that_another_process_holds_too_long_says_so(tmp_path, monkeypatch):
     path = tmp_path / "s.db"
     a_store(path, items=1).close()
-    monkeypatch.setattr("burnish.feedback.database.BUSY_SECONDS", 0.1)
+    monkeypatch.setattr("burnish.feedback.database.schema.BUSY_SECONDS", 0.1)
     with Store.open(path) as store, closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(WriteFailed, match=r"another process has held it .*; try again, nothing was lost"):

@@ -10,8 +10,8 @@ import pytest
 from feedback.stores import a_store, an_item, as_shown, key, someone
 
 from burnish.errors import ConfigError, DataError, MissingInput, NotOurs
-from burnish.feedback.contents import unpacked
-from burnish.feedback.database import VERSION
+from burnish.feedback.database.contents import unpacked
+from burnish.feedback.database.schema import VERSION
 from burnish.feedback.records import LETTERS, Submission
 from burnish.feedback.store import Store
 

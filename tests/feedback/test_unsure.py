@@ -9,7 +9,7 @@ import pytest
 from feedback.stores import a_store, as_shown, key, someone
 
 from burnish.cli.main import main
-from burnish.feedback.database import connect
+from burnish.feedback.database.schema import connect
 from burnish.feedback.scores import scores_of
 from burnish.feedback.store import Store
 from burnish.feedback.unsure import ask_next, uncertainty

@@ -12,7 +12,7 @@ from pathlib import Path
 from feedback.stores import an_item, as_shown, key, someone
 
 from burnish.errors import WriteFailed
-from burnish.feedback.assignment import Policy
+from burnish.feedback.database.assignment import Policy
 from burnish.feedback.records import Given
 from burnish.feedback.store import Store
 

@@ -45,7 +45,7 @@ def serve(
 
     Example: burnish rank serve --store rankings.db --annotator ann --annotator bo
     """
-    from burnish.feedback.serving import Links, open_browser, serve, store_of
+    from burnish.feedback.page.serving import Links, open_browser, serve, store_of
     from burnish.feedback.store import Store
 
     if (store is None) == (run is None):

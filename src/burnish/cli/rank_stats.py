@@ -10,8 +10,8 @@ import typer
 from burnish.cli.common import command
 
 if TYPE_CHECKING:
-    from burnish.feedback.bootstrap import Estimate
-    from burnish.feedback.statistics import AnnotatorFigures, Statistics
+    from burnish.feedback.agreement.bootstrap import Estimate
+    from burnish.feedback.agreement.statistics import AnnotatorFigures, Statistics
 
 app = typer.Typer()
 
@@ -48,11 +48,11 @@ def stats(
 
     Example: burnish rank stats --store rankings.db
     """
-    from burnish.feedback.bootstrap import Bootstrap
+    from burnish.feedback.agreement.bootstrap import Bootstrap
+    from burnish.feedback.agreement.statistics import curve_of, statistics
+    from burnish.feedback.agreement.verdicts import ANNOTATED, known_layers
     from burnish.feedback.scores import scores_of
-    from burnish.feedback.statistics import curve_of, statistics
     from burnish.feedback.store import Store
-    from burnish.feedback.verdicts import ANNOTATED, known_layers
 
     bootstrap = Bootstrap(resamples=resamples, seed=seed or 0)
     foretold = curve_of(curve, bootstrap, more) if curve is not None else None

@@ -13,7 +13,7 @@ from typing import Any
 from burnish.data.convert import record, to_kind, write_rows
 from burnish.data.split import split_by_prompt
 from burnish.errors import ConfigError, DataError
-from burnish.feedback.reading import Standing, standing
+from burnish.feedback.database.reading import Standing, standing
 from burnish.feedback.records import UNKNOWN, Layer
 from burnish.feedback.store import Store
 from burnish.types import Group

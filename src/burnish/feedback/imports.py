@@ -16,8 +16,8 @@ from burnish.data.fields import order as checked_order
 from burnish.data.problems import RowError, described
 from burnish.data.read import examine, refuse, rejected_name, set_aside
 from burnish.errors import DataError
-from burnish.feedback.contents import PERSONAL, content_hash, shown_text
-from burnish.feedback.intake import item_id
+from burnish.feedback.database.contents import PERSONAL, content_hash, shown_text
+from burnish.feedback.database.intake import item_id
 from burnish.feedback.records import UNKNOWN, Given, Item, Task
 from burnish.feedback.store import Store
 from burnish.types import Group, Order

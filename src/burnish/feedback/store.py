@@ -22,11 +22,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from burnish.errors import NotOurs
-from burnish.feedback import access, assignment, decisions, intake, reading
-from burnish.feedback.assignment import Policy
-from burnish.feedback.database import connect, make_file, prepare, told
+from burnish.feedback.database import access, assignment, decisions, intake, reading
+from burnish.feedback.database.assignment import Policy
+from burnish.feedback.database.schema import connect, make_file, prepare, told
+from burnish.feedback.database.writer import Writer
 from burnish.feedback.records import Annotator, Assignment, Given, Item, Layer, Progress, Ranking, Session, Submission
-from burnish.feedback.writer import Writer
 
 
 class Store:

@@ -17,8 +17,8 @@ from burnish.training.order import derived_seed
 from burnish.types import Group
 
 if TYPE_CHECKING:
+    from burnish.feedback.page.serving import Links
     from burnish.feedback.records import Layer, Ranking
-    from burnish.feedback.serving import Links
     from burnish.feedback.store import Store
     from burnish.methods.rank import RankConfig
 
@@ -62,7 +62,7 @@ def _some(groups: Sequence[Group], config: "RankConfig") -> list[Group]:
 
 
 def _fill(store: "Store", groups: Sequence[Group], config: "RankConfig") -> None:
-    from burnish.feedback.assignment import Policy
+    from burnish.feedback.database.assignment import Policy
     from burnish.feedback.imports import taken_apart
 
     items, _ = taken_apart([replace(group, order=None) for group in groups])
@@ -73,7 +73,7 @@ def _fill(store: "Store", groups: Sequence[Group], config: "RankConfig") -> None
 
 def _served(store: "Store", enough: int, config: "RankConfig") -> None:
     """Serve the page until enough is ranked, or nobody has anything left to rank."""
-    from burnish.feedback.serving import open_browser, serve
+    from burnish.feedback.page.serving import open_browser, serve
 
     names = config.names()
     if not at_a_terminal():

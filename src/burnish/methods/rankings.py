@@ -12,7 +12,7 @@ from hashlib import sha256
 from typing import Literal
 
 from burnish.errors import ConfigError
-from burnish.feedback.weights import annotator_weights
+from burnish.feedback.agreement.weights import annotator_weights
 from burnish.types import Group, Tree
 
 Margin = Literal["none", "record", "confidence", "scores"]

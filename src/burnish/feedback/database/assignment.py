@@ -1,0 +1,310 @@
+"""Which item an annotator gets next.
+
+In this order: what they have open or left unfinished; a gold item (5 %); one of their own again, shuffled anew (3 %);
+an item that waits for a second annotator; a fresh one. An item is given to each annotator once, and again only as a
+repeat; one that they skipped does not come back to them. A lease that ran out frees its item for the others.
+
+A fresh item is drawn in two ways, mixed. Uniform: the pool has a random order, and its first item is taken, which is a
+uniform draw without replacement. Active: one of the `TOP` items of highest uncertainty, each as likely. With n fresh
+items and the share a of active draws, an item's propensity, in units of the uniform 1/n, is
+
+    (1 - a) + a · n / |top|  for an item of the top,  1 - a  for any other,  1 where no uncertainty is known.
+
+No query looks at all items: each pool is an index, and what an annotator has been through is remembered by a cursor.
+"""
+
+import hashlib
+import json
+import secrets
+import sqlite3
+from collections.abc import Collection
+from dataclasses import asdict, dataclass
+from random import Random
+
+from burnish.errors import ConfigError
+from burnish.feedback.database.audit import record
+
+LEASE_SECONDS = 15 * 60.0
+MOST_OPEN = 3
+TOP = 50
+REPEAT_AFTER = 10  # assignments between an item and its repeat, so that it is judged anew and not remembered
+LOOKED_AT = 200  # waiting items, many of them the annotator's own, that one draw goes through
+LAST = 1 << 62  # skipped items go behind all others
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How items are given out. `overlap`: the share of items that go to `annotators` people instead of one."""
+
+    overlap: float = 0.2
+    annotators: int = 2
+    gold: float = 0.05
+    repeats: float = 0.03
+    active: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name in ("overlap", "gold", "repeats", "active"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name}: {getattr(self, name)}: choose a share from 0 to 1")
+        if self.annotators < 2:
+            raise ConfigError(f"annotators: {self.annotators}: an overlap takes 2 at least; for none set overlap: 0")
+        if self.active == 1:
+            raise ConfigError("active: 1: some items could never be drawn, so no weight makes up for it; choose less")
+
+
+def policy_of(connection: sqlite3.Connection) -> Policy:
+    row = connection.execute("SELECT value FROM setting WHERE name = 'policy'").fetchone()
+    return Policy() if row is None else Policy(**json.loads(row[0]))
+
+
+def set_policy(connection: sqlite3.Connection, policy: Policy, now: float) -> None:
+    """Items that were given out already keep what was drawn for them."""
+    old, new = asdict(policy_of(connection)), asdict(policy)
+    connection.execute("INSERT OR REPLACE INTO setting VALUES ('policy', ?)", (json.dumps(new),))
+    if old != new:
+        record(connection, now, None, "policy", old=old, new=new)
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """An item for an annotator, and how it was drawn."""
+
+    item: int
+    kind: str
+    propensity: float
+
+
+def give(
+    connection: sqlite3.Connection, annotator: int, now: float, chance: Random, beside: Collection[str] = ()
+) -> int | None:
+    """The assignment (its number in the table) that the annotator works on next, leased anew; None when none is left.
+
+    `beside`: ids of assignments that the page holds already and does not ask for.
+    """
+    expire(connection, now)
+    opened = connection.execute(
+        "SELECT assignment, id FROM assignment WHERE annotator = ? AND state = 'open' ORDER BY undone DESC, assignment",
+        (annotator,),
+    ).fetchall()
+    for number, id_ in opened:
+        if id_ not in beside:
+            connection.execute(
+                "UPDATE assignment SET lease_end = ? WHERE assignment = ?", (now + LEASE_SECONDS, number)
+            )
+            return int(number)
+    if len(opened) >= MOST_OPEN:
+        return None
+    left = _left_unfinished(connection, annotator)
+    if left is not None:
+        reopen(connection, left, now)
+        return left
+    draw = _drawn(connection, annotator, chance)
+    return None if draw is None else _lease(connection, annotator, draw, now)
+
+
+def _left_unfinished(connection: sqlite3.Connection, annotator: int) -> int | None:
+    """An assignment of theirs that ran out and that nobody has taken since: their draft of it is still there."""
+    row = connection.execute(
+        "SELECT a.assignment FROM assignment a JOIN item i USING (item) WHERE a.annotator = ? AND a.state = 'expired' "
+        "AND (a.kind IN ('gold', 'repeat') OR i.state IN ('fresh', 'waiting')) ORDER BY a.undone DESC, a.assignment",
+        (annotator,),
+    ).fetchone()
+    return None if row is None else int(row[0])
+
+
+def _drawn(connection: sqlite3.Connection, annotator: int, chance: Random) -> Draw | None:
+    policy = policy_of(connection)
+    luck = chance.random()
+    draw = None
+    if luck < policy.gold:
+        draw = _gold(connection, annotator, chance)
+    elif luck < policy.gold + policy.repeats:
+        draw = _repeat(connection, annotator, chance)
+    return draw or _waiting(connection, annotator) or _fresh(connection, annotator, policy, chance)
+
+
+_NOT_HAD = "NOT EXISTS (SELECT 1 FROM assignment a WHERE a.annotator = :who AND a.item = i.item AND a.repeat = 0)"
+
+
+def _gold(connection: sqlite3.Connection, annotator: int, chance: Random) -> Draw | None:
+    """A gold item from a random place on, or else from the first."""
+    query = (
+        f"SELECT item FROM item i WHERE state = 'gold' AND place >= :place AND {_NOT_HAD} "  # noqa: S608  our own text
+        "ORDER BY place LIMIT 1"
+    )
+    for place in (chance.getrandbits(62), 0):
+        row = connection.execute(query, {"who": annotator, "place": place}).fetchone()
+        if row is not None:
+            return Draw(row[0], "gold", 1.0)
+    return None
+
+
+def _repeat(connection: sqlite3.Connection, annotator: int, chance: Random) -> Draw | None:
+    """An item that they ranked a while ago and have not been asked twice."""
+    (given,) = connection.execute("SELECT given FROM annotator WHERE annotator = ?", (annotator,)).fetchone()
+    if given <= REPEAT_AFTER:
+        return None
+    row = connection.execute(
+        "SELECT f.item, f.propensity FROM assignment f WHERE f.annotator = :who AND f.number >= :start "
+        "AND f.number <= :end AND f.repeat = 0 AND f.state = 'submitted' AND f.kind <> 'gold' AND NOT EXISTS "
+        "(SELECT 1 FROM assignment a WHERE a.annotator = :who AND a.item = f.item AND a.repeat = 1) "
+        "ORDER BY f.number LIMIT 1",
+        {"who": annotator, "start": chance.randint(1, given - REPEAT_AFTER), "end": given - REPEAT_AFTER},
+    ).fetchone()
+    return None if row is None else Draw(row[0], "repeat", row[1])
+
+
+def _waiting(connection: sqlite3.Connection, annotator: int) -> Draw | None:
+    """The item that has waited longest for one more annotator, if not for this one.
+
+    The cursor goes past what this annotator had: an item that begins to wait again gets a higher number.
+    """
+    rows = connection.execute(
+        "SELECT i.item, i.waiting, i.propensity, EXISTS (SELECT 1 FROM assignment a WHERE a.annotator = :who "
+        "AND a.item = i.item AND a.repeat = 0) FROM item i WHERE i.state = 'waiting' AND i.waiting > "
+        "(SELECT waiting_seen FROM annotator WHERE annotator = :who) ORDER BY i.waiting LIMIT :most",
+        {"who": annotator, "most": LOOKED_AT},
+    )
+    seen, draw = None, None
+    for item, waiting, propensity, had in rows.fetchall():
+        seen = waiting
+        if not had:
+            draw = Draw(item, "overlap", propensity)
+            break
+    if seen is not None:
+        connection.execute("UPDATE annotator SET waiting_seen = ? WHERE annotator = ?", (seen, annotator))
+    return draw
+
+
+def _fresh(connection: sqlite3.Connection, annotator: int, policy: Policy, chance: Random) -> Draw | None:
+    active = 0.0
+    top: list[int] = []
+    if policy.active:
+        unsure = connection.execute(
+            f"SELECT item FROM item i WHERE state = 'fresh' AND uncertainty IS NOT NULL AND {_NOT_HAD} "  # noqa: S608
+            "ORDER BY uncertainty DESC, place LIMIT :most",
+            {"who": annotator, "most": TOP},
+        )
+        top = [item for (item,) in unsure.fetchall()]
+        active = policy.active if top else 0.0
+    if top and chance.random() < active:
+        item, kind = top[chance.randrange(len(top))], "active"
+    else:
+        row = connection.execute(
+            f"SELECT item FROM item i WHERE state = 'fresh' AND {_NOT_HAD} ORDER BY place LIMIT 1",  # noqa: S608
+            {"who": annotator},
+        ).fetchone()
+        if row is None:
+            return None
+        item, kind = row[0], "uniform"
+    propensity = 1 - active + (active * pool(connection, "fresh") / len(top) if item in top else 0.0)
+    wanted = policy.annotators if chance.random() < policy.overlap else 1
+    connection.execute(
+        "UPDATE item SET wanted = coalesce(wanted, ?), kind = ?, propensity = ? WHERE item = ?",
+        (wanted, kind, propensity, item),
+    )
+    return Draw(item, kind, propensity)
+
+
+def pool(connection: sqlite3.Connection, state: str) -> int:
+    """How many items have that state."""
+    row = connection.execute("SELECT value FROM counter WHERE name = ?", (state,)).fetchone()
+    return 0 if row is None else int(row[0])
+
+
+# ---- leases
+
+
+def _lease(connection: sqlite3.Connection, annotator: int, draw: Draw, now: float) -> int:
+    (number,) = connection.execute(
+        "UPDATE annotator SET given = given + 1 WHERE annotator = ? RETURNING given", (annotator,)
+    ).fetchone()
+    (answers,) = connection.execute("SELECT answers FROM item WHERE item = ?", (draw.item,)).fetchone()
+    repeat = int(draw.kind == "repeat")
+    shown = shuffled(_seed(connection), annotator, draw.item, repeat, answers)
+    (assignment,) = connection.execute(
+        "INSERT INTO assignment (id, annotator, item, repeat, number, kind, propensity, shown, state, given, lease_end)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'open', ?, ?) RETURNING assignment",
+        (
+            secrets.token_urlsafe(16), annotator, draw.item, repeat, number, draw.kind, draw.propensity,
+            json.dumps(shown), now, now + LEASE_SECONDS,
+        ),
+    ).fetchone()  # fmt: skip
+    if draw.kind not in ("gold", "repeat"):
+        take(connection, draw.item)
+    return int(assignment)
+
+
+def shuffled(seed: str, annotator: int, item: int, repeat: int, answers: int) -> list[int]:
+    """The item's own indices in the order in which this annotator sees them: the same whenever it is asked for."""
+
+    def lot(index: int) -> bytes:
+        return hashlib.blake2b(f"{seed}\0{annotator}\0{item}\0{repeat}\0{index}".encode(), digest_size=16).digest()
+
+    return sorted(range(answers), key=lot)
+
+
+def _seed(connection: sqlite3.Connection) -> str:
+    connection.execute("INSERT OR IGNORE INTO setting VALUES ('seed', ?)", (secrets.token_hex(16),))
+    return str(connection.execute("SELECT value FROM setting WHERE name = 'seed'").fetchone()[0])
+
+
+def expire(connection: sqlite3.Connection, now: float) -> None:
+    """Free the items of leases that ran out."""
+    late = connection.execute(
+        "SELECT assignment, item, kind FROM assignment WHERE state = 'open' AND lease_end < ? LIMIT ?", (now, LOOKED_AT)
+    )
+    for assignment, item, kind in late.fetchall():
+        connection.execute("UPDATE assignment SET state = 'expired' WHERE assignment = ?", (assignment,))
+        if kind not in ("gold", "repeat"):
+            release(connection, item)
+
+
+def reopen(connection: sqlite3.Connection, assignment: int, now: float) -> None:
+    """Lease an assignment again that ran out or was taken back. If others took its item, it has one annotator more."""
+    item, kind, state = connection.execute(
+        "SELECT item, kind, state FROM assignment WHERE assignment = ?", (assignment,)
+    ).fetchone()
+    connection.execute(
+        "UPDATE assignment SET state = 'open', lease_end = ?, closed = NULL WHERE assignment = ?",
+        (now + LEASE_SECONDS, assignment),
+    )
+    if kind not in ("gold", "repeat") and state in ("expired", "skipped"):
+        take(connection, item)
+
+
+def take(connection: sqlite3.Connection, item: int) -> None:
+    connection.execute("UPDATE item SET people = people + 1, wanted = coalesce(wanted, 1) WHERE item = ?", (item,))
+    _settle(connection, item)
+
+
+def release(connection: sqlite3.Connection, item: int, *, last: bool = False) -> None:
+    """One annotator less has the item. `last`: it goes behind all fresh ones, as a skipped item does."""
+    connection.execute("UPDATE item SET people = people - 1 WHERE item = ?", (item,))
+    if last:
+        connection.execute("UPDATE item SET place = ? WHERE item = ?", (LAST + _next(connection, "skips"), item))
+    _settle(connection, item)
+
+
+def _settle(connection: sqlite3.Connection, item: int) -> None:
+    """The state that follows from how many annotators the item has and how many it is to have."""
+    people, wanted, state = connection.execute(
+        "SELECT people, wanted, state FROM item WHERE item = ?", (item,)
+    ).fetchone()
+    if state == "gold":
+        return
+    if people == 0:
+        connection.execute("UPDATE item SET state = 'fresh', waiting = NULL WHERE item = ?", (item,))
+    elif people < wanted:
+        number = _next(connection, "turn")
+        connection.execute("UPDATE item SET state = 'waiting', waiting = ? WHERE item = ?", (number, item))
+    else:
+        connection.execute("UPDATE item SET state = 'taken', waiting = NULL WHERE item = ?", (item,))
+
+
+def _next(connection: sqlite3.Connection, name: str) -> int:
+    """A number that grows; the names are not those of an item's states, which the same table counts."""
+    (value,) = connection.execute(
+        "INSERT INTO counter VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET value = value + 1 RETURNING value", (name,)
+    ).fetchone()
+    return int(value)
