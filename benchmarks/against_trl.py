@@ -83,10 +83,10 @@ def measure(row: str, options: argparse.Namespace, folder: Path) -> list[Measure
     note(f"{row}: preparing {options.steps * options.batch} rows")
     environment = ENVIRONMENT | {"OMP_NUM_THREADS": str(options.threads)}
     kind = row.partition("-")[0]
-    given = [kind, str(options.model), str(folder), str(options.steps * options.batch)]
+    given = [kind, str(options.model), str(folder), str(options.steps * options.batch), str(options.data)]
     subprocess.run([sys.executable, str(HERE / "rows.py"), *given], check=True, env=os.environ | environment)
     model = str(folder / "start") if kind == "reward" else str(options.model)
-    common = [row, model, str(folder), str(options.steps), str(options.batch)]
+    common = [row, model, str(folder), str(options.steps), str(options.batch), str(options.rate)]
     with (
         worker("TRL", ["side_trl.py", *common], folder, environment) as trl,
         worker(
@@ -182,6 +182,8 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=HERE.parent / "models" / "smollm2")
     parser.add_argument("--steps", type=int, default=6, help="steps on each side; the first is left out")
     parser.add_argument("--batch", type=int, default=8, help="rows a step")
+    parser.add_argument("--rate", type=float, default=1e-6, help="learning rate of both sides, constant")
+    parser.add_argument("--data", type=Path, default=HERE.parent / "data" / "hh_harmless.jsonl.gz", help="comparisons")
     parser.add_argument("--micro-batch-tokens", type=int, default=2048, help="burnish's key of that name")
     parser.add_argument("--threads", type=int, default=2, help="threads of each side")
     parser.add_argument("--record", action="store_true", help="append the figures to docs/benchmarks.md")

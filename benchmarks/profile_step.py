@@ -28,7 +28,7 @@ def main(kind: str = "sft") -> None:
         subprocess.run([sys.executable, str(HERE / "rows.py"), *given], check=True)
         trees = trees_of(kind, Path(folder) / "rows.jsonl")
         start = str(Path(folder) / "start") if kind == "reward" else str(MODEL)
-        learner, config, reference_N, loss = prepared(kind, start, BATCH, 2048)
+        learner, config, reference_N, loss = prepared(kind, start, BATCH, 1e-6, 2048)
     if kind == "dpo":
         reference_N.update(sums(learner, trees, config.micro_batch_tokens))
     update = Update(learner, config)

@@ -1,6 +1,6 @@
 """burnish's side: its loop and its losses on the rows that both sides read.
 
-    python benchmarks/side_burnish.py ROW MODEL FOLDER STEPS BATCH MICRO_BATCH_TOKENS
+    python benchmarks/side_burnish.py ROW MODEL FOLDER STEPS BATCH RATE MICRO_BATCH_TOKENS
 
 A turn is a whole step of the loop, from packing to the line of metrics. What a turn was worth is told too:
 
@@ -14,6 +14,7 @@ import json
 import platform
 import sys
 from pathlib import Path
+from typing import Literal
 
 import torch
 from turns import Turns
@@ -29,7 +30,6 @@ from burnish.training.loop import Loss, Update, train
 from burnish.training.metrics import Figures
 from burnish.types import Branch, Tree
 
-RATE = 1e-6
 CONFIGS = {"sft": SFTConfig, "reward": RewardConfig, "dpo": DPOConfig}
 
 
@@ -62,14 +62,14 @@ def sums(policy: Policy, trees: list[Tree], budget: int) -> dict[Key, torch.Tens
 
 
 def prepared(
-    kind: str, model_path: str, batch: int, budget: int
+    kind: str, model_path: str, batch: int, rate: float, budget: int, weight: Literal["pair", "prompt"] = "pair"
 ) -> tuple[Policy | Scorer, MethodConfig, dict[Key, torch.Tensor], Loss]:
     """The model, its settings, the table that DPO's loss reads its reference from (empty as yet), and the loss."""
     place = Placement(device="cpu", dtype="float32")
     learner = load_scorer(model_path, place) if kind == "reward" else load_policy(model_path, place)
-    settings = {"weight": "pair"} if kind != "sft" else {}
+    settings = {"weight": weight} if kind != "sft" else {}
     config: MethodConfig = CONFIGS[kind](
-        learning_rate=RATE, schedule="constant", batch_size=batch, micro_batch_tokens=budget, shuffle=False, **settings
+        learning_rate=rate, schedule="constant", batch_size=batch, micro_batch_tokens=budget, shuffle=False, **settings
     )
     reference_N: dict[Key, torch.Tensor] = {}
     loss: Loss
@@ -91,11 +91,11 @@ def give_back() -> None:
         ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
-def main(row: str, model_path: str, folder: Path, steps: int, batch: int, budget: int) -> None:
+def main(row: str, model_path: str, folder: Path, steps: int, batch: int, rate: float, budget: int) -> None:
     turns = Turns()
     kind = row.partition("-")[0]
     trees = trees_of(kind, folder / "rows.jsonl")
-    learner, config, reference_N, loss = prepared(kind, model_path, batch, budget)
+    learner, config, reference_N, loss = prepared(kind, model_path, batch, rate, budget)
     reference = load_policy(model_path, Placement(device="cpu", dtype="float32")) if row == "dpo-inside" else None
     update = Update(learner, config)
     if row == "dpo":
@@ -104,6 +104,8 @@ def main(row: str, model_path: str, folder: Path, steps: int, batch: int, budget
     told: Figures = {}
 
     def step(i: int) -> Figures:
+        if i == steps and (folder / "keep").exists():
+            learner.save(folder / "burnish-trained")
         turns.next(**told)
         part = trees[i * batch : (i + 1) * batch] or trees[:batch]
         if reference is not None:
@@ -119,4 +121,5 @@ def main(row: str, model_path: str, folder: Path, steps: int, batch: int, budget
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]), *map(int, sys.argv[4:7]))
+    row, model, folder, steps, batch, rate, budget = sys.argv[1:]
+    main(row, model, Path(folder), int(steps), int(batch), float(rate), int(budget))

@@ -1,6 +1,6 @@
 """TRL's side: its own trainer and its own loop, told to do what burnish's side does.
 
-    python benchmarks/side_trl.py ROW MODEL FOLDER STEPS BATCH
+    python benchmarks/side_trl.py ROW MODEL FOLDER STEPS BATCH RATE
 
 Its defaults that are switched: float32 in place of bf16, activations kept in place of computed again, rows in order, a
 constant rate, no files. A turn is a whole step, from the collator to the logged line.
@@ -14,23 +14,30 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer, TrainerCallback
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedModel,
+    TrainerCallback,
+    TrainerState,
+)
 from transformers.utils import logging
 from trl import DPOConfig, DPOTrainer, RewardConfig, RewardTrainer, SFTConfig, SFTTrainer
 from turns import Turns
-
-RATE = 1e-6
 
 
 class OneTurnAStep(TrainerCallback):
     """A turn ends where the next step begins, so that it holds the loading of rows and the log too."""
 
-    def __init__(self, turns: Turns, tokens: list[int]) -> None:
-        self.turns, self.tokens = turns, tokens
+    def __init__(self, turns: Turns, tokens: list[int], keep: Path | None) -> None:
+        self.turns, self.tokens, self.keep = turns, tokens, keep
         self.done = 0
         self.loss: float | None = None
 
-    def on_step_begin(self, *_: Any, **__: Any) -> None:
+    def on_step_begin(self, _: Any, state: TrainerState, *__: Any, model: PreTrainedModel, **___: Any) -> None:
+        if self.keep is not None and state.global_step == state.max_steps - 1:
+            model.save_pretrained(self.keep)
         if self.done:
             self.turns.next(loss=self.loss, tokens=self.tokens[self.done - 1])
         else:
@@ -74,7 +81,7 @@ def padded_tokens(row: str, rows: list[dict[str, list[int]]], batch: int) -> lis
     return [len(part) * len(sides) * max(max(size) for size in part) for part in parts]
 
 
-def main(row: str, model_path: str, folder: Path, steps: int, batch: int) -> None:
+def main(row: str, model_path: str, folder: Path, steps: int, batch: int, rate: float) -> None:
     turns = Turns()
     logging.set_verbosity_error()
     rows = [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()]
@@ -92,7 +99,7 @@ def main(row: str, model_path: str, folder: Path, steps: int, batch: int) -> Non
         max_steps=steps + 1,  # the last one begins, and its turn never comes
         num_train_epochs=1,
         train_sampling_strategy="sequential",
-        learning_rate=RATE,
+        learning_rate=rate,
         lr_scheduler_type="constant",
         bf16=False,
         activation_checkpointing=False,
@@ -105,15 +112,16 @@ def main(row: str, model_path: str, folder: Path, steps: int, batch: int) -> Non
         **options,
     )
     PreparedDPOTrainer.turns = turns
+    keep = folder / "TRL-trained" if (folder / "keep").exists() else None
     trainer = trainer_class(
         model=load.from_pretrained(model_path, dtype=torch.float32),
         args=arguments,
         train_dataset=dataset_of(kind, rows),
         processing_class=AutoTokenizer.from_pretrained(model_path),
-        callbacks=[OneTurnAStep(turns, padded_tokens(kind, rows, batch))],
+        callbacks=[OneTurnAStep(turns, padded_tokens(kind, rows, batch), keep)],
     )
     trainer.train()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]), int(sys.argv[5]))
+    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]), int(sys.argv[5]), float(sys.argv[6]))
