@@ -185,6 +185,36 @@ def test_one_of_sixteen_is_picked_by_one_key(serve: Callable[..., Served], come:
     assert (set(none.place_K), none.acceptable) == ({0}, 0)
 
 
+def test_of_two_answers_one_key_says_which_is_better_and_goes_on(
+    serve: Callable[..., Served], come: Callable[..., Person]
+):
+    served = serve([Item(item(name, "good", "bad").group, task="pair") for name in "abcd"], "ann")
+    person = come(served, "ann")
+    assert person.serious() == []
+    person.press("Enter")
+    person.shows("Say which is better, or that they are about the same.")
+    person.press("i", "n", "3", "d")  # what makes an order does nothing here
+    decided: list[str] = []
+    for does in ("1", "ArrowRight", "="):
+        decided.append(person.prompt)
+        person.press(does)
+        person.left(decided[-1])
+        person.saved()
+    person.press("u")
+    expect(person.page.locator(".prompt .said")).to_have_text(decided[-1])
+    expect(person.page.get_by_role("button", name="About the same")).to_have_attribute("aria-pressed", "true")
+    person.press("2")
+    person.left(decided[-1])
+    person.page.get_by_role("button", name="A is better").click()
+    expect(person.page.locator(".notice h2")).to_have_text("All done")
+    made = {f"Question {ranking.item}?": ranking for ranking in kept(served)}
+    shown = ["A>B", "B>A", "B>A"]
+    assert [places(person, made.pop(prompt)) for prompt in decided] == shown
+    (last,) = made.values()
+    assert (places(person, last), last.mode, last.task) == ("A>B", "pair", "pair")
+    assert person.faults == []
+
+
 def test_keys_without_ctrl_can_be_turned_off_and_never_act_while_one_types(
     serve: Callable[..., Served], come: Callable[..., Person]
 ):

@@ -7,12 +7,13 @@ import threading
 
 import psutil
 import pytest
-from feedback.stores import a_store, an_item, as_shown, key, someone
+from feedback.stores import Clock, a_store, an_item, as_shown, key, someone
 
 from burnish.errors import ConfigError, DataError, MissingInput, NotOurs
+from burnish.feedback.database import schema
 from burnish.feedback.database.contents import unpacked
 from burnish.feedback.database.schema import VERSION
-from burnish.feedback.records import LETTERS, Submission
+from burnish.feedback.records import LETTERS, Given, Submission
 from burnish.feedback.store import Store
 
 
@@ -45,9 +46,9 @@ def test_other_content_under_a_known_id_is_refused_and_nothing_is_added(store):
         store.add_items([an_item("new"), an_item("new", answers=4)])
 
 
-@pytest.mark.parametrize(("answers", "task"), [(1, "rank"), (10, "rank"), (17, "pick")])
+@pytest.mark.parametrize(("answers", "task"), [(1, "rank"), (10, "rank"), (17, "pick"), (3, "pair")])
 def test_a_number_of_answers_that_cannot_be_shown_is_refused(store, answers, task):
-    with pytest.raises(DataError, match=f"{answers} answers; to {task} there must be 2 to"):
+    with pytest.raises(DataError, match=f"{answers} answers; to {task} there must be 2"):
         store.add_items([an_item("new", answers=answers, task=task)])
 
 
@@ -188,6 +189,16 @@ def test_one_answer_is_picked_or_none(tmp_path):
         assert picked.place_K.count(0) == 1
         assert picked.shown_K[picked.place_K.index(0)] == 15
         assert (set(refused.place_K), refused.acceptable) == ({0}, 0)
+
+
+def test_a_verdict_on_two_answers_may_be_a_tie(tmp_path):
+    with a_store(tmp_path / "s.db", items=2, answers=2, task="pair") as store:
+        ann = someone(store)
+        store.submit(ann, store.next_item(ann).id, Submission(order=(("B",), ("A",)), mode="pair"), key())
+        store.submit(ann, store.next_item(ann).id, Submission(order=(("A", "B"),), mode="pair"), key())
+        first, tie = store.rankings()
+        assert [first.shown_K[place] for place in map(first.place_K.index, (0, 1))] == [1, 0]
+        assert (tie.place_K, tie.task, tie.mode) == ((0, 0), "pair", "pair")
 
 
 # ---- others' objects
@@ -334,6 +345,30 @@ def test_what_is_no_store_of_this_version_is_refused_by_name(tmp_path):
     raw.close()
     with pytest.raises(DataError, match=f"a store of version {VERSION + 1}, made by a later burnish"):
         Store.open(tmp_path / "s.db")
+
+
+def test_a_store_of_the_first_version_keeps_all_it_has_and_takes_pairs(tmp_path, monkeypatch):
+    with monkeypatch.context() as then:
+        then.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
+        then.setattr(schema, "VERSION", 1)
+        with a_store(tmp_path / "s.db", items=3) as store:
+            ann = someone(store)
+            store.submit(ann, store.next_item(ann).id, as_shown(), key())
+            waiting = store.next_item(ann).id
+            before, counts = list(store.rankings()), store.counts()
+    with Store.open(tmp_path / "s.db", clock=Clock()) as store:
+        assert list(store.rankings()) == before
+        assert store.counts() == counts
+        assert store.add_items([an_item("pair", 2, task="pair")]) == {"added": 1, "known": 0}
+        assert store.counts() == counts | {"items": 4, "fresh": counts["fresh"] + 1}  # the triggers count on
+        assert store.next_item(ann).id == waiting
+        store.submit(ann, waiting, as_shown(), key())
+        with pytest.raises(DataError, match="no item"):
+            store.add_rankings([Given("other", ((0,), (1,)))])
+    with sqlite3.connect(tmp_path / "s.db") as raw:
+        assert raw.execute("PRAGMA foreign_key_check").fetchall() == []
+        assert raw.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    raw.close()
 
 
 def test_an_empty_file_left_by_a_process_that_died_becomes_the_store(tmp_path):

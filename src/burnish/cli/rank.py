@@ -2,7 +2,7 @@
 
 import tempfile
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 
@@ -35,9 +35,9 @@ def import_(
     format: Annotated[  # noqa: A002  the option's own name
         str | None, typer.Option("--format", help="Where two formats fit, or the name does not tell.")
     ] = None,
-    task: Annotated[str, typer.Option("--task", help="rank: put all in order; pick: take the best of up to 16.")] = (
-        "rank"
-    ),
+    task: Annotated[
+        str, typer.Option("--task", help="rank: put all in order; pick: the best of up to 16; pair: the better of two.")
+    ] = "rank",
     gold: Annotated[
         bool, typer.Option("--gold", help="The file's orders are right: its items check annotators.")
     ] = False,
@@ -54,9 +54,9 @@ def import_(
     from burnish.feedback.records import Task
     from burnish.feedback.store import Store
 
-    if task not in ("rank", "pick"):
-        raise UsageError(f"--task {task}: choose rank or pick")
-    kind: Task = "rank" if task == "rank" else "pick"
+    kind: Task | None = next((one for one in get_args(Task) if one == task), None)
+    if kind is None:
+        raise UsageError(f"--task {task}: choose one of {', '.join(get_args(Task))}")
     found = read_in(file, beside=store, format=format, task=kind, gold=gold, on_bad_row=on_bad_row)
     with Store.at(store) as opened:
         return {**take_in(opened, found), "items_in_all": opened.counts()["items"], "store": str(store)}

@@ -16,12 +16,14 @@ from typing import Any, Literal
 from burnish.types import Group, Order, Prompt
 
 LETTERS = "ABCDEFGHIJKLMNOP"
-MOST_RANKED, MOST_PICKED = 9, len(LETTERS)
+ANSWERS: Mapping[str, tuple[int, int]] = {"rank": (2, 9), "pick": (2, len(LETTERS)), "pair": (2, 2)}
+"""How many answers an item of each task may have."""
 
-Task = Literal["rank", "pick"]
+Task = Literal["rank", "pick", "pair"]
+ORDERED: tuple[Task, ...] = ("rank", "pair")  # all answers are put in order; a pick says nothing of the others
 Layer = Literal["people", "judge", "imported", "adjudicated"]
 Kind = Literal["uniform", "active", "overlap", "gold", "repeat", "imported"]
-Mode = Literal["place", "insertion", "pick"]
+Mode = Literal["place", "insertion", "pick", "pair"]
 Verdict = Literal[">", "=", "<"]
 
 UNKNOWN = "unknown"  # the annotator of rankings that came without a name
@@ -31,7 +33,7 @@ SKIP_REASONS = ("unclear", "offensive", "not my field", "language", "other")
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A prompt with 2 to 9 answers to rank, or with up to 16 of which one is picked.
+    """A prompt with 2 to 9 answers to rank, with up to 16 of which one is picked, or with two of which one is better.
 
     `group.id` names the item in the store; each answer's `source` and the group's `extra` are its lineage, which no
     annotator sees. `gold` is the order that is known to be right: such an item is asked to check annotators.

@@ -22,7 +22,7 @@ from scipy.stats import binomtest, friedmanchisquare, kendalltau, rankdata
 
 from burnish.feedback.agreement.bootstrap import Bootstrap, Estimate, Floats, Ints, cluster_means
 from burnish.feedback.agreement.verdicts import DRAWN, FIRST, SECOND, TIE, Readings, Verdicts, readings, verdict
-from burnish.feedback.records import Ranking
+from burnish.feedback.records import ORDERED, Ranking
 
 Level = Literal["nominal", "ordinal"]
 
@@ -279,7 +279,7 @@ def gold_accuracy(rankings: Iterable[Ranking], level: float = 0.95) -> dict[str,
     """annotator → accuracy on the items whose order is known."""
     of: dict[str, list[Ranking]] = defaultdict(list)
     for one in rankings:
-        if one.kind == "gold" and one.gold_K and one.task == "rank":
+        if one.kind == "gold" and one.gold_K and one.task in ORDERED:
             of[one.annotator].append(one)
     made = {}
     for name, ranked in sorted(of.items()):

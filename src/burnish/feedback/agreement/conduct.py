@@ -12,7 +12,7 @@ from itertools import combinations, pairwise
 from statistics import median
 
 from burnish.feedback.agreement.coefficients import gold_accuracy
-from burnish.feedback.records import Ranking, Verdict
+from burnish.feedback.records import ORDERED, Ranking, Verdict
 
 LONGEST_GAP = 120.0  # seconds; whoever saves nothing for longer was away
 
@@ -63,7 +63,7 @@ def conduct(rankings: Sequence[Ranking], limits: Limits = LIMITS) -> dict[str, C
 
 def _of_one(ranked: Sequence[Ranking], limits: Limits) -> Conduct:
     seconds = [one.seconds for one in ranked if one.seconds is not None]
-    ordered = [one for one in ranked if one.task == "rank"]
+    ordered = [one for one in ranked if one.task in ORDERED]
     pairs = [one.place_K[i] == one.place_K[j] for one in ordered for i, j in combinations(range(len(one.place_K)), 2)]
     agreed, asked = transitivity(ranked)
     return Conduct(

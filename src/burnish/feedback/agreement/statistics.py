@@ -40,7 +40,7 @@ from burnish.feedback.agreement.conduct import Conduct, conduct
 from burnish.feedback.agreement.reliability import Reliability, reliability
 from burnish.feedback.agreement.systems import Systems, strengths
 from burnish.feedback.agreement.verdicts import ANNOTATED, readings, verdicts
-from burnish.feedback.records import Layer, Ranking
+from burnish.feedback.records import ORDERED, Layer, Ranking
 from burnish.feedback.unsure import ask_next
 
 Scores = Mapping[str, Sequence[float]]
@@ -139,7 +139,7 @@ def statistics(
         },
         two_annotators=tau_of_annotators(by_item),
         blocks=blocks(by_item),
-        position=position_bias(one for one in ranked if one.task == "rank"),
+        position=position_bias(one for one in ranked if one.task in ORDERED),
         length=length_bias(by_item, bootstrap),
         systems=strengths(by_item, bootstrap),
         disputes=adjudication_queue(by_item, decided_items(everything)),

@@ -15,7 +15,7 @@ import numpy as np
 
 from burnish.errors import UsageError
 from burnish.feedback.agreement.bootstrap import Floats, Ints
-from burnish.feedback.records import Kind, Layer, Ranking
+from burnish.feedback.records import ORDERED, Kind, Layer, Ranking
 
 FIRST, TIE, SECOND = 0, 1, 2
 
@@ -36,7 +36,7 @@ def readings(
     """
     by_item: dict[str, dict[str, Ranking]] = {}
     for one in sorted(rankings, key=lambda ranking: ranking.saved):
-        if one.task == "rank" and one.layer in layers and one.kind in kinds:
+        if one.task in ORDERED and one.layer in layers and one.kind in kinds:
             by_item.setdefault(one.item, {}).setdefault(one.annotator, one)
     return by_item
 

@@ -9,7 +9,7 @@ import sqlite3
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, get_args
 
 from burnish.data.fields import order as checked_order
 from burnish.data.problems import RowError, described
@@ -17,7 +17,7 @@ from burnish.errors import DataError, MissingInput
 from burnish.feedback.database.assignment import LEASE_SECONDS, release, reopen
 from burnish.feedback.database.audit import record
 from burnish.feedback.database.contents import shown_text, unpacked
-from burnish.feedback.records import FLAGS, LETTERS, SKIP_REASONS, Assignment, Submission
+from burnish.feedback.records import FLAGS, LETTERS, SKIP_REASONS, Assignment, Mode, Submission
 
 UNDOABLE = 10
 MOST_SECONDS = 24 * 3600.0
@@ -164,8 +164,8 @@ def check(given: Submission, answers: int, task: str) -> list[list[int]]:
         isinstance(seconds, int | float) and math.isfinite(seconds) and 0 <= seconds <= MOST_SECONDS
     ):
         raise DataError(f"seconds: {described(seconds)}: must be from 0 to {MOST_SECONDS:g}")
-    if given.mode not in ("place", "insertion", "pick"):
-        raise DataError(f"mode: {described(given.mode)}: choose place, insertion or pick")
+    if given.mode not in get_args(Mode):
+        raise DataError(f"mode: {described(given.mode)}: choose one of {', '.join(get_args(Mode))}")
     for letter, said in given.flags.items():
         known(letter, "flags")
         for flag in said:

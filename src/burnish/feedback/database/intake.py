@@ -20,7 +20,7 @@ from burnish.errors import DataError
 from burnish.feedback.database.access import annotator_of
 from burnish.feedback.database.audit import record
 from burnish.feedback.database.contents import content_hash, packed, prompt_hash
-from burnish.feedback.records import MOST_PICKED, MOST_RANKED, Given, Item
+from burnish.feedback.records import ANSWERS, Given, Item
 from burnish.types import Group
 
 PART = 1000  # items in one transaction: a tenth of a second in which others wait
@@ -51,10 +51,11 @@ def checked(items: Iterable[Item]) -> list[Checked]:
     found: dict[str, Checked] = {}
     for item in items:
         where = item.group.origin or item.group.id
-        most = MOST_RANKED if item.task == "rank" else MOST_PICKED
-        if not 2 <= len(item.group.answers) <= most:
+        least, most = ANSWERS[item.task]
+        if not least <= len(item.group.answers) <= most:
+            wanted = f"{least} to {most}" if least < most else str(most)
             raise DataError(
-                f"{where}: {len(item.group.answers)} answers; to {item.task} there must be 2 to {most}: "
+                f"{where}: {len(item.group.answers)} answers; to {item.task} there must be {wanted}: "
                 "leave some out, or make several rows of it"
             )
         if item.gold is not None:

@@ -12,6 +12,7 @@ Tables
 """
 
 import os
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -132,7 +133,33 @@ _FIRST = (
     "CREATE TRIGGER audit_same BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'the audit only grows'); END",
     "CREATE TRIGGER audit_stays BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'the audit only grows'); END",
 )
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST,)
+
+_ITEM = """
+        item INTEGER PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
+        hash BLOB NOT NULL,
+        prompt TEXT NOT NULL,
+        task TEXT NOT NULL CHECK (task IN ('rank', 'pick', 'pair')),
+        answers INTEGER NOT NULL,
+        gold TEXT,
+        state TEXT NOT NULL CHECK (state IN ('fresh', 'waiting', 'taken', 'gold')),
+        place INTEGER NOT NULL,
+        waiting INTEGER,
+        wanted INTEGER,
+        people INTEGER NOT NULL DEFAULT 0,
+        kind TEXT, propensity REAL,
+        uncertainty REAL,
+        added REAL NOT NULL
+"""
+_PAIRS = (
+    # SQLite cannot change a CHECK: the table is made anew, and its indices and triggers, which go with it
+    f"CREATE TABLE item_with_pairs ({_ITEM})",
+    "INSERT INTO item_with_pairs SELECT * FROM item",
+    "DROP TABLE item",
+    "ALTER TABLE item_with_pairs RENAME TO item",
+    *(statement for statement in _FIRST if re.match(r"CREATE (INDEX|TRIGGER) item_", statement)),
+)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _PAIRS)
 VERSION = len(MIGRATIONS)
 
 
@@ -182,6 +209,7 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
         if _version(connection, path) == VERSION:
             return
         connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA foreign_keys = OFF")  # else a table that is made anew would take its rows with it
         connection.execute("BEGIN IMMEDIATE")
         try:
             for step in range(_version(connection, path), VERSION):
@@ -194,6 +222,8 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
+        finally:
+            connection.execute("PRAGMA foreign_keys = ON")
 
 
 def _version(connection: sqlite3.Connection, path: Path) -> int:

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from burnish.feedback.page.shown import LONGEST_FORMATTED
-from burnish.feedback.records import SKIP_REASONS, Submission, Verdict
+from burnish.feedback.records import SKIP_REASONS, Mode, Submission, Verdict
 
 DRAFT_LIMIT = 16 * 1024
 
@@ -59,7 +59,7 @@ class SubmitBody(HeldBody):
     confidence: int | None = None
     flags: Annotated[dict[Letter, Annotated[list[str], Short]], Short] = {}
     seconds: float | None = None
-    mode: Literal["place", "insertion", "pick"] = "place"
+    mode: Mode = "place"
     comparisons: Annotated[list[tuple[Letter, Letter, Verdict]], Field(max_length=256)] = []
     client_ms: int | None = None
 

@@ -19,8 +19,14 @@ function line(work, t) {
   return above === 0 ? t.lineNone : t.lineAbove(letters(order.places(work.order.ranks).slice(0, above).flat()));
 }
 
+const VERDICTS = { ">": [1, 2], "<": [2, 1], "=": [1, 1] }; // the ranks of two answers of which nothing else is asked
+
 function compared(sign) {
   return (work, action, t) => {
+    if (work.task === "pair") {
+      work.order = { ranks: VERDICTS[sign], line: null };
+      return null;
+    }
     const step = insertion.next(work.count, work.asked);
     if (!step.pair) return null;
     work.asked = [...work.asked.slice(0, step.done), [...step.pair, sign]];

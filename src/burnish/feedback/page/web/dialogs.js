@@ -97,7 +97,13 @@ export function showHelp(t, changed, closed) {
       choice("theme", t.colours, t.themes),
       h("label", { class: "setting wide" }, letterKeys, h("span", {}, t.letterKeys)),
     ),
-    h("section", { "aria-label": t.helpKeys }, h("h3", {}, t.helpKeys), keyTable(t.keys), h("h3", {}, t.pairTitle), keyTable(t.pairKeys), h("h3", {}, t.pickTitle), keyTable(t.pickKeys)),
+    h(
+      "section",
+      { "aria-label": t.helpKeys },
+      [[t.helpKeys, t.keys], [t.pairTitle, t.pairKeys], [t.pickTitle, t.pickKeys], [t.verdictTitle, t.verdictKeys]].flatMap(
+        ([title, keys]) => [h("h3", {}, title), keyTable(keys)],
+      ),
+    ),
   );
   show(t.help, t, content, [closing(t.close)], closed);
 }

@@ -53,8 +53,9 @@ export function frame(t, act) {
       modes.forEach((one, at) => one.setAttribute("aria-pressed", String(work?.mode === ["place", "insertion"][at])));
       formatted.setAttribute("aria-pressed", String(view.formatted));
       diff.setAttribute("aria-pressed", String(view.diff));
-      for (const one of [formatted, diff]) one.disabled = !work;
-      for (const one of modes) one.disabled = !work || work.task === "pick";
+      formatted.disabled = !work;
+      diff.disabled = !work || work.task === "pair";
+      for (const one of modes) one.disabled = work?.task !== "rank";
     },
   };
 }

@@ -19,12 +19,15 @@ const PLACE = {
   "?": "help",
 };
 const PAIR = { 1: "left", 2: "right", "=": "same", u: "takeBack", m: "formatted", i: "mode", p: "prompt", g: "guidelines", s: "skip", "?": "help" };
+const VERDICT = { ...PAIR, u: "undo", i: undefined };
 const NAMED = { ArrowRight: "next", ArrowLeft: "previous", Escape: "clear", Enter: "submit" };
 const PAIR_NAMED = { ArrowLeft: "left", ArrowRight: "right" };
+const VERDICT_NAMED = { ...PAIR_NAMED, Enter: "submit" }; // what was decided before it was taken back
 
-/** {name, value?} for a key that does something now, else null. `pairs`: a question is being asked;
- * `pick`: one answer is to be picked. */
-export function action(event, { pairs, pick, letterKeys, list }) {
+/** {name, value?} for a key that does something now, else null. `pairs`: a question is being asked. */
+export function action(event, { pairs, task, letterKeys, list }) {
+  const pick = task === "pick";
+  if (task === "pair" && event.repeat) return null; // a key that is held would decide the items after this one
   if (event.ctrlKey || event.altKey || event.metaKey || event.isComposing || typing(event.target)) return null;
   const { key, shiftKey } = event;
   if (event.target.closest?.("button, summary, a") && (key === "Enter" || key === " ")) return null;
@@ -32,7 +35,7 @@ export function action(event, { pairs, pick, letterKeys, list }) {
   if (!pairs && shiftKey && key === "ArrowDown") return { name: "down" };
   if (list && !shiftKey && key === "ArrowDown") return { name: "next" };
   if (list && !shiftKey && key === "ArrowUp") return { name: "previous" };
-  const named = (pairs ? PAIR_NAMED : NAMED)[key];
+  const named = (task === "pair" ? VERDICT_NAMED : pairs ? PAIR_NAMED : NAMED)[key];
   if (named) return { name: named };
   if (!letterKeys || key.length !== 1) return null;
   if (!pairs && /^[1-9]$/.test(key)) {
@@ -42,7 +45,7 @@ export function action(event, { pairs, pick, letterKeys, list }) {
   if (!pairs && shiftKey && /^[A-P]$/i.test(key)) {
     return { name: pick ? "pick" : "focus", value: key.toUpperCase().charCodeAt(0) - 65 };
   }
-  const known = (pairs ? PAIR : PLACE)[key.toLowerCase()];
+  const known = (task === "pair" ? VERDICT : pairs ? PAIR : PLACE)[key.toLowerCase()];
   return known ? { name: known } : null;
 }
 

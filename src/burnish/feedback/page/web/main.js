@@ -17,9 +17,11 @@ const HEARTBEAT = 60_000; // ms
 const LONGEST_FORMATTED = 40_000; // characters that the server formats
 const IDLE = 120_000; // ms without a key or a touch: this is not time spent on the item
 
-const PICKING = new Set(
-  "pick noPick focus next previous sure1 sure2 sure3 flag formatted diff prompt guidelines help skip undo submit".split(" "),
-); // what can be done where one answer is picked, and no order is made
+const OTHERS = "formatted prompt guidelines help skip undo submit".split(" ");
+const DOABLE = {
+  pick: new Set([..."pick noPick focus next previous sure1 sure2 sure3 flag diff".split(" "), ...OTHERS]),
+  pair: new Set(["left", "right", "same", ...OTHERS]),
+}; // what can be done where no order is made: one answer is picked, or the better of two
 
 let t; // the words of the page's language
 let page; // the frame
@@ -79,7 +81,7 @@ function showNotice(...parts) {
 
 async function act(wish) {
   if (sending || (!work && !["help", "guidelines", "undo"].includes(wish.name))) return;
-  if (work?.task === "pick" && !PICKING.has(wish.name)) return;
+  if (work !== null && !(DOABLE[work.task]?.has(wish.name) ?? true)) return;
   if (wish.name === "pick" && wish.value >= work.count) return;
   const answer = wish.name === "pick" ? wish.value : (wish.answer ?? work?.focus);
   if (wish.name in DOING) return DOING[wish.name]({ ...wish, answer });
@@ -87,6 +89,7 @@ async function act(wish) {
   work.focus = wish.answer ?? work.focus;
   const wasAsking = question(work) !== null;
   const said = DEEDS[wish.name](work, { ...wish, answer }, t);
+  if (work.task === "pair") return submit(); // it is decided, and nothing else is asked
   if (wish.name === "mode") kept.keepSetting("mode", work.mode);
   changed();
   if (said !== null) item.say(said);
@@ -175,11 +178,11 @@ async function loadTrees() {
 // Sending
 
 async function submit() {
-  if (question(work) !== null) return;
+  if (question(work) !== null && work.task !== "pair") return;
   const open = unplaced(work.order.ranks);
   if (open.length) {
-    item.say(work.task === "pick" ? t.nothingPicked : t.missing(letters(open)));
-    return goTo(open[0]);
+    item.say({ pick: t.nothingPicked, pair: t.nothingDecided }[work.task] ?? t.missing(letters(open)));
+    return work.task === "pair" ? undefined : goTo(open[0]);
   }
   kept.keepPending(me.name, submissionOf(work));
   sending = true;
@@ -291,8 +294,7 @@ function listen() {
     if (document.querySelector("dialog[open]")) return;
     const pairs = work !== null && question(work) !== null;
     const list = work !== null && work.count > 4;
-    const pick = work?.task === "pick";
-    const wish = action(event, { pairs, list, pick, letterKeys: kept.setting("letterKeys") === "on" });
+    const wish = action(event, { pairs, list, task: work?.task, letterKeys: kept.setting("letterKeys") === "on" });
     if (wish === null) return;
     event.preventDefault();
     act(wish);

@@ -128,6 +128,14 @@ const en = {
     ["n", "None is good enough"],
   ],
   pickTitle: "Where one answer is picked",
+  nothingDecided: "Say which is better, or that they are about the same.",
+  verdictKeys: [
+    ["1 ←", "The left one is better, and on to the next"],
+    ["2 →", "The right one is better, and on to the next"],
+    ["=", "About the same, and on to the next"],
+    ["u", "Back to the item before"],
+  ],
+  verdictTitle: "Where two answers stand for a verdict",
 };
 
 const zh = {
@@ -258,6 +266,14 @@ const zh = {
     ["n", "没有足够好的"],
   ],
   pickTitle: "只选一个时",
+  nothingDecided: "请指出哪个更好，或表明差不多。",
+  verdictKeys: [
+    ["1 ←", "左边更好，并转到下一题"],
+    ["2 →", "右边更好，并转到下一题"],
+    ["=", "差不多，并转到下一题"],
+    ["u", "回到上一题"],
+  ],
+  verdictTitle: "二选一评判时",
 };
 
 export const LANGUAGES = { en: "English", zh: "中文" };

@@ -59,7 +59,7 @@ export const draftOf = (work) => ({
 /** What is sent, in the letters that were shown. `key` makes a second sending of the same harmless. */
 export function submissionOf(work) {
   const flagged = work.flags.map((flags, answer) => [letterOf(answer), flags]).filter(([, flags]) => flags.length);
-  const compared = work.task !== "pick" && work.asked.length > 0 && "ranks" in insertion.next(work.count, work.asked);
+  const compared = work.task === "rank" && work.asked.length > 0 && "ranks" in insertion.next(work.count, work.asked);
   return {
     assignment: work.id,
     key: uuid(),
@@ -68,7 +68,7 @@ export function submissionOf(work) {
     confidence: work.confidence,
     flags: Object.fromEntries(flagged),
     seconds: Math.round(work.seconds),
-    mode: work.task === "pick" ? "pick" : compared ? "insertion" : "place",
+    mode: work.task !== "rank" ? work.task : compared ? "insertion" : "place",
     comparisons: compared ? work.asked.map(([x, y, sign]) => [letterOf(x), letterOf(y), sign]) : [],
     client_ms: Date.now(),
   };
@@ -84,8 +84,9 @@ function fromSubmission(sent, count) {
   return { order: { ranks, line }, confidence: sent.confidence ?? null, flags, asked, mode, seconds: sent.seconds ?? 0 };
 }
 
-/** Is a question to be asked, rather than an order to be looked at? */
+/** Is a question to be asked, rather than an order to be looked at? Of an item of task `pair` nothing else is. */
 export function question(work) {
+  if (work.task === "pair") return { pair: [0, 1], most: 1 };
   if (work.mode !== "insertion" || work.task === "pick") return null;
   const step = insertion.next(work.count, work.asked);
   return step.pair ? { ...step, most: insertion.atMost(work.count) } : null;
