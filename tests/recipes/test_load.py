@@ -189,7 +189,7 @@ def test_who_may_judge(place: Workplace, by: str):
     [
         ("frst", "did you mean first?"),
         ("judges:favourable-c", "favourable-a"),
-        ("people", "people rank in a stage `method: rank`"),
+        ("people", "people judge alone, in the `by:` of rank, reject or evaluate"),
         ("{by: first, weigth: 2}", "did you mean weight?"),
         ("lengths:short", "--allow-code"),
         ("[]", "nobody"),

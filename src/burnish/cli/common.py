@@ -34,7 +34,7 @@ PromptsOption = Annotated[
 ByOption = Annotated[
     str,
     typer.Option(
-        "--by", help="Who judges: a reward model's folder, module:function or an http address.", metavar="WHO"
+        "--by", help="Who judges: people, a reward model's folder, module:function or an http address.", metavar="WHO"
     ),
 ]
 ReferenceOption = Annotated[

@@ -69,14 +69,16 @@ class Verdict:
         return {name: value if math.isfinite(value) else None for name, value in asdict(self).items()}
 
 
-def verdict(model: Measured, baseline: Measured) -> Verdict:
+def verdict(model: Measured, baseline: Measured, won_GK: Table | None = None) -> Verdict:
     """The verdict on `model` against `baseline`, which answered the same prompts from the same seeds.
 
-    Answer k of one is compared with answer k of the other by the judge's score; equal scores are ties. Means are over
-    prompts, but fluency and perplexity are over tokens. Raises ConfigError where tables do not have the same shape.
+    Answer k of one is compared with answer k of the other by the judge's score; equal scores are ties. `won_GK`: what
+    people say of them in a score's place, 1 (wins), ½ or 0, for those that somebody judged; a prompt may have none.
+    Then there is no mean score, and without any of these no win rate. Means are over prompts, but fluency and
+    perplexity are over tokens. Raises ConfigError where tables do not have the same shape.
     """
     _check(model)
-    said = opinion(model.score_GK, baseline.score_GK)
+    said = opinion(model.score_GK, baseline.score_GK) if won_GK is None else _opinion_of_people(won_GK)
     kl, kl_se = mean_and_error(model.kl_GK)
     answers = [answer for answer_K in model.answer_GK for answer in answer_K]
     tokens = sum(map(sum, model.length_GK))
@@ -97,6 +99,13 @@ def opinion(score_GK: Table, baseline_GK: Table) -> Opinion:
     """One judge's win rate and mean score; for a second judge, beside the verdict."""
     won = proportion(wins(score_GK, baseline_GK))
     return Opinion(won.mean, won.low, won.high, judge_mean=mean_and_error(score_GK)[0])
+
+
+def _opinion_of_people(won_GK: Table) -> Opinion:
+    if not any(len(won_K) for won_K in won_GK):
+        return Opinion(math.nan, math.nan, math.nan, judge_mean=math.nan)
+    won = proportion(won_GK)
+    return Opinion(won.mean, won.low, won.high, judge_mean=math.nan)
 
 
 def perplexity(logprob: float, tokens: int) -> float:

@@ -3,6 +3,8 @@
 Every model answers with the same seeds at temperature 1. A verdict says how often its answer beats the first model's
 (by `by`), how far it went for that (exact KL to the first model), and whether the answers are still answers: fluency
 under the pretrained base, variety, length, endings, and perplexity of text that nobody trained on.
+
+Where `by` is people, they see each answer beside the first model's, in an order of their own, and say which is better.
 """
 
 import json
@@ -20,19 +22,21 @@ from burnish.data.convert import write
 from burnish.data.templates import Template, resolve
 from burnish.errors import ConfigError
 from burnish.evaluation.verdict import Measured, opinion, verdict
+from burnish.methods import verdicts
 from burnish.methods.inputs import DataInput, PolicyInput, as_groups, as_policy, say
+from burnish.methods.people import PeopleConfig
 from burnish.methods.scoring import By, Scores, Table, answered, score_groups
 from burnish.models.divergence import answer_kl
 from burnish.models.model import Policy
 from burnish.rollout.local import LocalEngine
 from burnish.rollout.settings import Sampling
 from burnish.training.checkpoint import write_durably
-from burnish.training.config import StageConfig
+from burnish.training.identity import weights_hash
 from burnish.training.order import derived_seed
 from burnish.types import Branch, Group, Tree
 
 
-class EvaluateConfig(StageConfig):
+class EvaluateConfig(PeopleConfig):
     samples: int = Field(1, ge=1, description="answers a prompt")
     sampling: Sampling = Field(default_factory=lambda: Sampling(), description="lengths of the answers")
 
@@ -50,12 +54,49 @@ def evaluate(
     """Judge `models`, the first of which is the one to beat, and write `out/samples.jsonl` and `out/verdict.json`.
 
     `base` is the pretrained model that fluency is measured with, `text` held-out text for perplexity; without them
-    those figures are missing. Returns a verdict's figures for each model by name.
+    those figures are missing. Returns a verdict's figures for each model by name. Raises ConfigError for settings that
+    cannot work together, and where people judge what `verdicts.by_people` does.
     """
     if config.sampling.temperature != 1.0:
         raise ConfigError("sampling.temperature: a KL is that of the model's own distribution; evaluate at 1.0")
     config.sampling.for_training()
+    if by == "people" and len(models) < 2:
+        raise ConfigError("by: people: they compare a model with the first one; name two models at least")
     groups = as_groups(prompts, "prompt", config, out)
+    known = verdicts.identity_of(config, groups, {name: _named(model) for name, model in models.items()})
+    found = verdicts.kept(out, known) if by == "people" else None
+    parts: dict[str, Mapping[str, Table]] = {}
+    if found is None:
+        found, samples, parts = _measured_all(models, groups, config, by, out, base, text)
+        write(samples, "sample", out / "samples.jsonl")
+        if by == "people":
+            verdicts.keep(out, known, found)
+    if by == "people":
+        figures = verdicts.by_people(groups, found, config, out)
+    else:
+        baseline = next(iter(found.measured))
+        figures = {
+            name: verdict(one, found.measured[baseline]).figures() | by_part(parts[name], parts[baseline])
+            for name, one in found.measured.items()
+        }
+    write_durably(out / "verdict.json", json.dumps(figures, indent=1))
+    return figures
+
+
+def _named(model: PolicyInput) -> str:
+    return weights_hash(model) if isinstance(model, Policy) else str(model)
+
+
+def _measured_all(
+    models: Mapping[str, PolicyInput],
+    groups: Sequence[Group],
+    config: EvaluateConfig,
+    by: By,
+    out: Path,
+    base: PolicyInput | None,
+    text: DataInput | None,
+) -> tuple[verdicts.Compared, list[Group], dict[str, Mapping[str, Table]]]:
+    """What each model answered and how it was measured, with the answers' records and each judge's own scores."""
     texts = as_groups(text, "text", config, out) if text is not None else []
     fluent = as_policy(base, config, trained=False) if base is not None else None
     measured: dict[str, Measured] = {}
@@ -71,18 +112,16 @@ def evaluate(
         asked = asked or [tree.group for tree in rows]
         if asked != [tree.group for tree in rows]:
             raise ConfigError(f"on_too_long: {name} has room for other prompts than the first model; raise max_length")
-        scores = score_groups(by, answers, config)
+        scores = _not_scored(answers) if by == "people" else score_groups(by, answers, config)
         samples += [_record(group, name, scores, place) for place, group in enumerate(answers)]
         measured[name] = _measured(policy, first, fluent, answers, rows, scores.total, texts, config)
         parts[name] = scores.parts
-    baseline = next(iter(measured))
-    figures = {
-        name: verdict(one, measured[baseline]).figures() | by_part(parts[name], parts[baseline])
-        for name, one in measured.items()
-    }
-    write(samples, "sample", out / "samples.jsonl")
-    write_durably(out / "verdict.json", json.dumps(figures, indent=1))
-    return figures
+    return verdicts.Compared(measured, asked), samples, parts
+
+
+def _not_scored(answers: Sequence[Group]) -> Scores:
+    """People compare; they give no score."""
+    return Scores([[math.nan] * len(group.answers) for group in answers], {})
 
 
 def _answers(policy: Policy, groups: Sequence[Group], config: EvaluateConfig) -> tuple[list[Group], list[Tree]]:
@@ -168,5 +207,8 @@ def by_part(parts: Mapping[str, Table], baseline: Mapping[str, Table]) -> dict[s
 
 def _record(group: Group, name: str, scores: Scores, place: int) -> Group:
     """The group at `place` of the model `name`, with its scores."""
-    scored = tuple(replace(a, score=score) for a, score in zip(group.answers, scores.total[place], strict=True))
+    scored = tuple(
+        replace(a, score=None if math.isnan(score) else score)
+        for a, score in zip(group.answers, scores.total[place], strict=True)
+    )
     return replace(group, answers=scored, extra={**group.extra, "model": name, **scores.of(place)})

@@ -4,54 +4,29 @@ Writes `ranking.jsonl`, which reward models and DPO read. Who ranks is `by`: peo
 reward model, a function, a judge; or `data`, rankings that exist already, which are read, checked and passed on.
 """
 
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from burnish.data.convert import write
 from burnish.data.read import read
 from burnish.errors import ConfigError
 from burnish.methods.inputs import DataInput, as_groups
-from burnish.methods.people import RANKING, people_figures, ranked_by_people
+from burnish.methods.people import ON_THE_PAGE, STORE, PeopleConfig, judged_by_people, judgements
 from burnish.methods.scoring import By, readable, score_groups
-from burnish.training.config import StageConfig
 from burnish.training.metrics import Figures
+from burnish.training.order import derived_seed
 from burnish.types import Group, Order
 
+RANKING = "ranking.jsonl"
 
-class RankConfig(StageConfig):
+
+class RankConfig(PeopleConfig):
     tie_within: float = Field(0.0, ge=0, description="scores no further apart than this, from one to the next, tie")
-    annotators: int | tuple[str, ...] = Field(1, description="by people: how many rank, or their names")
-    overlap: float = Field(0.2, ge=0, le=1, description="by people: share of the items that two of them rank")
     items: int | None = Field(None, ge=1, description="by people: prompts that are ranked, drawn from the seed; or all")
-    enough: int | None = Field(
-        None, ge=1, description="by people: rankings after which the run goes on; or one an item"
-    )
-    guidelines: str = Field("", description="by people: what they are to look at, as Markdown")
-
-    @field_validator("annotators", mode="before")
-    @classmethod
-    def _one_name_or_several(cls, value: object) -> object:
-        return value if not isinstance(value, str) or value.isdigit() else tuple(value.split(","))
-
-    @field_validator("annotators")
-    @classmethod
-    def _somebody(cls, value: int | tuple[str, ...]) -> int | tuple[str, ...]:
-        if value in (0, ()) or (isinstance(value, int) and value < 0):
-            raise ValueError("nobody would rank; give a number from 1 on, or names")
-        if isinstance(value, tuple) and len(set(value)) < len(value):
-            raise ValueError("two have one name; give each their own")
-        return value
-
-    def names(self) -> tuple[str, ...]:
-        """Who ranks, by name; nobody is named where it is one, who sits there."""
-        if isinstance(self.annotators, tuple):
-            return self.annotators
-        if self.annotators == 1:
-            return ()
-        return tuple(f"annotator-{i + 1}" for i in range(self.annotators))
 
 
 def rank(
@@ -68,8 +43,7 @@ def rank(
         ranked = as_groups(data, "ranking", config, out)
     elif answers is not None and by is not None:
         if by == "people":
-            ranked_by_people(as_groups(answers, "sample", config, out), config, out)
-            return _figures(read(out / RANKING, kind="ranking")) | people_figures(out)
+            return _ranked_by_people(as_groups(answers, "sample", config, out), config, out)
         groups = readable(by, as_groups(answers, "sample", config, out), config)
         scores = score_groups(by, groups, config)
         ranked = [
@@ -81,6 +55,34 @@ def rank(
         raise ConfigError("rank needs `answers` and `by`, or `data`")
     write(ranked, "ranking", out / RANKING)
     return _figures(ranked) | means
+
+
+def _ranked_by_people(groups: Sequence[Group], config: RankConfig, out: Path) -> Figures:
+    """Write `out/RANKING` once people have ranked enough. Figures: how many items they ranked, and how many did it."""
+    from burnish.feedback.exports import export
+    from burnish.feedback.imports import taken_apart
+    from burnish.feedback.store import Store
+
+    items, _ = taken_apart([replace(group, order=None) for group in _some(groups, config)])
+    judged_by_people(items, config, out)
+    with Store.open(out / STORE) as store:
+        export(store, out / RANKING, layers=ON_THE_PAGE)
+    made = judgements(out)
+    people = {"items": float(len({r.item for r in made})), "annotators": float(len({r.annotator for r in made}))}
+    return _figures(read(out / RANKING, kind="ranking")) | people
+
+
+def _some(groups: Sequence[Group], config: RankConfig) -> list[Group]:
+    """`items` of the prompts, drawn from the seed, in their order; those whose answers are all alike are left out."""
+    apart = [g for g in groups if len({answer.text for answer in g.answers}) > 1]
+    if left := len(groups) - len(apart):
+        print(f"rank: {left} of {len(groups)} prompts left out: their answers are all alike", file=sys.stderr)
+    if not apart:
+        raise ConfigError("answers: no prompt has two answers that differ, so there is nothing to rank")
+    if config.items is None or config.items >= len(apart):
+        return apart
+    drawn = sorted(range(len(apart)), key=lambda i: derived_seed(config.seed, "items", i))[: config.items]
+    return [apart[i] for i in sorted(drawn)]
 
 
 def _figures(ranked: Sequence[Group]) -> Figures:

@@ -16,6 +16,10 @@ from burnish.training.config import KeyPath
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 ANYWHERE = (Path("/"),)
+PEOPLE_CANNOT_SCORE = (
+    "people cannot score every answer that a policy samples while it learns; let them rank in a stage `method: rank`, "
+    "train a reward model on that (`method: reward`), and name it here"
+)
 GIVES: Mapping[Takes, str] = {"model": "a model", "scorer": "a reward model", "groups": "records", "by": "a judge"}
 
 
@@ -58,7 +62,10 @@ class Inputs:
 
     def _input(self, path: KeyPath, takes: Input, value: Any) -> Any:
         if takes.takes == "by":
-            return self._by(path, value)
+            return self._by(path, takes, value)
+        if takes.takes == "scorer" and value == "people":
+            self.trouble(path, PEOPLE_CANNOT_SCORE)
+            return None
         items = value if isinstance(value, list) and takes.several else [value]
         if not items:
             self.trouble(path, f"names nothing; it takes {_meaning(takes)}")
@@ -82,9 +89,9 @@ class Inputs:
                 named[name] = one
         return named
 
-    def _by(self, path: KeyPath, value: Any) -> Any:
+    def _by(self, path: KeyPath, takes: Input, value: Any) -> Any:
         """Who judges, alone or in a list of weighted parts; found now, for hours of training may come first."""
-        if value == "people" and self.methods[str(path[1])] == "rank":
+        if value == "people" and takes.people:
             return value
         found = self._who(path, value)
         if found is None:
@@ -109,7 +116,7 @@ class Inputs:
         if not isinstance(value, str):
             return value
         if value == "people":
-            self.trouble(path, "people rank in a stage `method: rank`, alone in its `by:`; name a judge here")
+            self.trouble(path, "people judge alone, in the `by:` of rank, reject or evaluate; name a judge here")
             return None
         if value == "base" or self._stages(value):
             results = self._named(path, "by", value)
@@ -120,7 +127,7 @@ class Inputs:
         if ":" in value or HUB_ID.fullmatch(value):
             return value
         near = nearest(value, self.made)
-        who = "a stage, a reward model's folder, judges:NAME, module:function or an http address"
+        who = "people, a stage, a reward model's folder, judges:NAME, module:function or an http address"
         self.trouble(path, f"{described(value)} is nobody who judges{near or f'; name {who}'}")
         return None
 
@@ -217,7 +224,7 @@ def _meaning(takes: Input) -> str:
         case "groups":
             return f"a file of records{kind} or a stage that gives one"
         case "by":
-            return "a reward stage, judges:NAME, module:function or an http address"
+            return "people, a reward stage, judges:NAME, module:function or an http address"
         case "scorer":
             return "a reward model's folder or a stage that trains one"
     return "a model's folder, a hub id, a stage that trains a model, or base for the recipe's own"

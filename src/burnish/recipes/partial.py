@@ -24,6 +24,8 @@ def warnings(recipe: Recipe) -> dict[str, list[str]]:
 def _of(verdict: Stage, before: Sequence[Stage]) -> list[str]:
     lines = []
     for judge in dict.fromkeys(_deciding(verdict.inputs["by"])):
+        if judge == "people":  # whom the models are to please; no score of theirs was climbed
+            continue
         took = [stage for stage in before if judge in _deciding(stage.inputs.get("by"))]
         optimised = [stage.name for stage in took if "model" in METHODS[stage.method].gives]
         ranked = [stage.name for stage in took if "groups" in METHODS[stage.method].gives]

@@ -19,11 +19,13 @@ Takes = Literal["model", "scorer", "groups", "by"]
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """A key that names what a stage works on. `kind` is the record kind that its files must have."""
+    """A key that names what a stage works on. `kind` is the record kind that its files must have; `people`: they may
+    judge in it."""
 
     takes: Takes
     kind: str | None = None
     several: bool = False
+    people: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ METHODS: dict[str, Method] = {
     "reject": Method(
         "burnish.methods.reject:reject",
         "burnish.methods.reject:RejectConfig",
-        {"model": MODEL, "prompts": Input("groups", "prompt", several=True), "by": Input("by")},
+        {"model": MODEL, "prompts": Input("groups", "prompt", several=True), "by": Input("by", people=True)},
         (("model", "prompts", "by"),),
         A_MODEL,
     ),
@@ -113,7 +115,7 @@ METHODS: dict[str, Method] = {
         "burnish.methods.rank:RankConfig",
         {
             "answers": Input("groups", "sample", several=True),
-            "by": Input("by"),
+            "by": Input("by", people=True),
             "data": Input("groups", "ranking", several=True),
         },
         (("answers", "by"), ("data",)),
@@ -132,7 +134,7 @@ METHODS: dict[str, Method] = {
         {
             "models": Input("model", several=True),
             "prompts": Input("groups", "prompt", several=True),
-            "by": Input("by"),
+            "by": Input("by", people=True),
             "base": MODEL,
             "text": Input("groups", "text", several=True),
         },

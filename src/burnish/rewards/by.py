@@ -136,7 +136,7 @@ def _part(item: Any, allowed: Allowed, *, load: bool) -> Part:
     if options and not URL.match(text):
         raise ConfigError(f"by: {text}: {listed(options)} are keys of an http address, and this is none")
     if text == "people":
-        raise ConfigError("by: people: people rank answers in a stage `method: rank`; name a judge here")
+        raise ConfigError("by: people: people judge alone, in the `by:` of rank, reject or evaluate; name a judge here")
     if isinstance(item, str) and text.startswith("judges:"):
         return Part(name or text, float(weight), judge=shipped(text.removeprefix("judges:")))
     if isinstance(item, str) and URL.match(text):

@@ -170,7 +170,8 @@ def store_of(run: Path) -> Path:
     """
     if not run.is_dir():
         raise MissingInput(f"--run {run}: no such folder")
-    found = sorted(path for path in (*run.glob("*"), *run.glob("*/*")) if _is_store(path))
+    places = ("*", "*/*", "rounds/*/*", "*/rounds/*/*")  # a stage that picks in rounds has a store for each
+    found = sorted(path for place in places for path in run.glob(place) if _is_store(path))
     if not found:
         raise MissingInput(f"--run {run}: no store of rankings in it or in its stages; name one with --store")
     if len(found) > 1:

@@ -1,0 +1,111 @@
+"""People's verdicts on models: each model's answers beside the first model's, two by two, blind to whose they are.
+
+What the passes over the models found is kept in `measured.json` before anybody is asked: a stage that waits for people
+computes nothing twice, and whoever comes back later judges the same answers.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+from statistics import fmean
+
+from burnish.errors import ConfigError, DataError
+from burnish.evaluation.verdict import Measured, verdict
+from burnish.methods.people import PeopleConfig, judged_by_people, judgements
+from burnish.training.checkpoint import write_durably
+from burnish.training.config import StageConfig
+from burnish.training.identity import differences
+from burnish.types import Answer, Group
+
+MEASURED = "measured.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What every model answered, the first of which is the one to beat. `asked`: the index of each row's prompt."""
+
+    measured: Mapping[str, Measured]
+    asked: Sequence[int]
+
+
+def identity_of(config: PeopleConfig, groups: Sequence[Group], models: Mapping[str, str]) -> dict[str, str]:
+    """What must be alike for `measured.json` to be gone on from. Who judges, and how many, may change."""
+    people = set(PeopleConfig.model_fields) - set(StageConfig.model_fields)
+    prompts = sha256(repr([group.prompt for group in groups]).encode("utf-8", "surrogatepass")).hexdigest()
+    settings = json.dumps(config.model_dump(mode="json", exclude=people), sort_keys=True)
+    return {"settings": settings, "prompts": prompts, **{f"models.{name}": model for name, model in models.items()}}
+
+
+def kept(out: Path, identity: Mapping[str, str]) -> Compared | None:
+    """What an earlier call measured in this folder. Raises ConfigError where that was something else."""
+    file = out / MEASURED
+    if not file.exists():
+        return None
+    stored = json.loads(file.read_text(encoding="utf-8"))
+    if changed := differences(stored["identity"], identity):
+        raise ConfigError(
+            f"{file} was measured under other settings:\n" + "\n".join(changed) + "\n"
+            "To go on, put back what was changed; to start afresh, choose another --out."
+        )
+    return Compared({name: Measured(**one) for name, one in stored["measured"].items()}, stored["asked"])
+
+
+def keep(out: Path, identity: Mapping[str, str], found: Compared) -> None:
+    measured = {name: asdict(one) for name, one in found.measured.items()}
+    write_durably(out / MEASURED, json.dumps({"identity": identity, "asked": found.asked, "measured": measured}))
+
+
+def by_people(
+    groups: Sequence[Group], found: Compared, config: PeopleConfig, out: Path
+) -> dict[str, dict[str, float | None]]:
+    """Each model's verdict by what people say of its answers, once they have said enough.
+
+    Two answers of one text tie, and nobody is asked. Where two people judged one pair, it counts as the mean of both.
+    `verdicts`: what people said of this model; `annotators`: how many did. Raises as `judged_by_people`, and DataError
+    where nobody judged a model's answers.
+    """
+    from burnish.feedback.records import Item
+
+    baseline, *others = found.measured
+    first = found.measured[baseline].answer_GK
+    items: dict[str, Item] = {}
+    won: dict[str, list[list[list[float]]]] = {}
+    for name in others:
+        said = found.measured[name].answer_GK
+        won[name] = [[[] for _ in own] for own in said]
+        for place, (own, other) in enumerate(zip(said, first, strict=True)):
+            for k, texts in enumerate(zip(own, other, strict=True)):
+                if texts[0] == texts[1]:
+                    won[name][place][k].append(0.5)
+                    continue
+                answers = tuple(Answer(text, source=who) for text, who in zip(texts, (name, baseline), strict=True))
+                id_ = _id(name, place, k)
+                items[id_] = Item(Group(groups[found.asked[place]].prompt, answers, id=id_), task="pair")
+    if items:
+        judged_by_people(list(items.values()), config, out)
+    verdicts = judgements(out) if items else []
+    for one in verdicts:
+        name, place, k = _of(one.item)
+        won[name][place][k].append(0.5 * (1 + (one.place_K[0] < one.place_K[1]) - (one.place_K[0] > one.place_K[1])))
+    figures = {baseline: verdict(found.measured[baseline], found.measured[baseline], [[0.5]]).figures()}
+    for name in others:
+        rows = [[fmean(values) for values in row if values] for row in won[name]]
+        if not any(rows):
+            raise DataError(f"{out}: nobody judged an answer of {name}; raise `enough`, and run the same command again")
+        figures[name] = verdict(found.measured[name], found.measured[baseline], rows).figures()
+    for name, told in figures.items():
+        own_verdicts = [one for one in verdicts if _of(one.item)[0] == name]
+        told["verdicts"] = float(len(own_verdicts))
+        told["annotators"] = float(len({one.annotator for one in own_verdicts}))
+    return figures
+
+
+def _id(name: str, place: int, k: int) -> str:
+    return f"{name}/{place + 1}/{k + 1}"
+
+
+def _of(id_: str) -> tuple[str, int, int]:
+    name, place, k = id_.rsplit("/", 2)
+    return name, int(place) - 1, int(k) - 1
