@@ -53,6 +53,32 @@ def test_sampler_and_training_pass_agree(policy: MakePolicy, architecture: str):
     assert gap(made, sample(made, slots=7)) <= 1e-4
 
 
+@pytest.mark.parametrize("name", ["llama", "lfm2"])
+def test_streamed_answers_are_those_of_sample_token_by_token(policy: MakePolicy, name: str):
+    made = policy(name)
+    streaming = LocalEngine(made, slots=4).stream(PROMPTS, 3, SETTINGS, end_tokens=ENDS, seed=1)
+    heard: dict[tuple[int, int], list[int]] = {}
+    while True:
+        try:
+            drawn = next(streaming)
+        except StopIteration as over:
+            rollouts = over.value
+            break
+        for prompt, k, token in drawn:
+            heard.setdefault((prompt, k), []).append(token)
+    assert rollouts == sample(made, slots=4)
+    assert {(r.prompt, r.sample): list(r.tokens) for r in rollouts} == heard
+
+
+def test_a_stream_that_is_closed_half_way_leaves_the_policy_as_it_was(policy: MakePolicy):
+    made = policy("llama")
+    streaming = LocalEngine(made).stream(PROMPTS, 3, SETTINGS, end_tokens=ENDS, seed=1)
+    next(streaming)
+    streaming.close()
+    assert not torch.is_inference_mode_enabled()
+    assert gap(made, sample(made)) <= 1e-4
+
+
 @pytest.mark.parametrize(("name", "other"), [("mistral", {"sliding_window": 64}), ("gemma2", {"sliding_window": 64})])
 def test_a_forgotten_window_would_show(policy: MakePolicy, name: str, other: dict[str, int]):
     assert gap(policy(name, **other), sample(policy(name))) > 1e-2

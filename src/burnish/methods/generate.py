@@ -94,10 +94,8 @@ def _row(group: Group, template: Template, config: GenerateConfig, version: str)
     """A sample record. The text ends before a stop string; the tokens are all that were drawn."""
     answers = []
     for answer in group.answers:
-        places = [answer.text.find(stop) for stop in config.stop]
-        end = min((place for place in places if place >= 0), default=len(answer.text))
         logprobs = tuple(round(value, 6) for value in answer.logprobs or ())
-        answers.append(replace(answer, text=answer.text[:end], logprobs=logprobs))
+        answers.append(replace(answer, text=config.before_stop(answer.text), logprobs=logprobs))
     known = {**group.extra, "model": version, "seed": config.seed, "template": template.name}
     return record(replace(group, answers=tuple(answers), extra=known), "sample")
 

@@ -6,7 +6,7 @@ Every sample has random numbers of its own, one a token, so what it draws does n
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
@@ -31,6 +31,14 @@ def uniforms(seed: int, count: int) -> Tensor:
     numpy's Philox and not torch's generator, which keeps 32 bits of a seed: of 100,000 samples two would be equal.
     """
     return torch.from_numpy(np.random.Generator(np.random.Philox(key=seed)).random(count))
+
+
+class Drawn(NamedTuple):
+    """One token that was drawn: of which prompt's which answer, by their numbers."""
+
+    prompt: int
+    sample: int
+    token: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ settings, seed and slots alone, so a run repeats itself bit by bit.
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -18,8 +18,8 @@ from burnish.errors import ConfigError
 from burnish.models.attention import TREE_ATTENTION, TreeLayout
 from burnish.models.model import Policy
 from burnish.rollout.cache import ROLLOUT_ATTENTION, Cache, DecodePass, Neighbours, PromptPass, moves
-from burnish.rollout.draw import Drawing, StopStrings, uniforms
-from burnish.rollout.padded import sample_padded
+from burnish.rollout.draw import Drawing, Drawn, StopStrings, uniforms
+from burnish.rollout.padded import padded_steps
 from burnish.rollout.settings import Sampling
 from burnish.training.identity import weights_hash
 from burnish.training.order import derived_seed
@@ -54,14 +54,45 @@ class LocalEngine:
 
         Raises ConfigError where an answer could grow beyond the positions that the model has.
         """
+        with closing(self._steps(prompts, n, settings, end_tokens, seed)) as steps:
+            while True:
+                try:
+                    next(steps)
+                except StopIteration as over:
+                    rollouts: list[Rollout] = over.value
+                    return rollouts
+
+    @torch.inference_mode()
+    def stream(
+        self, prompts: Sequence[Sequence[int]], n: int, settings: Sampling, *, end_tokens: Sequence[int], seed: int
+    ) -> Generator[list[Drawn], None, list[Rollout]]:
+        """The same answers as `sample`, with the same random numbers, while they are written.
+
+        Each step gives the tokens that were drawn in it; the generator returns the rollouts. Until it ends or is closed
+        nothing else may compute with the policy, which is set up for sampling.
+        """
+        with closing(self._steps(prompts, n, settings, end_tokens, seed)) as steps:
+            while True:
+                try:
+                    drawn = next(steps)
+                except StopIteration as over:
+                    rollouts: list[Rollout] = over.value
+                    return rollouts
+                yield drawn()
+
+    def _steps(
+        self, prompts: Sequence[Sequence[int]], n: int, settings: Sampling, end_tokens: Sequence[int], seed: int
+    ) -> Generator[Callable[[], list[Drawn]], None, list[Rollout]]:
+        """A step a token. What was drawn is told when it is asked for: to read it waits for the device."""
         check_room(self.policy, prompts, settings)
         if not prompts or n < 1:
             return []
         with _sampling(self.policy):
             drawing = Drawing.of(self.policy, settings, end_tokens)
             if not self.policy.packed:
-                return sample_padded(self.policy, prompts, n, drawing, seed, self.slots_for(prompts, n, settings))
-            return _Sampler(self, prompts, n, drawing, seed).run()
+                slots = self.slots_for(prompts, n, settings)
+                return (yield from padded_steps(self.policy, prompts, n, drawing, seed, slots))
+            return (yield from _Sampler(self, prompts, n, drawing, seed).steps())
 
     def slots_for(self, prompts: Sequence[Sequence[int]], n: int, settings: Sampling) -> int:
         """`slots`, or what `CACHE_BYTES` hold of the longest prompt, which `n` answers share, and a full answer."""
@@ -171,11 +202,12 @@ class _Sampler:
     def live(self) -> int:
         return len(self.sample_of_slot)
 
-    def run(self) -> list[Rollout]:
+    def steps(self) -> Generator[Callable[[], list[Drawn]], None, list[Rollout]]:
         while self.to_sample or self.live:
             if self.to_sample and self.live < self.slots:
                 self.admit()
             self.draw()
+            yield self.drawn
             self.retire()
             if self.live:
                 self.decode()
@@ -242,6 +274,13 @@ class _Sampler:
         if seen_SV is not None:
             seen_SV[slot_S, token_S] = True
         step_S += 1
+
+    def drawn(self) -> list[Drawn]:
+        """The newest token of every answer."""
+        token_S = self.state.token_ST[
+            torch.arange(self.live, device=self.drawing.device), self.state.step_S[: self.live] - 1
+        ]
+        return [Drawn(i, k, token) for (i, k), token in zip(self.sample_of_slot, token_S.tolist(), strict=True)]
 
     def retire(self) -> None:
         """Take out the answers that have ended."""

@@ -6,14 +6,14 @@ out (RecurrentGemma keeps its state to itself) computes every answer from its be
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from burnish.models.model import Policy
-from burnish.rollout.draw import Drawing, StopStrings, uniforms
+from burnish.rollout.draw import Drawing, Drawn, StopStrings, uniforms
 from burnish.training.order import derived_seed
 from burnish.types import Rollout
 
@@ -21,10 +21,10 @@ Which = tuple[int, int]
 """Prompt and sample."""
 
 
-def sample_padded(
+def padded_steps(
     policy: Policy, prompts: Sequence[Sequence[int]], n: int, drawing: Drawing, seed: int, slots: int
-) -> list[Rollout]:
-    """`n` answers to each prompt, at most `slots` side by side."""
+) -> Generator[Callable[[], list[Drawn]], None, list[Rollout]]:
+    """`n` answers to each prompt, at most `slots` side by side. Each step hands out how to learn what was drawn."""
     by_length: dict[int, list[int]] = {}
     for index, prompt in enumerate(prompts):
         by_length.setdefault(len(prompt), []).append(index)
@@ -44,7 +44,7 @@ def sample_padded(
                 if cache is not None:
                     cache.reorder_cache(row_S)
                 answers = _Answers([(part[g], k) for g, k in some], token_GP[row_S], policy, drawing, seed)
-                done.update(answers.run(out.last_hidden_state[row_S, -1], cache))
+                done.update((yield from answers.steps(out.last_hidden_state[row_S, -1], cache)))
     return [done[i, k] for i in range(len(prompts)) for k in range(n)]
 
 
@@ -69,10 +69,11 @@ class _Answers:
             seen_SV = torch.zeros(len(which), len(drawing.is_end_V), dtype=torch.bool, device=drawing.device)
             self.seen_SV = seen_SV.scatter_(1, prompt_SP.to(drawing.device), True)
 
-    def run(self, hidden_SD: Tensor, cache: Any) -> dict[Which, Rollout]:
+    def steps(self, hidden_SD: Tensor, cache: Any) -> Generator[Callable[[], list[Drawn]], None, dict[Which, Rollout]]:
         done: dict[Which, Rollout] = {}
         for step in range(self.length):
             token_S = self.draw(hidden_SD, step)
+            yield self.drawn
             finished_S = self.drawing.ends(token_S)
             over = self.over(finished_S, step)
             for row in over:
@@ -111,6 +112,9 @@ class _Answers:
             self.tokens[answer].append(token)
             self.logprobs[answer].append(logprob)
         return token_S
+
+    def drawn(self) -> list[Drawn]:
+        return [Drawn(*self.which[answer], self.tokens[answer][-1]) for answer in self.live]
 
     def over(self, finished_S: Tensor, step: int) -> set[int]:
         """Rows whose answer has its last token."""

@@ -31,6 +31,11 @@ class Sampling(BaseModel):
     def greedy(self) -> bool:
         return self.temperature == 0
 
+    def before_stop(self, text: str) -> str:
+        """An answer's text without the first stop string in it and what follows."""
+        places = [place for stop in self.stop if (place := text.find(stop)) >= 0]
+        return text[: min(places, default=len(text))]
+
     def for_training(self) -> None:
         """Raise ConfigError unless the log-probabilities of these answers are ones that a training pass can compute."""
         if troubles := self.beyond_training():
