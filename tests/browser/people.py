@@ -21,7 +21,7 @@ class Person:
         page.on("pageerror", lambda error: self.faults.append(str(error)))
         page.on("console", lambda message: message.type == "error" and self.faults.append(message.text))
         page.goto(link)
-        page.wait_for_selector(".card, .notice")
+        page.wait_for_selector(".card, .notice, .compose")
 
     def press(self, *keys: str) -> None:
         for one in keys:

@@ -2,15 +2,20 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from burnish.cli.common import JsonOption, command, show
+from burnish.cli.common import JsonOption, SetOption, command, settings_of, show
 from burnish.data.problems import json_for_terminal
 from burnish.errors import MissingInput, UsageError
+
+if TYPE_CHECKING:
+    from burnish.feedback.live import Live
+    from burnish.feedback.store import Store
 
 app = typer.Typer()
 
@@ -38,10 +43,28 @@ def serve(
     guidelines: Annotated[
         Path | None, typer.Option("--guidelines", help="What annotators are to look at, as Markdown.", metavar="FILE")
     ] = None,
+    live: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--live",
+            help="A model that answers what annotators type; repeat it to have two compared. The store is made where "
+            "none is there, and its other items wait.",
+            metavar="MODEL",
+        ),
+    ] = None,
+    answers: Annotated[
+        int | None,
+        typer.Option("--answers", help="With --live: answers a prompt. Unset is 4.", min=2, max=9, metavar="K"),
+    ] = None,
+    settings: SetOption = None,
     no_open: Annotated[bool, typer.Option("--no-open", help="Open no browser.")] = False,
     as_json: JsonOption = False,
+    seed: int | None = None,
 ) -> None:
     """Serve the page on which people rank, until Ctrl-C. Prints a link for each annotator; a link works once.
+
+    With --live they type prompts themselves and rank what one or two models answer. --set takes what it takes in
+    `generate`: temperature, max_new_tokens, template and so on.
 
     Example: burnish rank serve --store rankings.db --annotator ann --annotator bo
     """
@@ -64,7 +87,11 @@ def serve(
         if not no_open and not as_json and len(links.links) == 1:  # of several links none is this desktop's own
             open_browser(next(iter(links.links.values())))
 
-    with Store.open(path) as opened:
+    given = settings_of([*(settings or []), *([f"answers={answers}"] if answers is not None else [])], seed)
+    if (settings or answers is not None) and not live:
+        raise UsageError("--set and --answers say how answers are sampled; name who samples them: --live MODEL")
+    with ExitStack() as opening:
+        opened = opening.enter_context(Store.at(path) if live else Store.open(path))
         serve(
             opened,
             annotator or (),
@@ -72,10 +99,20 @@ def serve(
             port=port,
             allowed_hosts=allow_host or (),
             guidelines=words,
+            live=opening.enter_context(_answering(opened, live, given)) if live else None,
             told=told,
         )
         saved = opened.counts()
     print(f"stopped. {path} holds {saved.get('rankings_people', 0)} rankings by people.", file=sys.stderr)
+
+
+def _answering(store: "Store", models: Sequence[str], settings: Mapping[str, Any]) -> "Live":
+    """The models, loaded, ready to answer."""
+    from burnish.feedback.live import Live
+    from burnish.methods.live import LiveConfig, LiveModels
+    from burnish.training.config import resolve
+
+    return Live(store, LiveModels(models, resolve(LiveConfig, settings)))
 
 
 def _lines(links: Mapping[str, str]) -> list[str]:

@@ -22,7 +22,7 @@ ANSWERS: Mapping[str, tuple[int, int]] = {"rank": (2, 9), "pick": (2, len(LETTER
 Task = Literal["rank", "pick", "pair"]
 ORDERED: tuple[Task, ...] = ("rank", "pair")  # all answers are put in order; a pick says nothing of the others
 Layer = Literal["people", "judge", "imported", "adjudicated"]
-Kind = Literal["uniform", "active", "overlap", "gold", "repeat", "imported"]
+Kind = Literal["uniform", "active", "overlap", "gold", "repeat", "live", "imported"]
 Mode = Literal["place", "insertion", "pick", "pair"]
 Verdict = Literal[">", "=", "<"]
 
@@ -122,7 +122,8 @@ class Ranking:
 
     `kind`: why it was asked; `propensity`: how likely the draw of a fresh item was to take this one, times the number
     of items it drew from: 1 under uniform choice, so that 1/propensity weighs a ranking back to a uniform sample. An
-    overlap or a repeat has the propensity of the first ranking's draw; gold and imported rankings have 1.
+    overlap or a repeat has the propensity of the first ranking's draw; gold, live and imported rankings have 1. `live`:
+    the annotator typed the prompt, and nobody else is given it.
     `prompt`: a hash that is equal for items that ask the same. `flag_K`: the flags of each answer.
     """
 

@@ -13,7 +13,7 @@ moments in one, see writer.py.
 
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -22,11 +22,12 @@ from types import TracebackType
 from typing import Any, Self
 
 from burnish.errors import NotOurs
-from burnish.feedback.database import access, assignment, decisions, intake, reading
+from burnish.feedback.database import access, assignment, decisions, intake, reading, typed
 from burnish.feedback.database.assignment import Policy
 from burnish.feedback.database.schema import connect, make_file, prepare, told
 from burnish.feedback.database.writer import Writer
 from burnish.feedback.records import Annotator, Assignment, Given, Item, Layer, Progress, Ranking, Session, Submission
+from burnish.types import Group, Message
 
 
 class Store:
@@ -178,18 +179,37 @@ class Store:
 
     # ---- ranking
 
-    def next_item(self, annotator: Annotator, beside: Collection[str] = ()) -> Assignment | None:
+    def next_item(self, annotator: Annotator, beside: Collection[str] = (), *, draw: bool = True) -> Assignment | None:
         """What the annotator works on next, leased for 15 minutes; None where nothing is left or three are open.
 
         An assignment of theirs that is open comes first, so that a reload shows the same again; `beside` names those
-        that the page holds already, and asks for one more.
+        that the page holds already, and asks for one more. Without `draw` nothing is begun that was not.
         """
 
         def job(connection: sqlite3.Connection) -> Assignment | None:
-            found = assignment.give(connection, annotator.number, self._clock(), self._chance, beside)
+            found = assignment.give(connection, annotator.number, self._clock(), self._chance, beside, draw=draw)
             return None if found is None else decisions.view(connection, found)
 
         return self._writer.do(job, durable=False)
+
+    def add_live(self, annotator: Annotator, group: Group, shown: Sequence[int]) -> Assignment:
+        """Take in what was answered to a prompt that the annotator typed, and give it to them alone, to be ranked.
+
+        `shown`: the group's own indices in the order in which they saw the answers come. Raises DataError for a number
+        of answers that cannot be ranked, or an id that is there.
+        """
+        (one,) = intake.rows(intake.checked([Item(group)]))
+        order = tuple(shown)
+
+        def job(connection: sqlite3.Connection) -> Assignment:
+            return decisions.view(connection, typed.add(connection, annotator.number, one, order, self._clock()))
+
+        return self._writer.do(job)
+
+    def conversation(self, annotator: Annotator, id: str) -> tuple[Message, ...]:  # noqa: A002
+        """A prompt that they typed, with the answer that they ranked best. Raises MissingInput where there is none."""
+        with self._reading() as connection:
+            return typed.conversation(connection, annotator.number, id)
 
     def heartbeat(self, annotator: Annotator, id: str) -> float:  # noqa: A002  the record's own name
         """Lengthen a lease; returns when it ends. Raises MissingInput, DataError where it is done already."""

@@ -20,8 +20,9 @@ from burnish.feedback.records import ORDERED, Kind, Layer, Ranking
 FIRST, TIE, SECOND = 0, 1, 2
 
 ANNOTATED: tuple[Layer, ...] = ("people", "imported")
-DRAWN: tuple[Kind, ...] = ("uniform", "active", "overlap", "imported")
-"""Rankings of items that were drawn, by a known propensity. Gold items were chosen, a repeat is no second opinion."""
+DRAWN: tuple[Kind, ...] = ("uniform", "active", "overlap", "live", "imported")
+"""Rankings of items that were drawn, by a known propensity, or that their annotator typed. Gold items were chosen, a
+repeat is no second opinion."""
 
 Readings = Mapping[str, Mapping[str, Ranking]]
 """item → annotator → the ranking: one reading of an item by each annotator."""

@@ -17,7 +17,7 @@ import hashlib
 import json
 import secrets
 import sqlite3
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from random import Random
 
@@ -29,6 +29,7 @@ MOST_OPEN = 3
 TOP = 50
 REPEAT_AFTER = 10  # assignments between an item and its repeat, so that it is judged anew and not remembered
 LOOKED_AT = 200  # waiting items, many of them the annotator's own, that one draw goes through
+APART = ("gold", "repeat", "live")  # kinds of assignments that leave their item's pool as it is
 LAST = 1 << 62  # skipped items go behind all others
 
 
@@ -75,11 +76,18 @@ class Draw:
 
 
 def give(
-    connection: sqlite3.Connection, annotator: int, now: float, chance: Random, beside: Collection[str] = ()
+    connection: sqlite3.Connection,
+    annotator: int,
+    now: float,
+    chance: Random,
+    beside: Collection[str] = (),
+    *,
+    draw: bool = True,
 ) -> int | None:
     """The assignment (its number in the table) that the annotator works on next, leased anew; None when none is left.
 
-    `beside`: ids of assignments that the page holds already and does not ask for.
+    `beside`: ids of assignments that the page holds already and does not ask for. Without `draw` it is one that the
+    annotator has begun, or none.
     """
     expire(connection, now)
     opened = connection.execute(
@@ -98,15 +106,16 @@ def give(
     if left is not None:
         reopen(connection, left, now)
         return left
-    draw = _drawn(connection, annotator, chance)
-    return None if draw is None else _lease(connection, annotator, draw, now)
+    drawn = _drawn(connection, annotator, chance) if draw else None
+    return None if drawn is None else _lease(connection, annotator, drawn, now)
 
 
 def _left_unfinished(connection: sqlite3.Connection, annotator: int) -> int | None:
     """An assignment of theirs that ran out and that nobody has taken since: their draft of it is still there."""
     row = connection.execute(
         "SELECT a.assignment FROM assignment a JOIN item i USING (item) WHERE a.annotator = ? AND a.state = 'expired' "
-        "AND (a.kind IN ('gold', 'repeat') OR i.state IN ('fresh', 'waiting')) ORDER BY a.undone DESC, a.assignment",
+        "AND (a.kind IN ('gold', 'repeat', 'live') OR i.state IN ('fresh', 'waiting')) "
+        "ORDER BY a.undone DESC, a.assignment",
         (annotator,),
     ).fetchone()
     return None if row is None else int(row[0])
@@ -216,22 +225,28 @@ def pool(connection: sqlite3.Connection, state: str) -> int:
 
 
 def _lease(connection: sqlite3.Connection, annotator: int, draw: Draw, now: float) -> int:
-    (number,) = connection.execute(
-        "UPDATE annotator SET given = given + 1 WHERE annotator = ? RETURNING given", (annotator,)
-    ).fetchone()
     (answers,) = connection.execute("SELECT answers FROM item WHERE item = ?", (draw.item,)).fetchone()
     repeat = int(draw.kind == "repeat")
     shown = shuffled(_seed(connection), annotator, draw.item, repeat, answers)
+    assignment = lease(connection, annotator, draw, shown, now)
+    if draw.kind not in APART:
+        take(connection, draw.item)
+    return assignment
+
+
+def lease(connection: sqlite3.Connection, annotator: int, draw: Draw, shown: Sequence[int], now: float) -> int:
+    """A new assignment, whose answers stand in the order `shown`. The item's pool is left as it is."""
+    (number,) = connection.execute(
+        "UPDATE annotator SET given = given + 1 WHERE annotator = ? RETURNING given", (annotator,)
+    ).fetchone()
     (assignment,) = connection.execute(
         "INSERT INTO assignment (id, annotator, item, repeat, number, kind, propensity, shown, state, given, lease_end)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'open', ?, ?) RETURNING assignment",
         (
-            secrets.token_urlsafe(16), annotator, draw.item, repeat, number, draw.kind, draw.propensity,
-            json.dumps(shown), now, now + LEASE_SECONDS,
+            secrets.token_urlsafe(16), annotator, draw.item, int(draw.kind == "repeat"), number, draw.kind,
+            draw.propensity, json.dumps(shown), now, now + LEASE_SECONDS,
         ),
     ).fetchone()  # fmt: skip
-    if draw.kind not in ("gold", "repeat"):
-        take(connection, draw.item)
     return int(assignment)
 
 
@@ -256,7 +271,7 @@ def expire(connection: sqlite3.Connection, now: float) -> None:
     )
     for assignment, item, kind in late.fetchall():
         connection.execute("UPDATE assignment SET state = 'expired' WHERE assignment = ?", (assignment,))
-        if kind not in ("gold", "repeat"):
+        if kind not in APART:
             release(connection, item)
 
 
@@ -269,7 +284,7 @@ def reopen(connection: sqlite3.Connection, assignment: int, now: float) -> None:
         "UPDATE assignment SET state = 'open', lease_end = ?, closed = NULL WHERE assignment = ?",
         (now + LEASE_SECONDS, assignment),
     )
-    if kind not in ("gold", "repeat") and state in ("expired", "skipped"):
+    if kind not in APART and state in ("expired", "skipped"):
         take(connection, item)
 
 

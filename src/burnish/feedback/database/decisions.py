@@ -14,7 +14,7 @@ from typing import Any, get_args
 from burnish.data.fields import order as checked_order
 from burnish.data.problems import RowError, described
 from burnish.errors import DataError, MissingInput
-from burnish.feedback.database.assignment import LEASE_SECONDS, release, reopen
+from burnish.feedback.database.assignment import APART, LEASE_SECONDS, release, reopen
 from burnish.feedback.database.audit import record
 from burnish.feedback.database.contents import shown_text, unpacked
 from burnish.feedback.records import FLAGS, LETTERS, SKIP_REASONS, Assignment, Mode, Submission
@@ -204,7 +204,7 @@ def skip(
         "UPDATE assignment SET state = 'skipped', closed = ?, undone = 0, reason = ? WHERE assignment = ?",
         (now, reason, assignment),
     )
-    if state == "open" and kind not in ("gold", "repeat"):
+    if state == "open" and kind not in APART:
         release(connection, item, last=True)
     record(connection, now, annotator, "skip", item=item, new=reason, client_ms=client_ms)
 

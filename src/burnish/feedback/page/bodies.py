@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
+from burnish.feedback.live import LONGEST_PROMPT
 from burnish.feedback.page.shown import LONGEST_FORMATTED
 from burnish.feedback.records import SKIP_REASONS, Mode, Submission, Verdict
 
@@ -44,6 +45,18 @@ class DraftBody(HeldBody):
 class SkipBody(HeldBody):
     reason: Literal[SKIP_REASONS]  # type: ignore[valid-type]  # the records' own list
     client_ms: int | None = None
+
+
+class AskBody(Body):
+    """A prompt that is typed. `after`: the assignment whose conversation it goes on with."""
+
+    text: Annotated[str, StringConstraints(max_length=LONGEST_PROMPT)]
+    after: Id | None = None
+    key: UUID
+
+
+class AskedBody(Body):
+    asked: Id
 
 
 class FormattedBody(Body):

@@ -6,7 +6,7 @@ leak. Requests that wait for the disk do so in threads.
 
     GET   /, /page.css, /*.js          the page, from the package
     POST  /api/session   {token}       one-time token → cookie; all below need the cookie, POST also X-CSRF-Token
-    GET   /api/me                      {name, csrf, guidelines, progress}
+    GET   /api/me                      {name, csrf, guidelines, progress, live}
     POST  /api/next                    {item, progress}      item: null where nothing is left
     POST  /api/draft     {assignment, draft}
     POST  /api/heartbeat {assignment}
@@ -15,6 +15,11 @@ leak. Requests that wait for the disk do so in threads.
     POST  /api/undo                    {item, progress}
     POST  /api/formatted {text}        {tree}                Markdown as a tree
     GET   /api/guidelines              {tree}
+
+and where answers are written to prompts that annotators type (`live`):
+
+    POST  /api/ask       {text, after, key}                  {asked}
+    POST  /api/written   {asked}       {answers, before, item, trouble}    so far; item: once all is there
 """
 
 import hashlib
@@ -41,21 +46,34 @@ from burnish.data.problems import RowError, for_terminal
 from burnish.errors import BurnishError, DataError, MissingInput
 from burnish.feedback.database.access import SESSION_SECONDS, csrf_of
 from burnish.feedback.database.decisions import DoneAlready
-from burnish.feedback.page.bodies import DraftBody, FormattedBody, HeldBody, SkipBody, SubmitBody, TokenBody
+from burnish.feedback.live import LONGEST_PROMPT, Busy, Live
+from burnish.feedback.page.bodies import (
+    AskBody,
+    AskedBody,
+    DraftBody,
+    FormattedBody,
+    HeldBody,
+    SkipBody,
+    SubmitBody,
+    TokenBody,
+)
 from burnish.feedback.page.guard import BODY_LIMIT, Allowance, Fenced, SameOrigin, refusal
 from burnish.feedback.page.shown import Tree, markdown, visible
 from burnish.feedback.records import Annotator, Assignment
 from burnish.feedback.store import Store
+from burnish.types import Prompt
 
 TYPES = {"html": "text/html; charset=utf-8", "css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
 _log = logging.getLogger("burnish.feedback")
 
 
 class Page:
-    """The routes on one store. `guidelines`: what annotators are asked to look at, as Markdown."""
+    """The routes on one store. `guidelines`: what annotators are asked to look at, as Markdown. `live`: who answers
+    what they type; then they get nothing else."""
 
-    def __init__(self, store: Store, guidelines: str = "") -> None:
+    def __init__(self, store: Store, guidelines: str = "", live: Live | None = None) -> None:
         self._store = store
+        self._live = live
         self._guidelines: Tree = (markdown(visible(guidelines)) or [["p", guidelines]]) if guidelines else []
         # browsers send a cookie to every port of a host: two stores served side by side must not share a name
         self.cookie = "burnish_" + hashlib.sha256(str(store.path.resolve()).encode()).hexdigest()[:8]
@@ -67,6 +85,8 @@ class Page:
             "next": self._next, "draft": self._draft, "heartbeat": self._heartbeat, "submit": self._submit,
             "skip": self._skip, "undo": self._undo, "formatted": self._formatted,
         }  # fmt: skip
+        if self._live is not None:
+            posts |= {"ask": self._ask, "written": self._written}
         return [
             *(Route(path, self._file(name), methods=["GET"]) for path, name in _files()),
             Route("/api/session", self._sign_in, methods=["POST"]),
@@ -140,17 +160,51 @@ class Page:
             "csrf": csrf_of(secret),
             "guidelines": bool(self._guidelines),
             "progress": self._progress(who),
+            "live": None if self._live is None else self._collecting(self._live, who),
         }
 
-    def _progress(self, who: Annotator) -> dict[str, int]:
+    @staticmethod
+    def _collecting(live: Live, who: Annotator) -> dict[str, Any]:
+        asked = live.asked(who)
+        under_way = asked is not None and not asked.over
+        return {
+            "answers": live.writer.answers,
+            "turns": live.writer.turns,
+            "longest": LONGEST_PROMPT,
+            "asked": {"id": asked.id, "prompt": turns(asked.prompt)} if asked is not None and under_way else None,
+        }
+
+    def _progress(self, who: Annotator) -> dict[str, int | None]:
         found = self._store.progress(who)
-        return {"rankings": found.rankings, "skipped": found.skipped, "left": found.left + found.open}
+        left = None if self._live is not None else found.left + found.open
+        return {"rankings": found.rankings, "skipped": found.skipped, "left": left}
 
     def _next(self, who: Annotator, _: Any) -> dict[str, Any]:
-        return {"item": seen(self._store.next_item(who)), "progress": self._progress(who)}
+        return {"item": seen(self._store.next_item(who, draw=self._live is None)), "progress": self._progress(who)}
 
     def _undo(self, who: Annotator, _: Any) -> dict[str, Any]:
         return {"item": seen(self._store.undo(who)), "progress": self._progress(who)}
+
+    def _ask(self, who: Annotator, body: Any) -> dict[str, Any]:
+        given = AskBody.model_validate(body)
+        return {"asked": self._collector.ask(who, given.text, given.after, str(given.key)).id}
+
+    def _written(self, who: Annotator, body: Any) -> dict[str, Any]:
+        asked = self._collector.asked(who, AskedBody.model_validate(body).asked)
+        if asked is None:
+            raise MissingInput("no prompt of theirs")
+        return {
+            "answers": [visible(text) for text in asked.texts],
+            "before": asked.before,
+            "item": seen(asked.assignment),
+            "trouble": asked.trouble,
+        }
+
+    @property
+    def _collector(self) -> Live:
+        if self._live is None:
+            raise MissingInput("nobody answers here")
+        return self._live
 
     def _draft(self, who: Annotator, body: Any) -> dict[str, Any]:
         given = DraftBody.model_validate(body)
@@ -176,22 +230,26 @@ def seen(assignment: Assignment | None) -> dict[str, Any] | None:
     """All that a page learns of an item. Field by field, so that a field that the store gains is not sent unseen."""
     if assignment is None:
         return None
-    prompt = assignment.prompt
-    turns = [(None, prompt)] if isinstance(prompt, str) else [(turn.role, turn.content) for turn in prompt]
     return {
         "id": assignment.id,
         "task": assignment.task,
-        "prompt": [{"role": None if role is None else visible(role), "text": visible(text)} for role, text in turns],
+        "prompt": turns(assignment.prompt),
         "answers": [visible(answer) for answer in assignment.answers],
         "draft": assignment.draft,
         "submission": assignment.submission,
     }
 
 
-def application(store: Store, hosts: Sequence[str], guidelines: str = "") -> ASGIApp:
+def turns(prompt: Prompt) -> list[dict[str, str | None]]:
+    """A prompt as the page shows it, turn by turn; a text alone has no role."""
+    said = [(None, prompt)] if isinstance(prompt, str) else [(turn.role, turn.content) for turn in prompt]
+    return [{"role": None if role is None else visible(role), "text": visible(text)} for role, text in said]
+
+
+def application(store: Store, hosts: Sequence[str], guidelines: str = "", live: Live | None = None) -> ASGIApp:
     """The whole server. `hosts`: what the Host header may name (without port); anything else is refused."""
     app = Starlette(
-        routes=Page(store, guidelines).routes(),
+        routes=Page(store, guidelines, live).routes(),
         middleware=[
             Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False),
             Middleware(SameOrigin),
@@ -203,6 +261,7 @@ def application(store: Store, hosts: Sequence[str], guidelines: str = "") -> ASG
             RowError: _no_json,
             MissingInput: _unknown,
             DoneAlready: _done,
+            Busy: _busy,
             DataError: _refused,
             BurnishError: _failed,
             Exception: _fault,
@@ -242,6 +301,10 @@ async def _unknown(_: Request, error: Exception) -> Response:
 
 async def _done(_: Request, error: Exception) -> Response:
     return refusal(409, "done", "this item is done already; ask for the next one")
+
+
+async def _busy(_: Request, error: Exception) -> Response:
+    return refusal(409, "busy", visible(str(error)))
 
 
 async def _refused(_: Request, error: Exception) -> Response:

@@ -17,6 +17,7 @@ from types import FrameType
 import uvicorn
 
 from burnish.errors import ConfigError, MissingInput, NotOurs
+from burnish.feedback.live import Live
 from burnish.feedback.page.guard import LOOPBACK
 from burnish.feedback.page.server import application
 from burnish.feedback.store import Store
@@ -46,12 +47,13 @@ def serve(
     port: int | None = None,
     allowed_hosts: Sequence[str] = (),
     guidelines: str = "",
+    live: Live | None = None,
     told: Callable[[Links], None],
     until: Callable[[], bool] | None = None,
 ) -> None:
     """Serve the page of `store` until SIGINT or SIGTERM, or until `until()`, which is asked every second, says so.
 
-    What was acknowledged by then is saved.
+    What was acknowledged by then is saved. `live`: who answers what annotators type; its thread is the caller's to end.
 
     `told` is called once, when requests are accepted, with a link for each annotator. Without annotators there is one,
     named after the user. Raises ConfigError where another host than loopback is to be served to nobody in particular,
@@ -76,7 +78,7 @@ def serve(
         links = {name: f"{address}/#t={store.invite(name)}" for name in annotators or [_user()]}
         warning = "" if local else _no_tls(address)
         config = uvicorn.Config(
-            application(store, hosts, guidelines),
+            application(store, hosts, guidelines, live),
             log_level="warning",
             access_log=False,
             server_header=False,

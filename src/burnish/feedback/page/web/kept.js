@@ -40,6 +40,10 @@ export const localDraft = (assignment) => read(`burnish.draft.${assignment}`);
 export const keepDraft = (assignment, draft) => write(`burnish.draft.${assignment}`, draft);
 export const dropDraft = (assignment) => write(`burnish.draft.${assignment}`, null);
 
+/** A prompt that is being typed. */
+export const typed = (who) => read(`burnish.typed.${who}`);
+export const keepTyped = (who, text) => write(`burnish.typed.${who}`, text);
+
 /** Under the annotator's name: two people may share a browser, and neither may send the other's work. */
 export const pending = (who) => read(`burnish.pending.${who}`);
 export const keepPending = (who, submission) => write(`burnish.pending.${who}`, submission);

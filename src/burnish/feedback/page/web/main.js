@@ -9,6 +9,7 @@ import { frame, notice } from "./frame.js";
 import { itemView } from "./item.js";
 import { action } from "./keys.js";
 import * as kept from "./kept.js";
+import { collection } from "./live.js";
 import { places, unplaced } from "./order.js";
 import { preferred, words } from "./texts.js";
 import { begun, draftOf, question, submissionOf } from "./work.js";
@@ -28,6 +29,7 @@ let page; // the frame
 let me = null;
 let work = null;
 let item = null; // the view of `work`
+let live = null; // where prompts are typed
 let sending = false;
 let lastActive = performance.now();
 const spent = { items: 0, seconds: 0 };
@@ -70,10 +72,15 @@ function refresh() {
   page.refresh(work, view);
 }
 
-function showNotice(...parts) {
+/** Something else than an item. */
+function show(element) {
   work = item = null;
-  page.main.replaceChildren(notice(...parts));
+  page.main.replaceChildren(element);
   page.refresh(null, view);
+}
+
+function showNotice(...parts) {
+  show(notice(...parts));
   page.main.querySelector("h2").focus();
 }
 
@@ -154,6 +161,7 @@ function settingChanged(name) {
   build();
   document.body.append(dialog);
   if (work) showItem();
+  else live?.again();
   if (name !== "language") return;
   dialog.close();
   DOING.help(); // in the language that was chosen
@@ -202,6 +210,7 @@ async function deliver() {
     spent.items += 1;
     spent.seconds += waiting.seconds;
     sending = false;
+    if (work?.id === waiting.assignment) live?.ranked(work);
     page.saved(t.saved(new Date(receipt.saved * 1000).toLocaleTimeString(document.documentElement.lang)), "saved");
     await next(t.submitted);
   } catch (error) {
@@ -240,6 +249,10 @@ async function next(said) {
   try {
     const { item: given, progress: counts } = await persistently(() => post("/api/next"), lost);
     me.progress = counts;
+    if (given === null && live !== null) {
+      progress();
+      return live.compose(said);
+    }
     if (given === null) {
       me.progress.left = 0; // what the store counts as left is a bound
       progress();
@@ -323,7 +336,9 @@ async function begin() {
   if (me === null) return showNotice(t.login, t.loginText);
   page.hasGuidelines(me.guidelines);
   progress();
+  if (me.live) live = collection({ me, words: () => t, show, opened: open, lost, refused });
   if (kept.pending(me.name) !== null) return deliver();
+  if (me.live?.asked) return live.follow(me.live.asked.id, me.live.asked.prompt);
   await next("");
 }
 

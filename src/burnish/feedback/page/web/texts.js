@@ -136,6 +136,21 @@ const en = {
     ["u", "Back to the item before"],
   ],
   verdictTitle: "Where two answers stand for a verdict",
+  typePrompt: "Type a prompt",
+  goOn: "Go on with the best answer",
+  afresh: "New conversation",
+  send: "Send",
+  nothingTyped: "Type something first.",
+  writing: "Answers are being written…",
+  waiting: (before) => `Waiting: ${before} before you`,
+  written: "All is written. Rank the answers.",
+  lostPrompt: "The server was started anew. What you typed is still here; send it again.",
+  cannotGoOn: "There is nothing to go on with any more. This begins a new conversation.",
+  troubles: {
+    "too long": "That is too long to be answered. Shorten it, or begin a new conversation.",
+    "all alike": "The answers came out all alike, so there is nothing to rank. Try another prompt.",
+    failed: "The answers could not be written. What you typed is still here.",
+  },
 };
 
 const zh = {
@@ -274,6 +289,21 @@ const zh = {
     ["u", "回到上一题"],
   ],
   verdictTitle: "二选一评判时",
+  typePrompt: "请输入提问",
+  goOn: "接着最好的回答继续",
+  afresh: "新的对话",
+  send: "发送",
+  nothingTyped: "请先输入内容。",
+  writing: "正在生成回答…",
+  waiting: (before) => `等待中：前面还有 ${before} 个`,
+  written: "回答已全部生成。请排序。",
+  lostPrompt: "服务器已重新启动。您输入的内容仍在此处，请再次发送。",
+  cannotGoOn: "无法再接着之前的对话。这将开始新的对话。",
+  troubles: {
+    "too long": "内容过长，无法回答。请缩短，或开始新的对话。",
+    "all alike": "回答全部相同，无需排序。请换一个提问。",
+    failed: "未能生成回答。您输入的内容仍在此处。",
+  },
 };
 
 export const LANGUAGES = { en: "English", zh: "中文" };

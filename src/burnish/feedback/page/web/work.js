@@ -93,7 +93,7 @@ export function question(work) {
 }
 
 /** crypto.randomUUID is missing where the page comes over plain http from another machine. */
-function uuid() {
+export function uuid() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   bytes[6] = (bytes[6] & 0x0f) | 0x40;
   bytes[8] = (bytes[8] & 0x3f) | 0x80;
