@@ -60,7 +60,10 @@ def test_somebody_types_watches_ranks_goes_on_and_the_export_knows_who_wrote_wha
     person.page.wait_for_selector(".card")
     assert person.answers() == second
     person.press("1", "2", "3", "4", "Enter")
-    expect(person.page.locator(".compose")).to_be_visible()
+    person.page.locator(".compose").get_by_role("button", name="Undo").click()
+    expect(person.page.locator(".places li")).to_have_text(["A", "B", "C", "D"])
+    person.press("Enter")
+    expect(person.page.locator(".compose [role=status]")).to_have_text("Saved.")
     assert person.faults == []
     for secret in ("second-author", tiny_model.name + '"', "seed", "tokens", "logprob"):
         assert secret not in "".join(seen)

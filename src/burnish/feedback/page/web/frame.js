@@ -50,7 +50,7 @@ export function frame(t, act) {
       rate.textContent = anHour === null ? "" : t.rate(anHour);
     },
     refresh: (work, view) => {
-      modes.forEach((one, at) => one.setAttribute("aria-pressed", String(work?.mode === ["place", "insertion"][at])));
+      modes.forEach((one, at) => one.setAttribute("aria-pressed", String(work?.task === "rank" && work.mode === ["place", "insertion"][at])));
       formatted.setAttribute("aria-pressed", String(view.formatted));
       diff.setAttribute("aria-pressed", String(view.diff));
       formatted.disabled = !work;

@@ -9,7 +9,7 @@ import { uuid } from "./work.js";
 
 const PAUSE = 300; // ms between two looks at what is written
 
-/** `context`: {me, words(), show(element), opened(item, said), lost, refused}. Whatever is shown goes by `show`, and
+/** `context`: {me, words(), show(element), opened(item, said), undo, lost, refused}. Whatever is shown goes by `show`, and
  * `opened` is called with the item once its answers are all there. */
 export function collection(context) {
   const { me, lost } = context;
@@ -34,7 +34,7 @@ export function collection(context) {
       { class: "compose", "aria-label": t.typePrompt },
       h("h2", {}, h("label", { for: "typed" }, going ? t.goOn : t.typePrompt)),
       field,
-      h("div", { class: "doing" }, status, afresh, sendButton),
+      h("div", { class: "doing" }, status, afresh, button(t.undo, context.undo, { class: "quiet" }), sendButton),
     );
     context.show(h("div", { class: "item" }, going ? prompt(going.turns, t).element : null, form));
     field.focus();

@@ -251,7 +251,7 @@ async function next(said) {
     me.progress = counts;
     if (given === null && live !== null) {
       progress();
-      return live.compose(said);
+      return live.compose(said === t.submitted ? t.kept : said);
     }
     if (given === null) {
       me.progress.left = 0; // what the store counts as left is a bound
@@ -336,7 +336,7 @@ async function begin() {
   if (me === null) return showNotice(t.login, t.loginText);
   page.hasGuidelines(me.guidelines);
   progress();
-  if (me.live) live = collection({ me, words: () => t, show, opened: open, lost, refused });
+  if (me.live) live = collection({ me, words: () => t, show, opened: open, undo, lost, refused });
   if (kept.pending(me.name) !== null) return deliver();
   if (me.live?.asked) return live.follow(me.live.asked.id, me.live.asked.prompt);
   await next("");
