@@ -14,7 +14,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from burnish.errors import ConfigError, Unreachable
-from burnish.rewards.endpoint import BODY_LIMIT, Endpoint, address_trouble
+from burnish.rewards.address import BODY_LIMIT, address_trouble
+from burnish.rewards.endpoint import Endpoint
 from burnish.types import Message
 
 
