@@ -1,4 +1,5 @@
 import inspect
+import re
 from pathlib import Path
 
 import pytest
@@ -209,8 +210,32 @@ def test_what_judges_is_a_function_or_a_reward_models_folder(place: Workplace):
     stage = load(place.file, allow_code=True).stage("last")
     assert stage.parents == ("first",)
     short, first = stage.placed(place.out)["by"]
-    assert (short["weight"], short["name"], short["by"](["p"], ["four"])) == (2.0, "lengths:short", [-4.0])
-    assert first["by"] == place.out / "first/model"
+    assert (short.weight, short.name, short.judge(["p"], ["four"])) == (2.0, "lengths:short", [-4.0])
+    assert first.model == place.out / "first/model"
+
+
+def test_a_language_model_judges_by_a_rubric_that_lies_beside_the_recipe(place: Workplace):
+    (place.path / "kind.md").write_text("Kinder is better.\n")
+    text = HEAD + FIRST + "  last: {method: judge, models: [first], by: {judge: first, rubric: kind.md, name: k}}\n"
+    stage = place.load(text).stage("last")
+    assert stage.parents == ("first",)
+    (part,) = stage.placed(place.out)["by"]
+    assert (part.name, part.model) == ("k", place.out / "first/model")
+    assert (part.criteria.rubric, part.criteria.ask) == ("Kinder is better.", "pairs")
+
+
+@pytest.mark.parametrize(
+    "by, why",
+    [
+        ("{judge: frist, rubric: r}", "did you mean first"),
+        ("{judge: first}", "rubric: what makes an answer better"),
+        ("{judge: first, rubric: ../kind.md}", "kind.md"),
+        ("{judge: first, rubric: other.md}", "no such file"),
+    ],
+)
+def test_a_judge_whose_model_or_rubric_is_not_there_is_told_before_anything_runs(place: Workplace, by: str, why: str):
+    with pytest.raises((ConfigError, MissingInput), match=re.escape(why)):
+        place.load(HEAD + FIRST + f"  last: {{method: judge, models: [first], by: {by}}}\n")
 
 
 def test_one_commands_options_are_told_as_they_were_typed(place: Workplace):

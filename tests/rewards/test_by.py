@@ -136,7 +136,7 @@ def test_a_reward_model_is_left_to_who_can_load_it(tmp_path):
     folder = tmp_path / "reward/model"
     (part,) = parts(folder)
     assert (part.name, part.model, part.judge) == ("reward", folder, None)
-    with pytest.raises(ConfigError, match="a reward model cannot judge here"):
+    with pytest.raises(ConfigError, match="a model cannot judge here"):
         text_reward(folder)
     loaded = text_reward(folder, model=lambda path: lambda prompts, answers: [7.0 for _ in answers])
     assert loaded(["p"], ["a"]) == [7.0]
@@ -162,7 +162,7 @@ def test_an_endpoints_settings_stand_beside_it():
         ("people", "method: rank"),
         ("judges:nobody", "no such judge"),
         ("nobody:", "nobody who judges"),
-        ({"judge": "model/dir", "rubric": "helpful?"}, "no language model as judge"),
+        ({"judge": "model/dir", "rubric": "helpful?"}, "a model cannot judge here"),
         ({"by": "judges:favourable-a", "wieght": 1}, "did you mean weight"),
         ({"by": "judges:favourable-a", "weight": "1"}, "weight: must be a number"),
         ({"by": "judges:favourable-a", "weight": float("nan")}, "weight: must be a number"),

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from burnish.cli.progress import shown_steps
-from burnish.data.problems import for_terminal, json_for_terminal
+from burnish.data.problems import for_terminal, json_for_terminal, printable
 from burnish.errors import UsageError
 
 ModelOption = Annotated[str, typer.Option("--model", help="A model's folder or hub id.", metavar="MODEL")]
@@ -31,10 +31,28 @@ EvaluateOnOption = Annotated[
 PromptsOption = Annotated[
     list[str], typer.Option("--prompts", help="A file of prompts; repeat it for several.", metavar="FILE")
 ]
+
+
+def _by(text: str) -> Any:
+    """What `--by` says: a name, or in braces or brackets what a recipe would have there."""
+    if not text.startswith(("{", "[")):
+        return text
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        first = str(error).splitlines()[0]
+        raise UsageError(f"--by {printable(text)}: the value is not YAML ({first}); put texts in quotes") from None
+
+
 ByOption = Annotated[
-    str,
+    Any,
     typer.Option(
-        "--by", help="Who judges: people, a reward model's folder, module:function or an http address.", metavar="WHO"
+        "--by",
+        help="Who judges: people, a reward model, module:function, an http address, {judge: MODEL, rubric: TEXT}.",
+        metavar="WHO",
+        parser=_by,
     ),
 ]
 ReferenceOption = Annotated[

@@ -25,7 +25,7 @@ from burnish.evaluation.verdict import Measured, opinion, verdict
 from burnish.methods import verdicts
 from burnish.methods.inputs import DataInput, PolicyInput, as_groups, as_policy, say
 from burnish.methods.people import PeopleConfig
-from burnish.methods.scoring import By, Scores, Table, answered, score_groups
+from burnish.methods.scoring import By, Scores, answered, score_groups
 from burnish.models.divergence import answer_kl
 from burnish.models.model import Policy
 from burnish.rollout.local import LocalEngine
@@ -65,9 +65,9 @@ def evaluate(
     groups = as_groups(prompts, "prompt", config, out)
     known = verdicts.identity_of(config, groups, {name: _named(model) for name, model in models.items()})
     found = verdicts.kept(out, known) if by == "people" else None
-    parts: dict[str, Mapping[str, Table]] = {}
+    given: dict[str, Scores] = {}
     if found is None:
-        found, samples, parts = _measured_all(models, groups, config, by, out, base, text)
+        found, samples, given = _measured_all(models, groups, config, by, out, base, text)
         write(samples, "sample", out / "samples.jsonl")
         if by == "people":
             verdicts.keep(out, known, found)
@@ -76,7 +76,7 @@ def evaluate(
     else:
         baseline = next(iter(found.measured))
         figures = {
-            name: verdict(one, found.measured[baseline]).figures() | by_part(parts[name], parts[baseline])
+            name: verdict(one, found.measured[baseline]).figures() | by_part(given[name], given[baseline])
             for name, one in found.measured.items()
         }
     write_durably(out / "verdict.json", json.dumps(figures, indent=1))
@@ -95,7 +95,7 @@ def _measured_all(
     out: Path,
     base: PolicyInput | None,
     text: DataInput | None,
-) -> tuple[verdicts.Compared, list[Group], dict[str, Mapping[str, Table]]]:
+) -> tuple[verdicts.Compared, list[Group], dict[str, Scores]]:
     """What each model answered and how it was measured, with the answers' records and each judge's own scores."""
     texts = as_groups(text, "text", config, out) if text is not None else []
     fluent = as_policy(base, config, trained=False) if base is not None else None
@@ -103,7 +103,8 @@ def _measured_all(
     samples: list[Group] = []
     first: Policy | None = None
     asked: list[int] = []
-    parts: dict[str, Mapping[str, Table]] = {}
+    given: dict[str, Scores] = {}
+    against: list[Group] = []
     for name, model in models.items():
         print(f"evaluate: {name}", file=sys.stderr)
         policy = as_policy(model, config, trained=False)
@@ -112,11 +113,12 @@ def _measured_all(
         asked = asked or [tree.group for tree in rows]
         if asked != [tree.group for tree in rows]:
             raise ConfigError(f"on_too_long: {name} has room for other prompts than the first model; raise max_length")
-        scores = _not_scored(answers) if by == "people" else score_groups(by, answers, config)
+        against = against or answers
+        scores = _not_scored(answers) if by == "people" else score_groups(by, answers, config, against=against)
         samples += [_record(group, name, scores, place) for place, group in enumerate(answers)]
         measured[name] = _measured(policy, first, fluent, answers, rows, scores.total, texts, config)
-        parts[name] = scores.parts
-    return verdicts.Compared(measured, asked), samples, parts
+        given[name] = scores
+    return verdicts.Compared(measured, asked), samples, given
 
 
 def _not_scored(answers: Sequence[Group]) -> Scores:
@@ -199,10 +201,12 @@ def _text_logprob(policy: Policy, texts: Sequence[Group], config: EvaluateConfig
     return math.fsum(float(v.double().sum()) for v in table.values()), sum(len(v) for v in table.values())
 
 
-def by_part(parts: Mapping[str, Table], baseline: Mapping[str, Table]) -> dict[str, float | None]:
-    """What each of several judges says by itself: `win_rate/NAME` and the others of its opinion."""
-    said = {name: opinion(scores, baseline[name]) for name, scores in parts.items()}
-    return {f"{figure}/{name}": value for name, one in said.items() for figure, value in asdict(one).items()}
+def by_part(scores: Scores, baseline: Scores) -> dict[str, float | None]:
+    """What each of several judges says by itself: `win_rate/NAME` and the others of its opinion; and how often a judge
+    of pairs named the same answer in both orders, null where it was asked about no pair."""
+    said = {name: opinion(rows, baseline.parts[name]) for name, rows in scores.parts.items()}
+    figures = {f"{figure}/{name}": value for name, one in said.items() for figure, value in asdict(one).items()}
+    return figures | {name: None if math.isnan(value) else value for name, value in scores.agreed().items()}
 
 
 def _record(group: Group, name: str, scores: Scores, place: int) -> Group:

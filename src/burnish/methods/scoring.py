@@ -1,7 +1,11 @@
-"""Scores for answers, whoever gives them: a reward model reads tokens, every other judge reads text."""
+"""Scores for answers, whoever gives them: a reward model reads tokens, every other judge reads text.
+
+A judge that compares pairs has no score for an answer alone. It scores answers against each other, or against those of
+another model where these are named.
+"""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +15,11 @@ from burnish.batch.pack import Key
 from burnish.batch.trees import trees
 from burnish.data.templates import Template, resolve
 from burnish.errors import DataError
-from burnish.methods.inputs import ScorerInput, as_scorer, say
+from burnish.methods.inputs import ScorerInput, as_policy, as_scorer, say
 from burnish.models.model import Scorer
-from burnish.rewards.by import parts, weighted
+from burnish.rewards.by import Part, parts, weighted
+from burnish.rewards.language_model import LanguageModel
+from burnish.rewards.rubric import RubricJudge, Table
 from burnish.rewards.scores import TextReward
 from burnish.training.config import StageConfig
 from burnish.types import Answer, Group, Rollout, Tree
@@ -21,16 +27,17 @@ from burnish.types import Answer, Group, Rollout, Tree
 By = str | Path | Scorer | TextReward | Sequence[Any]
 
 
-Table = list[list[float]]
-"""A row a group, a value an answer."""
-
-
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """`total`: what counts. `parts`: what each of several judges gave, by its name and without its weight."""
+    """`total`: what counts. `parts`: what each of several judges gave, by its name and without its weight.
+
+    `consistency`: of each judge that compared pairs, how often both orders of a pair named the same answer; NaN where
+    it was asked about none.
+    """
 
     total: Table
     parts: Mapping[str, Table]
+    consistency: Mapping[str, float] = field(default_factory=dict)
 
     def of(self, place: int) -> dict[str, Any]:
         """What each part gave the answers of the group at `place`, for its record; nothing where one judges alone."""
@@ -41,26 +48,57 @@ class Scores:
         flat = {name: [score for row in rows for score in row] for name, rows in self.parts.items()}
         return {f"score_mean/{name}": sum(scores) / len(scores) for name, scores in flat.items()}
 
+    def agreed(self) -> dict[str, float]:
+        """`consistency` as figures, by part where there are several."""
+        return {f"consistency/{name}" if self.parts else "consistency": v for name, v in self.consistency.items()}
 
-def score_groups(by: By, groups: Sequence[Group], config: StageConfig) -> Scores:
+
+def score_groups(
+    by: By, groups: Sequence[Group], config: StageConfig, *, against: Sequence[Group] | None = None
+) -> Scores:
     """A score for every answer of every group, in their order: the weighted sum where `by` is a list.
 
-    A reward model scores the very tokens that were sampled. Raises DataError for a group that it cannot read whole,
-    ConfigError for a `by` that is nobody.
+    A reward model scores the very tokens that were sampled. A judge of pairs compares the answers of a group with each
+    other, or each with the answer of the same number in `against`. Raises DataError for a group that cannot be read
+    whole, ConfigError for a `by` that is nobody.
     """
     if isinstance(by, Scorer):
         return Scores(_by_model(by, groups, config), {})
     judges = parts(by)
-    given = {p.name: _by_text(p.judge, groups) if p.judge else _by_model(p.model, groups, config) for p in judges}
+    given: dict[str, Table] = {}
+    consistency: dict[str, float] = {}
+    for part in judges:
+        judge = _rubric_judge(part, config)
+        if judge is not None and judge.criteria.ask == "pairs":
+            found = judge.standings(groups) if against is None else judge.against(groups, against)
+            given[part.name], consistency[part.name] = found
+        elif text := judge or part.judge:
+            given[part.name] = _by_text(text, groups)
+        else:
+            given[part.name] = _by_model(part.model, groups, config)
     flat = weighted([(p.weight, [score for row in given[p.name] for score in row]) for p in judges])
-    return Scores(_rows(flat, groups), given if len(judges) > 1 else {})
+    return Scores(_rows(flat, groups), given if len(judges) > 1 else {}, consistency)
+
+
+def _rubric_judge(part: Part, config: StageConfig) -> RubricJudge | None:
+    """The language model of this part, loaded where it is a local one; None where it is another kind of judge."""
+    if isinstance(part.judge, RubricJudge):
+        return part.judge
+    if part.criteria is None or part.model is None:
+        return None
+    policy = as_policy(part.model, config, trained=False)
+    return RubricJudge(LanguageModel(policy, part.template, config.micro_batch_tokens), part.criteria)
 
 
 def readable(by: By, groups: Sequence[Group], config: StageConfig) -> list[Group]:
     """The groups that every reward model of `by` can read whole: all, unless `on_too_long` is skip."""
     if config.on_too_long != "skip":
         return list(groups)
-    models = [by] if isinstance(by, Scorer) else [part.model for part in parts(by) if part.model is not None]
+    models = (
+        [by]
+        if isinstance(by, Scorer)
+        else [part.model for part in parts(by) if part.model is not None and part.criteria is None]
+    )
     kept = list(groups)
     for model in models:
         template = resolve(as_scorer(model, config).tokenizer, config.template)

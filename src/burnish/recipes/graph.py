@@ -54,7 +54,7 @@ def who(by: Any, allowed: Allowed) -> Any:
         return by
     made = parts(by, allowed=allowed)
     if isinstance(by, list | tuple | Mapping):
-        return [{"by": part.judge or part.model, "weight": part.weight, "name": part.name} for part in made]
+        return list(made)
     return made[0].judge or made[0].model
 
 

@@ -11,7 +11,8 @@ from burnish.recipes.graph import Result, placed
 from burnish.recipes.names import path_trouble
 from burnish.recipes.stages import METHODS, Input, Method, Takes
 from burnish.recipes.written import Written
-from burnish.rewards.by import Allowed, check
+from burnish.rewards.by import URL, Allowed, check
+from burnish.rewards.rubric import FILE
 from burnish.training.config import KeyPath
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -110,6 +111,8 @@ class Inputs:
         if isinstance(value, list):
             found = [self._who((*path, i), item) for i, item in enumerate(value)]
             return None if None in found else found
+        if isinstance(value, Mapping) and "judge" in value:
+            return self._judge(path, value)
         if isinstance(value, Mapping) and "by" in value:
             one = self._who((*path, "by"), value["by"])
             return None if one is None else {**value, "by": one}
@@ -130,6 +133,17 @@ class Inputs:
         who = "people, a stage, a reward model's folder, judges:NAME, module:function or an http address"
         self.trouble(path, f"{described(value)} is nobody who judges{near or f'; name {who}'}")
         return None
+
+    def _judge(self, path: KeyPath, value: Mapping[str, Any]) -> Any:
+        """A language model that judges, its model and the file of its rubric found."""
+        found = dict(value)
+        who, rubric = value["judge"], value.get("rubric")
+        if isinstance(who, str) and not URL.match(who):
+            results = self._named((*path, "judge"), "model", who)
+            found["judge"] = results[0] if results else None
+        if isinstance(rubric, str) and FILE.fullmatch(rubric):
+            found["rubric"] = self._path((*path, "rubric"), rubric)
+        return None if None in (found["judge"], found.get("rubric", "")) else found
 
     # ---- one name
 
@@ -224,7 +238,9 @@ def _meaning(takes: Input) -> str:
         case "groups":
             return f"a file of records{kind} or a stage that gives one"
         case "by":
-            return "people, a reward stage, judges:NAME, module:function or an http address"
+            return (
+                "people, a reward stage, judges:NAME, module:function, an http address or {judge: MODEL, rubric: TEXT}"
+            )
         case "scorer":
             return "a reward model's folder or a stage that trains one"
     return "a model's folder, a hub id, a stage that trains a model, or base for the recipe's own"

@@ -51,7 +51,7 @@ def _deciding(by: Any) -> list[str]:
     if by is None or (isinstance(by, Mapping) and by.get("weight", 1) == 0):
         return []
     if isinstance(by, Mapping):
-        return _deciding(by.get("by"))
+        return _deciding(by.get("by", by.get("judge")))
     if isinstance(by, list | tuple):
         return [one for part in by for one in _deciding(part)]
     return [str(by.resolve()) if isinstance(by, Path) else str(by)]

@@ -74,9 +74,10 @@ def _value(value: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    if isinstance(value, Mapping) and "by" in value:
-        others = ", ".join(f"{key} {inner}" for key, inner in value.items() if key != "by")
-        return _shown(value["by"]) + (f" ({others})" if others else "")
+    who = next((key for key in ("by", "judge") if isinstance(value, Mapping) and key in value), "")
+    if who:
+        others = ", ".join(f"{key} {inner}" for key, inner in value.items() if key != who)
+        return _shown(value[who]) + (f" ({others})" if others else "")
     if isinstance(value, Mapping):
         return ", ".join(f"{key}: {_shown(inner)}" for key, inner in value.items())
     if isinstance(value, list | tuple):

@@ -5,9 +5,11 @@
     https://host/path         an endpoint
     anything else             a reward model: a folder, or a hub id
     {by: ONE, weight: 0.5}    one of these with its weight; also `name`, and an endpoint's own keys
+    {judge: ONE, rubric: …}   a language model with a rubric: a folder, a hub id, or an OpenAI-compatible http address
     a list of these           the weighted sum of all, each reported
 
-A reward model reads tokens and belongs to a layer above, so who asks for a function of text hands in how to get one.
+Models are loaded by whoever knows where they are to run: here they are only named. So who asks for a function of text
+hands in how to get one of a reward model.
 """
 
 import re
@@ -20,14 +22,27 @@ from urllib.parse import urlsplit
 from burnish.data.problems import described, listed, nearest
 from burnish.errors import ConfigError
 from burnish.rewards import function
+from burnish.rewards.chat import chat
 from burnish.rewards.endpoint import Endpoint
-from burnish.rewards.judges import shipped, shipped_names
+from burnish.rewards.judges import shipped
+from burnish.rewards.rubric import ASKS, Criteria, RubricJudge, rubric_text
 from burnish.rewards.scores import TextReward
 from burnish.types import Prompt
 
 URL = re.compile(r"https?://", re.IGNORECASE)
 ENDPOINT_KEYS = ("timeout", "retries", "batch_size", "token_env")
 KEYS = ("by", "weight", "name", *ENDPOINT_KEYS)
+CHAT_KEYS = ("model", "timeout", "retries", "token_env", "at_once")
+JUDGE_KEYS = ("judge", "rubric", "ask", "weight", "name", "template", *CHAT_KEYS)
+KINDS: Mapping[str, type | tuple[type, ...]] = {
+    "timeout": (int, float),
+    "retries": int,
+    "batch_size": int,
+    "token_env": str,
+    "model": str,
+    "at_once": int,
+    "template": str,
+}
 
 LoadModel = Callable[[str | Path], TextReward]
 
@@ -43,12 +58,18 @@ class Allowed:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One who judges: a reward model, or a function of text. Exactly one of `model` and `judge` is set."""
+    """One who judges: a model, or a function of text. Exactly one of `model` and `judge` is set.
+
+    `model` is a reward model, or where there are `criteria` a language model that judges by them, asked through
+    `template`. A `RubricJudge` as `judge` may compare pairs, and is then no function of single answers.
+    """
 
     name: str
     weight: float = 1.0
     model: str | Path | None = None
     judge: TextReward | None = None
+    criteria: Criteria | None = None
+    template: str = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +99,8 @@ def text_reward(by: Any, *, allowed: Allowed | None = None, model: LoadModel | N
     for part in parts(by, allowed=allowed):
         judge = part.judge
         if judge is None:
-            if model is None or part.model is None:
-                raise ConfigError(f"by: {part.name}: a reward model cannot judge here; name a judge, or an endpoint")
+            if model is None or part.model is None or part.criteria is not None:
+                raise ConfigError(f"by: {part.name}: a model cannot judge here; name a judge, or an endpoint")
             judge = model(part.model)
         made.append((part.name, part.weight, judge))
     return Reward(tuple(made))
@@ -111,25 +132,18 @@ def weighted(scores: Sequence[tuple[float, Sequence[float]]]) -> list[float]:
 
 
 def _part(item: Any, allowed: Allowed, *, load: bool) -> Part:
+    if isinstance(item, Part):
+        return item
     options: dict[str, Any] = {}
     if isinstance(item, Mapping):
         options = dict(item)
         if "judge" in options:
-            raise ConfigError(
-                f"by: judge: {described(options['judge'])}: this version has no language model as judge; name "
-                f"{listed(map('judges:'.__add__, shipped_names()))}, a reward model, a function or an endpoint"
-            )
-        for key in options:
-            if key not in KEYS:
-                raise ConfigError(f"by: {key}: unknown key; known are {listed(KEYS)}{nearest(str(key), KEYS)}")
+            return _judge(options, allowed)
+        _known(options, KEYS)
         item = options.pop("by", None)
-    weight, name = options.pop("weight", 1.0), options.pop("name", None)
-    if isinstance(weight, bool) or not isinstance(weight, int | float) or not abs(weight) < float("inf"):
-        raise ConfigError(f"by: weight: must be a number; found {described(weight)}")
-    if name is not None and not isinstance(name, str):
-        raise ConfigError(f"by: name: must be text; found {described(name)}")
+    weight, name = _weight_and_name(options)
     if callable(item):
-        return Part(name or str(getattr(item, "__name__", "function")), float(weight), judge=item)
+        return Part(name or str(getattr(item, "__name__", "function")), weight, judge=item)
     if not isinstance(item, str | Path) or not str(item):
         raise ConfigError(f"by: must say who judges; found {described(item)}")
     text = str(item)
@@ -138,32 +152,75 @@ def _part(item: Any, allowed: Allowed, *, load: bool) -> Part:
     if text == "people":
         raise ConfigError("by: people: people judge alone, in the `by:` of rank, reject or evaluate; name a judge here")
     if isinstance(item, str) and text.startswith("judges:"):
-        return Part(name or text, float(weight), judge=shipped(text.removeprefix("judges:")))
+        return Part(name or text, weight, judge=shipped(text.removeprefix("judges:")))
     if isinstance(item, str) and URL.match(text):
         endpoint = _endpoint(text, options, allowed)
-        return Part(name or endpoint.name, float(weight), judge=endpoint)
+        return Part(name or endpoint.name, weight, judge=endpoint)
     if isinstance(item, str) and function.NAME.fullmatch(text):
         find = function.load_function if load else function.source
         found = find(text, allowed.place, allow_code=allowed.code)
-        return Part(name or text, float(weight), judge=found if isinstance(found, function.Function) else None)
+        return Part(name or text, weight, judge=found if isinstance(found, function.Function) else None)
     if isinstance(item, str) and ":" in text:
         raise ConfigError(
             f"by: {text}: is nobody who judges; name judges:NAME, module:function, an http address or a reward model"
         )
-    return Part(name or model_name(text), float(weight), model=item)
+    return Part(name or model_name(text), weight, model=item)
+
+
+def _known(options: Mapping[str, Any], keys: Sequence[str]) -> None:
+    for key in options:
+        if key not in keys:
+            raise ConfigError(f"by: {key}: unknown key; known are {listed(keys)}{nearest(str(key), keys)}")
+
+
+def _weight_and_name(options: dict[str, Any]) -> tuple[float, str | None]:
+    weight, name = options.pop("weight", 1.0), options.pop("name", None)
+    if isinstance(weight, bool) or not isinstance(weight, int | float) or not abs(weight) < float("inf"):
+        raise ConfigError(f"by: weight: must be a number; found {described(weight)}")
+    if name is not None and not isinstance(name, str):
+        raise ConfigError(f"by: name: must be text; found {described(name)}")
+    return float(weight), name
+
+
+def _checked(who: str, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    for key, value in options.items():
+        if isinstance(value, bool) or not isinstance(value, KINDS[key]):
+            raise ConfigError(f"by: {who}: {key}: found {described(value)}")
+    return options
 
 
 def _endpoint(url: str, options: Mapping[str, Any], allowed: Allowed) -> Endpoint:
-    kinds: dict[str, type | tuple[type, ...]] = {
-        "timeout": (int, float),
-        "retries": int,
-        "batch_size": int,
-        "token_env": str,
-    }
-    for key, value in options.items():
-        if isinstance(value, bool) or not isinstance(value, kinds[key]):
-            raise ConfigError(f"by: {urlsplit(url).hostname}: {key}: found {described(value)}")
-    return Endpoint(url, insecure=allowed.insecure, **options)
+    return Endpoint(url, insecure=allowed.insecure, **_checked(str(urlsplit(url).hostname), options))
+
+
+def _judge(options: dict[str, Any], allowed: Allowed) -> Part:
+    """`{judge: …}`: one behind http is ready to be asked, a model is only named."""
+    _known(options, JUDGE_KEYS)
+    weight, name = _weight_and_name(options)
+    who, rubric, ask = options.pop("judge"), options.pop("rubric", None), options.pop("ask", "pairs")
+    if not isinstance(who, str | Path) or not str(who) or str(who).startswith("judges:") or who == "people":
+        raise ConfigError(
+            f"by: judge: must be a language model's folder, hub id or http address; found {described(who)}. "
+            "What ships with burnish needs no rubric: by: judges:NAME"
+        )
+    if not isinstance(rubric, str | Path):
+        raise ConfigError(
+            f"by: rubric: what makes an answer better, as text or the name of a .md or .txt file; found "
+            f"{described(rubric)}"
+        )
+    if ask not in ASKS:
+        raise ConfigError(f"by: ask: must be {listed(ASKS)}; found {described(ask)}")
+    criteria = Criteria(rubric_text(rubric, allowed.place), ask)
+    remote = bool(URL.match(str(who)))
+    other = [key for key in options if (key in CHAT_KEYS) != remote]
+    if other:
+        where = "a model that is loaded here" if remote else "an http address"
+        raise ConfigError(f"by: judge: {listed(other)}: of {where}, and {described(str(who))} is none")
+    _checked("judge", options)
+    if remote:
+        asked = chat(str(who), insecure=allowed.insecure, **options)
+        return Part(name or asked.name, weight, judge=RubricJudge(asked, criteria))
+    return Part(name or model_name(str(who)), weight, model=who, criteria=criteria, **options)
 
 
 def model_name(path: str) -> str:
