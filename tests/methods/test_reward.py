@@ -12,10 +12,12 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from burnish.batch.pack import micro_batches, pack
+from burnish.data.split import split_by_prompt
 from burnish.errors import ConfigError
 from burnish.methods.rankings import Known, decided, margins, placed, rater_weights
 from burnish.methods.reward import NOTHING, RewardConfig, order_loss, reward
 from burnish.methods.scoring import score_groups
+from burnish.models.adapters import Lora
 from burnish.models.load import Placement, load_scorer
 from burnish.models.model import Scorer
 from burnish.training.config import resolve
@@ -259,3 +261,14 @@ def test_what_is_known_besides_orders_belongs_to_a_run():
 def test_what_is_of_pairs_is_refused_beside_plackett_luce(key: str, given: object):
     with pytest.raises(ConfigError, match=f"{key}: {given} is of pairs, and loss: plackett_luce has none"):
         resolve(RewardConfig, {"loss": "plackett_luce", key: given})
+
+
+def test_a_reward_model_trained_with_lora_is_brought_to_one_scale_and_saved_merged(tiny_model: Path, tmp_path: Path):
+    rows = [Group(f"{n} is ", (Answer("yes"), Answer("no"), Answer("so")), ((0,), (1,), (2,))) for n in range(12)]
+    config = RewardConfig(steps=3, learning_rate=1e-2, lora=Lora(rank=2), max_length=32, heldout=0.25)
+    reward(tiny_model, rows, config, out=tmp_path)
+    held = split_by_prompt(rows, 0.25, seed=0)[1]
+    table = score_groups(tmp_path / "model", held, config).total
+    within = [score - sum(row) / 3 for row in table for score in row]
+    assert sum(gap**2 for gap in within) / (2 * len(held)) == pytest.approx(1, abs=1e-3)
+    assert sum(map(sum, table)) == pytest.approx(0, abs=1e-3)

@@ -11,13 +11,14 @@ that are close for everybody are a matter of taste, and asking about them teache
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
 from burnish.data.problems import printable
 from burnish.errors import DataError
-from burnish.feedback.scores import scores_of
+from burnish.feedback.scores import scores_by_model
 from burnish.feedback.store import Store
 
 
@@ -55,23 +56,26 @@ def _entropy(chance: float) -> float:
 
 
 def ask_about(store: Store, files: Sequence[str | Path]) -> dict[str, float]:
-    """Set the uncertainty of the items that `burnish score` scored, one file a model; returns how many, and their mean.
+    """Set the uncertainty of the items that `burnish score` scored, one file a model or an ensemble's file; returns how
+    many, and their mean.
 
-    Raises DataError as `scores_of` does, for a row that is no item of the store, and for an item that some of the
+    Raises DataError as `scores_by_model` does, for a row that is no item of the store, and for an item that some of the
     models scored and others did not.
     """
     items = list(store.items())
     score_MK: dict[str, list[list[float]]] = {}
+    times: Counter[str] = Counter()
     for file in files:
-        found, others = scores_of(items, file)
+        found, others = scores_by_model(items, file)
         if others:
             raise DataError(f"{others[0]}: no such item in this store: its uncertainty cannot be set; import it first")
         for item, scores in found.items():
-            score_MK.setdefault(item, []).append(scores)
-    for item, models in score_MK.items():
-        if len(models) != len(files):
+            score_MK.setdefault(item, []).extend(scores)
+            times[item] += 1
+    for item, count in times.items():
+        if count != len(files):
             raise DataError(
-                f"item {printable(item, 80)}: scored {len(models)} times in {len(files)} files; score the same answers "
+                f"item {printable(item, 80)}: scored {count} times in {len(files)} files; score the same answers "
                 "once with each model"
             )
     made = {item: uncertainty(models) for item, models in score_MK.items()}

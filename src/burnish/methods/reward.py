@@ -6,8 +6,10 @@ Reads rankings and comparisons. A ranking of K answers costs its prompt once and
 model, and its scores are brought to mean 0 and deviation 1 within a prompt, so that β means the same from run to run.
 """
 
+import statistics
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
 
@@ -18,13 +20,15 @@ from torch import Tensor
 from burnish.batch.pack import Key, TreeBatch
 from burnish.batch.trees import trees
 from burnish.data.split import split_by_prompt
-from burnish.data.templates import resolve
+from burnish.data.templates import Template, resolve
 from burnish.errors import ConfigError
-from burnish.evaluation.ordering import ordering
+from burnish.evaluation.ordering import ordering, shown
 from burnish.methods.checks import check_before_step_one
+from burnish.methods.ensemble import MOST, bootstrap, mean_table, member_folder, write_ensemble
 from burnish.methods.heldout import evaluation, heldout_groups, something_to_evaluate_on
 from burnish.methods.inputs import DataInput, as_groups, placement, say
 from burnish.methods.mismatched import is_mismatched, with_mismatched
+from burnish.methods.normalise import normalise
 from burnish.methods.ordered import OTHERS, ranked, tell
 from burnish.methods.rankings import Known, Margin, decided, margins, placed, rater_weights
 from burnish.models.load import load_scorer
@@ -34,6 +38,7 @@ from burnish.training.config import MethodConfig
 from burnish.training.identity import identity
 from burnish.training.loop import Loss, StepLoss, train_on
 from burnish.training.metrics import Figures
+from burnish.training.order import derived_seed
 from burnish.types import Group, Tree
 
 NOTHING = Known()
@@ -51,6 +56,7 @@ class RewardConfig(MethodConfig):
     centre: float = Field(0.0, ge=0, description="weight of the term that holds scores around zero; 0 is off")
     mismatched: int = Field(0, ge=0, le=16, description="answers to other prompts put below each ranking; 0 is off")
     mismatched_share: float = Field(0.25, gt=0, lt=1, description="their share of a prompt's loss")
+    members: int = Field(1, ge=1, le=MOST, description="reward models, each of a bootstrap sample of the prompts")
     heldout: float = Field(0.1, ge=0, lt=1, description="share of prompts kept from training, for the accuracy")
 
     @model_validator(mode="after")
@@ -69,39 +75,76 @@ def reward(
     """Train a reward model from the language model `model`, write `out/model`, return its held-out figures.
 
     They are of `evaluate_on`, or else of the share `heldout` of the prompts of `data`: every `evaluate_every` steps and
-    at the end.
+    at the end. With `members` above 1, `out/model` is an ensemble (ensemble.py), a folder a member; the figures are
+    means over members, but those of the held-out order, which are of the mean score.
     """
     if evaluate_on is not None and config.heldout and "heldout" in config.model_fields_set:
         raise ConfigError("heldout, evaluate_on: each says what is not learned; keep one")
     share = config.heldout if evaluate_on is None else 0.0
     something_to_evaluate_on(evaluate_on, config, held=share)
-    scorer = load_scorer(model, placement(config), lora=config.lora, fresh_head=True, seed=config.seed)
-    template = resolve(scorer.tokenizer, config.template)
     taught, held = split_by_prompt(as_groups(data, "ranking", config, out), share, seed=config.seed)
     held += heldout_groups(evaluate_on, taught, "ranking", config, out)
+    tables: list[Mapping[Key, Tensor]] = []
+    each: list[Figures] = []
+    for number in range(1, config.members + 1):
+        alone = config.members == 1
+        seed = config.seed if alone else derived_seed(config.seed, "member", number)
+        scorer = load_scorer(model, placement(config), lora=config.lora, fresh_head=True, seed=seed)
+        lessons = _lessons(scorer, taught, held, config, tell_cut=number == 1)
+        rows = lessons.rows if alone else bootstrap(lessons.rows, taught, seed)
+        each.append(_fit(scorer, lessons, rows, config, out if alone else out / "members" / str(number)))
+        measured = with_mismatched(lessons.held_rows, held, OTHERS, max_length=config.max_length, seed=config.seed)
+        tables.append(scorer.frozen_scores(measured or rows, config.micro_batch_tokens))
+        normalise(scorer, tables[-1])
+        scorer.save(out / "model" if alone else member_folder(out / "model", number))
+    figures = {name: statistics.fmean(one[name] for one in each) for name in each[0]} if len(each) > 1 else each[0]
+    if config.members > 1:
+        write_ensemble(out / "model", config.members)
+    if measured:
+        table = mean_table(tables)  # of scores before they were normalised: a gap was a pair's log-odds
+        found = ordering(ranked(measured, held, table))
+        tell(found, out)
+        figures |= found.figures("heldout_")
+        if config.members > 1:
+            figures |= shown("heldout_accuracy", found.accuracy)
+    return figures
+
+
+@dataclass(frozen=True, slots=True)
+class _Lessons:
+    """The rows that teach and those that are held out, as tokens of one model, with the groups that they come from."""
+
+    template: Template
+    taught: Sequence[Group]
+    held: Sequence[Group]
+    rows: Sequence[Tree]
+    held_rows: Sequence[Tree]
+
+
+def _lessons(
+    scorer: Scorer, taught: Sequence[Group], held: Sequence[Group], config: RewardConfig, *, tell_cut: bool
+) -> _Lessons:
+    template = resolve(scorer.tokenizer, config.template)
     report, held_report = (
         trees(some, template, max_length=config.max_length, on_too_long=config.on_too_long) for some in (taught, held)
     )
-    say(report)
+    if tell_cut:
+        say(report)
     rows = placed(report.trees) if config.ties == "zero_margin" else decided(report.trees)
-    held_rows = decided(held_report.trees)
+    return _Lessons(template, taught, held, rows, decided(held_report.trees))
+
+
+def _fit(scorer: Scorer, lessons: _Lessons, rows: Sequence[Tree], config: RewardConfig, out: Path) -> Figures:
+    """Train one model on `rows`; what it is held to is the same for all."""
+    taught, held, held_rows = lessons.taught, lessons.held, lessons.held_rows
     known = Known(rater_weights(taught, rows) if config.annotator_weight else {}, margins(taught, rows, config.margin))
-    lessons, held_lessons = _beside_others(rows, taught, config), _beside_others(held_rows, held, config)
-    check_before_step_one(scorer, lessons, template, config)
-    same = identity(config, lessons, model=scorer) | known.identity(rows, config.margin)
+    shown_rows, held_lessons = _beside_others(rows, taught, config), _beside_others(held_rows, held, config)
+    check_before_step_one(scorer, shown_rows, lessons.template, config)
+    same = identity(config, shown_rows, model=scorer) | known.identity(rows, config.margin)
     held_loss = order_loss(scorer, config, Known(margin=margins(held, held_rows, config.margin, wanted=False)))
     evaluate = evaluation(scorer, held_lessons, held_loss, config, ordered=True)
     loss = order_loss(scorer, config, known)
-    figures = train_on(scorer, lessons, loss, config, out=out, identity=same, whole=True, evaluate=evaluate)
-    measured = with_mismatched(held_rows, held, OTHERS, max_length=config.max_length, seed=config.seed)
-    table = scorer.frozen_scores(measured or rows, config.micro_batch_tokens)
-    normalise(scorer, table)
-    scorer.save(out / "model")
-    if measured:
-        found = ordering(ranked(measured, held, table))  # before it was normalised, a gap was a pair's log-odds
-        tell(found, out)
-        figures |= found.figures("heldout_")
-    return figures
+    return train_on(scorer, shown_rows, loss, config, out=out, identity=same, whole=True, evaluate=evaluate)
 
 
 def _beside_others(rows: Sequence[Tree], groups: Sequence[Group], config: RewardConfig) -> list[Tree]:
@@ -193,28 +236,3 @@ def _above_other_prompts(batch: TreeBatch) -> tuple[Tensor, Tensor]:
     other_N = torch.tensor([is_mismatched(answer) for _, answer in batch.keys], device=batch.place_N.device)
     two_N = torch.where(batch.place_N >= 0, 0, -1).masked_fill(other_N, 1)
     return ranking.decided_pairs(two_N, batch.group_N)
-
-
-@torch.no_grad()
-def normalise(scorer: Scorer, table: Mapping[Key, Tensor]) -> None:
-    """Bring scores to mean 0 and pooled within-prompt deviation 1 on the answers of `table`.
-
-    The head is divided by the deviation; what transformers' own forward then gives, less `score_mean` of the config, is
-    our score. Probabilities of a pair use the gap times `score_deviation`, which is the scale that the loss learned.
-    """
-    groups: dict[int, list[Tensor]] = {}
-    for (group, answer), score in table.items():
-        if not is_mismatched(answer):
-            groups.setdefault(group, []).append(score)
-    scores = [torch.cat(values).double() for values in groups.values() if len(values) > 1]
-    freedom = sum(len(values) - 1 for values in scores)
-    deviation = (sum(((v - v.mean()) ** 2).sum().item() for v in scores) / freedom) ** 0.5 if freedom else 0.0
-    if deviation < 1e-8:
-        raise ConfigError(
-            "the reward model gives every answer to a prompt the same score: it learned nothing. Usual causes: too few "
-            "steps, a learning rate that is too small, answers that are all alike."
-        )
-    for parameter in scorer.score_head.parameters():
-        parameter.div_(deviation)
-    scorer.model.config.score_mean = torch.cat(scores).mean().item() / deviation
-    scorer.model.config.score_deviation = deviation

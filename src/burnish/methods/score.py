@@ -12,6 +12,7 @@ from pydantic import Field
 
 from burnish.data.convert import write
 from burnish.evaluation.ordering import ordering, shown
+from burnish.methods.ensemble import deviation_of, mean_of, mean_table, members, refuse_ensemble
 from burnish.methods.inputs import DataInput, ScorerInput, as_groups, as_scorer
 from burnish.methods.mismatched import with_mismatched
 from burnish.methods.ordered import OTHERS, ranked, tell
@@ -35,6 +36,10 @@ def score(model: ScorerInput, data: DataInput, config: ScoreConfig, *, out: Path
     there is `out/probe.json` too.
     """
     out.mkdir(parents=True, exist_ok=True)
+    if found := members(model):
+        if config.probe:
+            refuse_ensemble(model, "probe")
+        return _by_members(found, data, config, out)
     scorer = as_scorer(model, config)
     groups = readable(scorer, as_groups(data, None, config, out), config)
     given, figures = _scored(scorer, groups, config, out)
@@ -47,6 +52,35 @@ def score(model: ScorerInput, data: DataInput, config: ScoreConfig, *, out: Path
     write(scored, "sample", out / "scores.jsonl")
     flat = [s for row in given for s in row]
     return {"answers": float(len(flat)), "score_mean": sum(flat) / len(flat)} | figures
+
+
+def _by_members(models: Sequence[Path], data: DataInput, config: ScoreConfig, out: Path) -> Figures:
+    """Scores of an ensemble: the members' mean; each row also holds `scores_by_member` and `score_deviations`."""
+    groups = readable(models[0], as_groups(data, None, config, out), config)
+    given, tables = [], []
+    for model in models:
+        scorer = as_scorer(model, config)
+        rows = whole_trees(scorer, groups, config)
+        ordered = with_mismatched(decided(rows), groups, OTHERS, max_length=config.max_length, seed=config.seed)
+        with_others = {tree.group: tree for tree in ordered}
+        table = scorer.frozen_scores([with_others.get(tree.group, tree) for tree in rows], config.micro_batch_tokens)
+        given.append(scores_in(table, rows, groups))
+        tables.append({key: value * scorer.deviation for key, value in table.items()})
+    mean, deviation = mean_of(given), deviation_of(given)
+    scored = []
+    for place, group in enumerate(groups):
+        by_member = {"scores_by_member": [rows[place] for rows in given], "score_deviations": deviation[place]}
+        answers = tuple(replace(a, score=s) for a, s in zip(group.answers, mean[place], strict=True))
+        scored.append(replace(group, answers=answers, extra={**group.extra, **by_member}))
+    write(scored, "sample", out / "scores.jsonl")
+    flat, apart = ([value for row in some for value in row] for some in (mean, deviation))
+    figures = {"answers": float(len(flat)), "score_mean": sum(flat) / len(flat), "members": float(len(models))}
+    figures["score_deviation_mean"] = sum(apart) / len(apart)
+    if ordered:
+        found = ordering(ranked(ordered, groups, mean_table(tables)))
+        tell(found, out)
+        figures |= shown("accuracy", found.accuracy) | found.figures()
+    return figures
 
 
 def _scored(

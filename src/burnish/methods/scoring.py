@@ -14,7 +14,8 @@ from torch import Tensor
 from burnish.batch.pack import Key
 from burnish.batch.trees import trees
 from burnish.data.templates import Template, resolve
-from burnish.errors import DataError
+from burnish.errors import ConfigError, DataError
+from burnish.methods.ensemble import lower_bound, members
 from burnish.methods.inputs import ScorerInput, as_policy, as_scorer, say
 from burnish.models.model import Scorer
 from burnish.rewards.by import Part, parts, weighted
@@ -75,7 +76,7 @@ def score_groups(
         elif text := judge or part.judge:
             given[part.name] = _by_text(text, groups)
         else:
-            given[part.name] = _by_model(part.model, groups, config)
+            given[part.name] = _by_model(part.model, groups, config, part.uncertainty_penalty)
     flat = weighted([(p.weight, [score for row in given[p.name] for score in row]) for p in judges])
     return Scores(_rows(flat, groups), given if len(judges) > 1 else {}, consistency)
 
@@ -101,7 +102,8 @@ def readable(by: By, groups: Sequence[Group], config: StageConfig) -> list[Group
     )
     kept = list(groups)
     for model in models:
-        template = resolve(as_scorer(model, config).tokenizer, config.template)
+        one = next(iter(members(model)), model)  # members have one tokenizer
+        template = resolve(as_scorer(one, config).tokenizer, config.template)
         report = trees(kept, template, max_length=config.max_length, on_too_long="skip")
         say(report)
         kept = [kept[index] for index in dict.fromkeys(tree.group for tree in report.trees)]
@@ -118,7 +120,17 @@ def _rows(flat: Sequence[float], groups: Sequence[Group]) -> Table:
     return [[float(next(scores)) for _ in group.answers] for group in groups]
 
 
-def _by_model(model: ScorerInput | None, groups: Sequence[Group], config: StageConfig) -> Table:
+def _by_model(
+    model: ScorerInput | None, groups: Sequence[Group], config: StageConfig, uncertainty_penalty: float = 0.0
+) -> Table:
+    if found := members(model):
+        # one at a time: an ensemble takes the memory of one member
+        return lower_bound([_by_model(one, groups, config) for one in found], uncertainty_penalty)
+    if uncertainty_penalty:
+        raise ConfigError(
+            f"by: {model}: uncertainty_penalty is of an ensemble of reward models, and this is one model; train "
+            "several with `members: 4`"
+        )
     scorer = as_scorer(model or "", config)
     rows = whole_trees(scorer, groups, config)
     table = scorer.frozen_scores(rows, config.micro_batch_tokens)

@@ -4,7 +4,8 @@
     module:function           a function in a file beside the recipe, where code is allowed
     https://host/path         an endpoint
     anything else             a reward model: a folder, or a hub id
-    {by: ONE, weight: 0.5}    one of these with its weight; also `name`, and an endpoint's own keys
+    {by: ONE, weight: 0.5}    one of these with its weight; also `name`, an endpoint's own keys, and of an ensemble of
+                              reward models `uncertainty_penalty`: deviations that are taken off its mean
     {judge: ONE, rubric: …}   a language model with a rubric: a folder, a hub id, or an OpenAI-compatible http address
     a list of these           the weighted sum of all, each reported
 
@@ -31,7 +32,7 @@ from burnish.types import Prompt
 
 URL = re.compile(r"https?://", re.IGNORECASE)
 ENDPOINT_KEYS = ("timeout", "retries", "batch_size", "token_env")
-KEYS = ("by", "weight", "name", *ENDPOINT_KEYS)
+KEYS = ("by", "weight", "name", "uncertainty_penalty", *ENDPOINT_KEYS)
 CHAT_KEYS = ("model", "timeout", "retries", "token_env", "at_once")
 JUDGE_KEYS = ("judge", "rubric", "ask", "weight", "name", "template", *CHAT_KEYS)
 KINDS: Mapping[str, type | tuple[type, ...]] = {
@@ -61,7 +62,9 @@ class Part:
     """One who judges: a model, or a function of text. Exactly one of `model` and `judge` is set.
 
     `model` is a reward model, or where there are `criteria` a language model that judges by them, asked through
-    `template`. A `RubricJudge` as `judge` may compare pairs, and is then no function of single answers.
+    `template`. `uncertainty_penalty`: what is taken off an ensemble's mean, in its deviations.
+
+    A `RubricJudge` as `judge` may compare pairs, and is then no function of single answers.
     """
 
     name: str
@@ -70,6 +73,7 @@ class Part:
     judge: TextReward | None = None
     criteria: Criteria | None = None
     template: str = "auto"
+    uncertainty_penalty: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +151,11 @@ def _part(item: Any, allowed: Allowed, *, load: bool) -> Part:
     if not isinstance(item, str | Path) or not str(item):
         raise ConfigError(f"by: must say who judges; found {described(item)}")
     text = str(item)
+    penalty = options.pop("uncertainty_penalty", 0.0)
+    if isinstance(penalty, bool) or not isinstance(penalty, int | float) or not 0 <= penalty < float("inf"):
+        raise ConfigError(f"by: uncertainty_penalty: must be a number from 0 on; found {described(penalty)}")
+    if penalty and (text.startswith("judges:") or URL.match(text) or function.NAME.fullmatch(text)):
+        raise ConfigError(f"by: {text}: uncertainty_penalty is of an ensemble of reward models, and this is none")
     if options and not URL.match(text):
         raise ConfigError(f"by: {text}: {listed(options)} are keys of an http address, and this is none")
     if text == "people":
@@ -164,7 +173,7 @@ def _part(item: Any, allowed: Allowed, *, load: bool) -> Part:
         raise ConfigError(
             f"by: {text}: is nobody who judges; name judges:NAME, module:function, an http address or a reward model"
         )
-    return Part(name or model_name(text), weight, model=item)
+    return Part(name or model_name(text), weight, model=item, uncertainty_penalty=float(penalty))
 
 
 def _known(options: Mapping[str, Any], keys: Sequence[str]) -> None:

@@ -3,7 +3,7 @@
 lock.json, recipe.yaml      what was run, with which versions
 summary.json                each stage's final figures
 STAGE/DONE.json             when it was done and how long it took
-STAGE/metrics.jsonl         a line a step; of a method with rounds, STAGE/rounds/N/metrics.jsonl
+STAGE/metrics.jsonl         a line a step; of a method with rounds or members, STAGE/rounds/N/metrics.jsonl
 STAGE/samples.jsonl         of a stage that evaluates: every model's answers to the held-out prompts
 """
 
@@ -150,10 +150,9 @@ def _stage(folder: Path, name: str, locked: Any, summary: Any, notes: list[str])
 
 
 def _metrics(here: Path, notes: list[str]) -> Iterator[dict[str, float]]:
-    """Lines of numbers; the steps of later rounds go on from the earlier ones."""
-    rounds = sorted(
-        (path for path in here.glob("rounds/*/metrics.jsonl")), key=lambda path: (len(path.parts[-2]), path)
-    )
+    """Lines of numbers; the steps of later rounds, or members, go on from the earlier ones."""
+    found = [*here.glob("rounds/*/metrics.jsonl"), *here.glob("members/*/metrics.jsonl")]
+    rounds = sorted(found, key=lambda path: (len(path.parts[-2]), path))
     before = 0.0
     for file in [here / "metrics.jsonl", *rounds]:
         last = before
