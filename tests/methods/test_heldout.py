@@ -4,6 +4,7 @@ is measured after a step is what the next step sees before it."""
 import itertools
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,17 @@ def test_pairs_that_come_out_right_are_counted_by_prompt_with_an_interval(name: 
     figures = method(tiny_model, rows, config(**STEPS | {"steps": 30}), out=tmp_path, evaluate_on=rows)
     assert (figures["heldout_pairs"], figures["heldout_prompts"]) == (18, 6)
     assert figures["heldout_accuracy"] == 1.0  # it was shown all of them, thirty times
+    share = proportion([[1.0]] * 6)
+    assert (figures["heldout_accuracy_low"], figures["heldout_accuracy_high"]) == (share.low, share.high)
+
+
+def test_a_prompt_that_several_people_ranked_is_one_observation(tiny_model: Path, tmp_path: Path):
+    """Three people rank six prompts: 54 pairs, and the interval is that of six prompts."""
+    three = [replace(group, extra={"annotator": who}) for group in pairs() for who in ("ann", "bo", "cy")]
+    config = RewardConfig(**STEPS | {"steps": 30})
+    figures = reward(tiny_model, pairs(), config, out=tmp_path, evaluate_on=three)
+    assert (figures["heldout_pairs"], figures["heldout_prompts"]) == (54, 6)
+    assert figures["heldout_accuracy"] == 1.0
     share = proportion([[1.0]] * 6)
     assert (figures["heldout_accuracy_low"], figures["heldout_accuracy_high"]) == (share.low, share.high)
 

@@ -1,7 +1,8 @@
 """Rows that nothing learns from, and how a model does on them while it trains (`evaluate_on`, `evaluate_every`).
 
 The figures are those of the loss that trains the model, over all held-out rows as one batch, and for ordered answers
-the share of decided pairs that come out right, each prompt counted once, with its 95 % interval.
+the share of decided pairs that come out right with its 95 % interval, each prompt counted once however many people
+ranked it.
 """
 
 import sys
@@ -61,7 +62,7 @@ def evaluation(
 @torch.no_grad()
 def _figures(learner: Model, rows: Sequence[Tree], loss: Loss, budget: int, ordered: bool) -> Figures:
     total = count = 0.0
-    right: list[list[float]] = []
+    right: dict[tuple[int, ...], list[float]] = {}  # by prompt: what several people ranked is one observation
     for part in micro_batches(rows, budget, whole=ordered):
         batch = pack(part).to(learner.device)
         told = loss(batch)
@@ -70,18 +71,16 @@ def _figures(learner: Model, rows: Sequence[Tree], loss: Loss, budget: int, orde
         if ordered:
             better_P, _ = ranking.decided_pairs(batch.place_N, batch.group_N)
             won_P = 0.5 * (1 + told.figures["margin"].sign())  # equal scores are half right
-            of_group: dict[int, list[float]] = {}
             for group, won in zip(batch.group_N[better_P].tolist(), won_P.tolist(), strict=True):
-                of_group.setdefault(group, []).append(won)
-            right += of_group.values()
+                right.setdefault(batch.trees[group].prompt, []).append(won)
     figures = {"heldout_loss": total / count}
     if not ordered:
         return figures
-    share = proportion(right)
+    share = proportion(list(right.values()))
     return figures | {
         "heldout_accuracy": share.mean,
         "heldout_accuracy_low": share.low,
         "heldout_accuracy_high": share.high,
-        "heldout_pairs": sum(map(len, right)),
+        "heldout_pairs": sum(map(len, right.values())),
         "heldout_prompts": len(right),
     }

@@ -206,7 +206,7 @@ class Scorer(Model):
     @property
     def score_head(self) -> torch.nn.Linear:
         """The layer whose weights make the scores: beside LoRA, the copy that is trained whole."""
-        head = self.model.score
+        head: Any = self.model.score
         if self.adapter is not None and hasattr(head, "modules_to_save"):
             head = head.modules_to_save[self.adapter.active_adapter]
         if not isinstance(head, torch.nn.Linear):
