@@ -142,7 +142,8 @@ class Store:
         Items that are not named keep theirs. Raises DataError for a number that is not finite, or an unknown id.
         """
         given = intake.checked_uncertainty(uncertainty)
-        return sum(self._writer.do(partial(intake.set_uncertainty, part=part)) for part in intake.parts(given))
+        now = self._clock()
+        return sum(self._writer.do(partial(intake.set_uncertainty, part=part, now=now)) for part in intake.parts(given))
 
     def set_policy(self, policy: Policy) -> None:
         """How items are given out from now on."""

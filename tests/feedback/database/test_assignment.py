@@ -160,6 +160,7 @@ def test_active_draws_ask_what_is_unsure_and_tell_how_likely_that_was(tmp_path):
     with Store.open(tmp_path / "s.db") as store:
         unsure = {f"item-{index}": 1.0 + index for index in range(5)}
         assert store.set_uncertainty(unsure) == 5
+        assert [line["new"] for line in store.audit() if line["what"] == "uncertainty"] == ['{"items": 5}']
         store.set_policy(Policy(overlap=0, gold=0, repeats=0, active=0.5))
         ann = someone(store)
     with sqlite3.connect(tmp_path / "s.db", isolation_level=None) as raw:

@@ -176,9 +176,10 @@ def checked_uncertainty(uncertainty: Mapping[str, float]) -> list[tuple[str, flo
     return list(uncertainty.items())
 
 
-def set_uncertainty(connection: sqlite3.Connection, part: Sequence[tuple[str, float]]) -> int:
+def set_uncertainty(connection: sqlite3.Connection, part: Sequence[tuple[str, float]], now: float) -> int:
     for id_, value in part:
         changed = connection.execute("UPDATE item SET uncertainty = ? WHERE id = ?", (value, id_)).rowcount
         if not changed:
             raise DataError(f"no item {printable(id_, 80)} in this store: its uncertainty cannot be set")
+    record(connection, now, None, "uncertainty", new={"items": len(part)})
     return len(part)
