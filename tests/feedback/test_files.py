@@ -191,7 +191,7 @@ def test_without_the_line_there_is_no_judgement(tmp_path, empty):
 # ---- two files, layers, checks
 
 
-@pytest.mark.parametrize("written", FORMATS)
+@pytest.mark.parametrize("written", [name for name in FORMATS if name != "csv"])  # which burnish does not read
 def test_no_prompt_stands_in_both_files(tmp_path, written):
     with a_store(tmp_path / "s.db", items=40) as store:
         store.set_policy(Policy(overlap=1, gold=0, repeats=0))
@@ -236,8 +236,8 @@ def test_nothing_to_write_says_what_there_is(tmp_path, store):
     store.add_rankings([Given("item-1", ((0,), (1,), (2,)), annotator="rm", layer="judge")])
     with pytest.raises(DataError, match="the store has 1 of layer judge; choose with --layer"):
         export(store, tmp_path / "r.jsonl")
-    with pytest.raises(ConfigError, match="format: csv"):
-        export(store, tmp_path / "r.jsonl", "csv")
+    with pytest.raises(ConfigError, match="format: tsv"):
+        export(store, tmp_path / "r.jsonl", "tsv")
 
 
 # ---- what is taken in, and what is refused

@@ -68,7 +68,7 @@ def export(
     store: StoreOption,
     out: Annotated[Path, typer.Option("--out", help="File for the rankings.", metavar="FILE")],
     format: Annotated[  # noqa: A002
-        str, typer.Option("--format", help="ranking, comparison, judgement, label-studio or argilla.")
+        str, typer.Option("--format", help="ranking, comparison, judgement, label-studio, argilla or csv.")
     ] = "ranking",
     split: Annotated[
         float, typer.Option("--split", help="Share of prompts for a second file, OUT.heldout.", min=0, max=0.99)
@@ -81,7 +81,7 @@ def export(
     checks: Annotated[bool, typer.Option("--checks", help="Repeats and gold items too, which check people.")] = False,
     seed: int | None = None,
 ) -> dict[str, Any]:
-    """Write the rankings of a store: what `reward` and `dpo` train on, or for Label Studio or Argilla.
+    """Write the rankings of a store: what `reward` and `dpo` train on, or for Label Studio, Argilla or a spreadsheet.
 
     Example: burnish rank export --store rankings.db --format ranking --out rankings.jsonl --split 0.1
     """

@@ -8,7 +8,9 @@ ranking        comparison, scored sample
 judgement      comparison (true, false), ranking with `acceptable`, scored sample
 """
 
+import csv
 import gzip
+import io
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,6 +22,9 @@ from burnish.data.fields import order_of_ranks
 from burnish.data.formats import KINDS
 from burnish.errors import ConfigError, DataError, WriteFailed
 from burnish.types import Answer, Group, Message, Prompt
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a spreadsheet takes for the beginning of a formula, and would run."""
 
 Step = Callable[[Group], Iterator[Group]]
 
@@ -253,8 +258,18 @@ def write(groups: Iterable[Group], kind: str, path: str | Path) -> int:
     return write_rows((record(group, kind) for group in groups), path)
 
 
-def write_rows(rows: Iterable[Mapping[str, Any]], path: str | Path) -> int:
-    """Write rows as `write` does; as one array where the name ends in .json or .json.gz."""
+def _csv_line(cells: Sequence[Any]) -> bytes:
+    line = io.StringIO()
+    csv.writer(line).writerow(f"'{c}" if isinstance(c, str) and c.startswith(FORMULA) else c for c in cells)
+    return line.getvalue().encode("utf-8", "replace")
+
+
+def write_rows(rows: Iterable[Mapping[str, Any]], path: str | Path, *, columns: Sequence[str] = ()) -> int:
+    """Write rows as `write` does; as one array where the name ends in .json or .json.gz. `columns`: as CSV with these.
+
+    In CSV a text that a spreadsheet would run as a formula (it begins with = + - @, a tab or a return) gets an
+    apostrophe before it, which spreadsheets take for "this is text".
+    """
     where = Path(path)
     aside = where.with_name(f".{where.name}.part-{os.getpid()}")
     array = where.name.removesuffix(".gz").endswith(".json")
@@ -264,7 +279,13 @@ def write_rows(rows: Iterable[Mapping[str, Any]], path: str | Path) -> int:
         with aside.open("wb") as raw:
             # no name and no time in the gzip header: equal rows make an equal file
             with gzip.GzipFile("", "wb", fileobj=raw, mtime=0) if where.name.endswith(".gz") else raw as stream:
+                if columns:
+                    stream.write(_csv_line(columns))
                 for row in rows:
+                    if columns:
+                        stream.write(_csv_line([row.get(name) for name in columns]))
+                        count += 1
+                        continue
                     line = json.dumps(row, ensure_ascii=False, allow_nan=False, default=str)
                     before = (b",\n" if count else b"[\n") if array else b""
                     stream.write(before + line.encode() + (b"" if array else b"\n"))

@@ -5,6 +5,7 @@ which propensity. Repeats and gold items check annotators: they are left out unl
 that everybody ranked would outweigh the others.
 """
 
+import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +21,11 @@ from burnish.types import Group
 
 LAYERS: tuple[Layer, ...] = ("people", "imported", "adjudicated", "judge")
 NO_JUDGE = LAYERS[:3]
-FORMATS = ("ranking", "comparison", "judgement", "label-studio", "argilla")
+FORMATS = ("ranking", "comparison", "judgement", "label-studio", "argilla", "csv")
+COLUMNS = (
+    "item", "prompt", "answer", "text", "source", "place", "acceptable", "flags", "annotator", "layer", "kind", "mode",
+    "propensity", "confidence", "seconds",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +70,7 @@ def export(
         rows = _ROWS[format](part, left_out)
         if part and not rows:
             raise DataError(f"{path}: no ranking can be said as {format}; {', '.join(left_out)}")
-        files[str(path)] = write_rows(rows, path)
+        files[str(path)] = write_rows(rows, path, columns=COLUMNS if format == "csv" else ())
     return Exported(files, left_out)
 
 
@@ -239,10 +244,39 @@ def _argilla(part: Sequence[Standing], left_out: dict[str, int]) -> list[dict[st
     return made
 
 
+def _csv(part: Sequence[Standing], left_out: dict[str, int]) -> list[dict[str, Any]]:
+    """A row an answer of a ranking: `place` 1 is best and equal places tie, `answer` is its number in the item.
+
+    `acceptable` says on which side of the line the answer stands, empty where none was drawn.
+    """
+    made = []
+    for one in part:
+        group, ranking, known = one.group, one.ranking, facts(one)
+        _single_turns(group)
+        prompt = record(group, "ranking")["prompt"]
+        said = prompt if isinstance(prompt, str) else json.dumps(prompt, ensure_ascii=False)
+        flags = ranking.flag_K or ((),) * len(group.answers)
+        for index, (answer, place) in enumerate(zip(group.answers, ranking.place_K, strict=True)):
+            line = ranking.acceptable
+            own = {
+                "item": ranking.item,
+                "prompt": said,
+                "answer": index + 1,
+                "text": answer.text,
+                "source": answer.source,
+                "place": place + 1,
+                "acceptable": None if line is None else str(place < line).lower(),
+                "flags": "; ".join(flags[index]),
+            }
+            made.append({**known, **own})
+    return made
+
+
 _ROWS: Mapping[str, Callable[[Sequence[Standing], dict[str, int]], list[dict[str, Any]]]] = {
     "ranking": _rankings,
     "comparison": _comparisons,
     "judgement": _judgements,
     "label-studio": _label_studio,
     "argilla": _argilla,
+    "csv": _csv,
 }
