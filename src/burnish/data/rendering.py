@@ -5,19 +5,15 @@ for what it may not do.
 """
 
 import atexit
-import contextlib
 import hashlib
 import json
-import os
-import queue
-import subprocess
-import sys
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from burnish.data.worker import Worker
 from burnish.errors import BurnishError, ConfigError, DataError
 
 OUTPUT_LIMIT = 1 << 20  # characters, beyond four times what the messages hold
@@ -29,63 +25,23 @@ class RefusedError(DataError):
     """The template does not take these messages: other rows may be fine."""
 
 
-class _Worker:
-    """One child process, the templates that it has been sent, and a thread that reads its replies."""
+class _Renderer(Worker):
+    """A process that prints, and the templates that it has been sent."""
 
     def __init__(self) -> None:
-        script = Path(__file__).with_name("render_worker.py")
-        kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "SYSTEMROOT", "LANG") if name in os.environ}
-        self.process = subprocess.Popen(
-            [sys.executable, "-P", str(script)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=kept,
-        )
-        self.owner = os.getpid()
+        super().__init__(Path(__file__).with_name("render_worker.py"))
         self.known: set[str] = set()
-        self.replies: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-        threading.Thread(target=self._listen, daemon=True).start()
-
-    def _listen(self) -> None:
-        output = self.process.stdout
-        if output is not None:
-            with contextlib.suppress(ValueError):  # closed under our hands while we wait for a line
-                for line in output:
-                    self.replies.put(line)
-        self.replies.put(b"")
-
-    def ask(self, request: bytes, seconds: float) -> bytes:
-        """The reply's line, or b"" where the process has died or does not answer in time."""
-        if self.process.stdin is None:
-            return b""
-        try:
-            self.process.stdin.write(request)
-            self.process.stdin.flush()
-            return self.replies.get(timeout=seconds)
-        except (OSError, ValueError, queue.Empty):
-            return b""
-
-    def close(self) -> None:
-        if self.owner != os.getpid():  # a forked child must not end its parent's worker
-            return
-        self.process.kill()
-        self.process.wait()
-        for pipe in (self.process.stdin, self.process.stdout):
-            if pipe is not None:
-                with contextlib.suppress(OSError):
-                    pipe.close()
 
 
 _lock = threading.Lock()
-_current: list[_Worker] = []
+_current: list[_Renderer] = []
 
 
-def _worker() -> _Worker:
-    if _current and (_current[0].owner != os.getpid() or _current[0].process.poll() is not None):
+def _worker() -> _Renderer:
+    if _current and not _current[0].usable:
         _current.pop().close()
     if not _current:
-        _current.append(_Worker())
+        _current.append(_Renderer())
     return _current[0]
 
 

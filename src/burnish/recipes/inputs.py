@@ -239,7 +239,7 @@ def _meaning(takes: Input) -> str:
             return f"a file of records{kind} or a stage that gives one"
         case "by":
             return (
-                "people, a reward stage, judges:NAME, module:function, an http address or {judge: MODEL, rubric: TEXT}"
+                "people, a reward stage, judges:NAME, module:function, an http address or {judge: MODEL, rubric: …}"
             )
         case "scorer":
             return "a reward model's folder or a stage that trains one"

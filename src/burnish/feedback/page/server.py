@@ -57,6 +57,7 @@ from burnish.feedback.page.bodies import (
     SubmitBody,
     TokenBody,
 )
+from burnish.feedback.page.formatting import formatted
 from burnish.feedback.page.guard import BODY_LIMIT, Allowance, Fenced, SameOrigin, refusal
 from burnish.feedback.page.shown import Tree, markdown, visible
 from burnish.feedback.records import Annotator, Assignment
@@ -223,7 +224,7 @@ class Page:
         return {}
 
     def _formatted(self, who: Annotator, body: Any) -> dict[str, Any]:
-        return {"tree": markdown(visible(FormattedBody.model_validate(body).text))}
+        return {"tree": formatted(visible(FormattedBody.model_validate(body).text))}
 
 
 def seen(assignment: Assignment | None) -> dict[str, Any] | None:
