@@ -149,7 +149,7 @@ def test_an_ensemble_whose_member_is_gone_is_told(tmp_path: Path):
 
 
 def test_ppo_takes_one_model_and_says_which(trained: Path, tiny_model: Path, tmp_path: Path):
-    with pytest.raises(ConfigError, match=r"an ensemble of 3, and ppo takes one model; name .*model/1/model"):
+    with pytest.raises(ConfigError, match=r"an ensemble of 3, and this takes one model; name .*model/1/model"):
         ppo(tiny_model, PROMPTS, short_ppo(), by=trained / "model", out=tmp_path)
 
 

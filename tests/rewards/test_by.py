@@ -159,7 +159,7 @@ def test_an_endpoints_settings_stand_beside_it():
         ("", "must say who judges"),
         (3, "must say who judges; found number 3"),
         ({"weight": 1.0}, "must say who judges; found null"),
-        ("people", "method: rank"),
+        ("people", "people judge alone"),
         ("judges:nobody", "no such judge"),
         ("nobody:", "nobody who judges"),
         ({"judge": "model/dir", "rubric": "helpful?"}, "a model cannot judge here"),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from burnish.batch.trees import SHOWN, TreeReport
 from burnish.data.read import read, rejected_name
+from burnish.methods.ensemble import refuse_ensemble
 from burnish.models.load import Placement, load_policy, load_scorer
 from burnish.models.model import Policy, Scorer
 from burnish.training.config import MethodConfig, StageConfig
@@ -31,7 +32,11 @@ def as_policy(model: PolicyInput, config: StageConfig, *, trained: bool = True) 
 
 
 def as_scorer(model: ScorerInput, config: StageConfig) -> Scorer:
-    return model if isinstance(model, Scorer) else load_scorer(model, placement(config))
+    """One reward model. Raises ConfigError for an ensemble, which who can take one asks for its members first."""
+    if isinstance(model, Scorer):
+        return model
+    refuse_ensemble(model, "this")
+    return load_scorer(model, placement(config))
 
 
 def as_groups(data: DataInput, kind: str | None, config: StageConfig, out: Path) -> list[Group]:

@@ -23,7 +23,6 @@ from burnish.batch.trees import prompt_trees, tree_of
 from burnish.data.templates import Template, resolve
 from burnish.errors import ConfigError
 from burnish.methods.checks import check_before_step_one, check_ratio, check_sampler, check_starts_at_reference
-from burnish.methods.ensemble import refuse_ensemble
 from burnish.methods.inputs import DataInput, PolicyInput, ScorerInput, as_groups, as_policy, as_scorer, say
 from burnish.models.model import Policy, Scorer
 from burnish.models.padding import same_tokens
@@ -96,7 +95,6 @@ def ppo(
     `reference` is the incoming model unless another is named. Raises ConfigError for a reward model with another
     tokenizer, which cannot read the policy's tokens, and where a check before step one fails.
     """
-    refuse_ensemble(by, "ppo")
     run = _Run(as_policy(model, config), as_scorer(by, config), reference, config)
     groups = as_groups(prompts, "prompt", config, out)
     room = config.sampling.max_new_tokens
