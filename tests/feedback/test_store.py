@@ -283,26 +283,6 @@ def test_a_draft_is_there_again_after_the_store_was_closed(tmp_path, clock):
         assert store.undo(ann).draft is None
 
 
-# ---- what only grows
-
-
-def test_the_audit_and_the_rankings_cannot_be_rewritten(store):
-    ann = someone(store)
-    store.submit(ann, store.next_item(ann).id, as_shown(client_ms=5), key())
-    entry = list(store.audit())[-1]
-    assert (entry["what"], entry["annotator"], entry["client_ms"]) == ("submit", ann.alias, 5)
-    with sqlite3.connect(store.path) as raw:
-        for statement in (
-            "UPDATE audit SET what = 'nothing'",
-            "DELETE FROM audit",
-            "DELETE FROM ranking",
-            "UPDATE ranking SET places = '[[0, 1, 2]]'",
-        ):
-            with pytest.raises(sqlite3.IntegrityError, match=r"only grows|never"):
-                raw.execute(statement)
-    raw.close()
-
-
 # ---- files
 
 

@@ -7,7 +7,7 @@ Tables
   item, content   what is asked; `content` apart, so that a change of state does not rewrite the texts
   annotator, invitation, session   who may rank; of secrets only the SHA-256 is kept
   assignment      an item given to an annotator: lease, draft, the order in which answers are shown
-  ranking         what was decided; never deleted and never changed, but for the moment of its removal
+  ranking         what was decided; triggers refuse any change of it but the moment of its removal, set once
   audit           who did what when, old → new; triggers refuse any change of it
 """
 
@@ -159,7 +159,31 @@ _PAIRS = (
     "ALTER TABLE item_with_pairs RENAME TO item",
     *(statement for statement in _FIRST if re.match(r"CREATE (INDEX|TRIGGER) item_", statement)),
 )
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _PAIRS)
+_GUARDED = (
+    # version 1 compared a few columns; here every one but `removed` is out of reach, and that is set once
+    "DROP TRIGGER ranking_same",
+    """CREATE TRIGGER ranking_same BEFORE UPDATE OF ranking, key, layer, item, annotator, assignment, places,
+        acceptable, confidence, seconds, flags, mode, comparisons, extra, saved ON ranking BEGIN
+        SELECT RAISE(ABORT, 'a ranking is never changed: remove it and save another');
+    END""",
+    """CREATE TRIGGER ranking_removed BEFORE UPDATE OF removed ON ranking
+        WHEN OLD.removed IS NOT NULL OR NEW.removed IS NULL BEGIN
+        SELECT RAISE(ABORT, 'a ranking is never changed: what was removed stays removed');
+    END""",
+    # INSERT OR REPLACE deletes what is in its way without asking the triggers that guard deletion
+    """CREATE TRIGGER ranking_replaced BEFORE INSERT ON ranking WHEN EXISTS (SELECT 1 FROM ranking r WHERE
+        r.ranking = NEW.ranking OR (r.assignment = NEW.assignment AND r.removed IS NULL)) BEGIN
+        SELECT RAISE(ABORT, 'a ranking is never replaced: remove it and save another');
+    END""",
+    """CREATE TRIGGER ranking_known BEFORE INSERT ON ranking WHEN EXISTS (SELECT 1 FROM ranking r WHERE r.key = NEW.key)
+        BEGIN SELECT RAISE(IGNORE);  -- an import that is run again passes over what is there
+    END""",
+    """CREATE TRIGGER audit_replaced BEFORE INSERT ON audit
+        WHEN EXISTS (SELECT 1 FROM audit a WHERE a.entry = NEW.entry) BEGIN
+        SELECT RAISE(ABORT, 'the audit only grows');
+    END""",
+)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _PAIRS, _GUARDED)
 VERSION = len(MIGRATIONS)
 
 
