@@ -140,7 +140,7 @@ def show(result: Any, *, as_json: bool) -> None:
     if result is None:
         return
     if as_json:
-        from burnish.recipes.folder import finite
+        from burnish.data.strict_json import finite
 
         text = json_for_terminal(finite(result) if isinstance(result, Mapping | list) else {"text": str(result)})
     else:

@@ -76,7 +76,11 @@ def export(
     by: Annotated[str, typer.Option("--by", help="prompt, or a column whose values stay together.")] = "prompt",
     layer: Annotated[
         list[str] | None,
-        typer.Option("--layer", help="people, imported, adjudicated or judge; repeat it. Unset is all but judge."),
+        typer.Option(
+            "--layer",
+            help="people, imported, adjudicated or judge; repeat it. Unset is all but judge, and of an item that the "
+            "lead decided the decision alone.",
+        ),
     ] = None,
     checks: Annotated[bool, typer.Option("--checks", help="Repeats and gold items too, which check people.")] = False,
     seed: int | None = None,
@@ -85,13 +89,13 @@ def export(
 
     Example: burnish rank export --store rankings.db --format ranking --out rankings.jsonl --split 0.1
     """
-    from burnish.feedback.exports import LAYERS, NO_JUDGE, export
+    from burnish.feedback.exports import LAYERS, export
     from burnish.feedback.store import Store
 
     for name in layer or ():
         if name not in LAYERS:
             raise UsageError(f"--layer {name}: choose of {', '.join(LAYERS)}")
-    layers = tuple(name for name in LAYERS if name in layer) if layer else NO_JUDGE
+    layers = tuple(name for name in LAYERS if name in layer) if layer else None
     with Store.open(store) as opened:
         made = export(opened, out, format, split=split, by=by, seed=seed or 0, layers=layers, checks=checks)
     return {"format": format, "rows": dict(made.files)} | ({"left_out": dict(made.left_out)} if made.left_out else {})
@@ -166,6 +170,9 @@ def invite(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Who is to rank.", show_default=False)],
     *,
     store: StoreOption,
+    lead: Annotated[
+        bool, typer.Option("--lead", help="They also see the statistics and decide what is disputed, until revoked.")
+    ] = False,
     days: Annotated[float, typer.Option("--days", help="How long the invitation works.", min=0.01)] = 7.0,
 ) -> dict[str, Any]:
     """Print a token that lets someone in once. It is shown here and never again: the store keeps its hash.
@@ -180,7 +187,7 @@ def invite(
 
     with Store.open(store) as opened:
         until = time.time() + days * 24 * 3600
-        token = opened.invite(name, until)
+        token = opened.invite(name, until, lead=lead)
     return {"annotator": name, "token": token, "expires": time.strftime("%Y-%m-%d %H:%M", time.localtime(until))}
 
 
@@ -190,7 +197,7 @@ def revoke(
     *,
     store: StoreOption,
 ) -> dict[str, Any]:
-    """End someone's sessions and invitations. What they ranked stays.
+    """End someone's sessions and invitations; a lead is one no more. What they ranked stays.
 
     Example: burnish rank revoke --store rankings.db ann
     """

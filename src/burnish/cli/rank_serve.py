@@ -32,6 +32,12 @@ def serve(
         list[str] | None,
         typer.Option("--annotator", help="Someone who may rank; repeat it for several.", metavar="NAME"),
     ] = None,
+    lead: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--lead", help="Someone who sees the statistics and decides what is disputed; repeat it.", metavar="NAME"
+        ),
+    ] = None,
     host: Annotated[str, typer.Option("--host", help="Address to listen on.", metavar="HOST")] = "127.0.0.1",
     port: Annotated[
         int | None, typer.Option("--port", help="Port; unset is 8765 or the next free.", min=1, max=65535, metavar="N")
@@ -61,7 +67,7 @@ def serve(
     as_json: JsonOption = False,
     seed: int | None = None,
 ) -> None:
-    """Serve the page on which people rank, until Ctrl-C. Prints a link for each annotator; a link works once.
+    """Serve the page on which people rank, until Ctrl-C. Prints a link for each person; a link works once.
 
     With --live they type prompts themselves and rank what one or two models answer. --set takes what it takes in
     `generate`: temperature, max_new_tokens, template and so on.
@@ -95,6 +101,7 @@ def serve(
         serve(
             opened,
             annotator or (),
+            leads=lead or (),
             host=host,
             port=port,
             allowed_hosts=allow_host or (),

@@ -50,7 +50,8 @@ def stats(
     """
     from burnish.feedback.agreement.bootstrap import Bootstrap
     from burnish.feedback.agreement.statistics import curve_of, statistics
-    from burnish.feedback.agreement.verdicts import ANNOTATED, known_layers
+    from burnish.feedback.agreement.verdicts import known_layers
+    from burnish.feedback.records import ANNOTATED
     from burnish.feedback.scores import scores_of
     from burnish.feedback.store import Store
 

@@ -8,7 +8,7 @@ beyond any honest row.
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from burnish.data.problems import RowError, printable
@@ -126,3 +126,12 @@ def check_strings(value: Any) -> None:
 def holds_controls(value: Any) -> bool:
     """Whether a string holds control characters other than tab and line ends: allowed, but worth a warning."""
     return any(_CONTROL.search(text) for text in strings(value))
+
+
+def finite(value: Any) -> Any:
+    """`value` with null for what JSON cannot say: a figure that is not there, or no number."""
+    if isinstance(value, Mapping):
+        return {key: finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

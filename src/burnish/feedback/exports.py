@@ -44,27 +44,31 @@ def export(
     split: float = 0.0,
     by: str = "prompt",
     seed: int = 0,
-    layers: Collection[Layer] = NO_JUDGE,
+    layers: Collection[Layer] | None = None,
     checks: bool = False,
 ) -> Exported:
     """Write the rankings that stand, as JSON lines (a name that ends in .json: one array, as Label Studio imports it).
 
     `split`: the share of prompts held out, in a second file whose name has `.heldout` before its ending; `by`: prompt,
-    or a column whose values stay together. `checks`: repeats and gold items too. Raises DataError where nothing would
+    or a column whose values stay together. `layers`: these and all of them; without, all but judges', and where a lead
+    has decided an item, that decision alone. `checks`: repeats and gold items too. Raises DataError where nothing would
     be written, ConfigError for a format that is none, WriteFailed.
     """
     if format not in FORMATS:
         raise ConfigError(f"format: {format}: no such format; choose one of {', '.join(FORMATS)}")
     left_out: dict[str, int] = {}
     chosen: list[Standing] = []
-    for one in standing(store.path, layers):
-        if one.ranking.kind in ("repeat", "gold") and not checks:
+    decided = {one.item for one in store.rankings(layers=["adjudicated"])} if layers is None else set()
+    for one in standing(store.path, NO_JUDGE if layers is None else layers):
+        if one.ranking.item in decided and one.ranking.layer != "adjudicated":
+            _count(left_out, "decided by the lead: written with --layer")
+        elif one.ranking.kind in ("repeat", "gold") and not checks:
             reason = f"{one.ranking.kind}: written with --checks"
-            left_out[reason] = left_out.get(reason, 0) + 1
+            _count(left_out, reason)
         else:
             chosen.append(one)
     if not chosen:
-        raise DataError(_nothing(store, layers, left_out))
+        raise DataError(_nothing(store, layers or NO_JUDGE, left_out))
     files: dict[str, int] = {}
     for path, part in _parts(chosen, out, split, by, seed).items():
         rows = _ROWS[format](part, left_out)

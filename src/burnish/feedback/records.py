@@ -22,9 +22,14 @@ ANSWERS: Mapping[str, tuple[int, int]] = {"rank": (2, 9), "pick": (2, len(LETTER
 Task = Literal["rank", "pick", "pair"]
 ORDERED: tuple[Task, ...] = ("rank", "pair")  # all answers are put in order; a pick says nothing of the others
 Layer = Literal["people", "judge", "imported", "adjudicated"]
-Kind = Literal["uniform", "active", "overlap", "gold", "repeat", "live", "imported"]
+Kind = Literal["uniform", "active", "overlap", "gold", "repeat", "live", "adjudication", "imported"]
 Mode = Literal["place", "insertion", "pick", "pair"]
 Verdict = Literal[">", "=", "<"]
+
+ANNOTATED: tuple[Layer, ...] = ("people", "imported")
+DRAWN: tuple[Kind, ...] = ("uniform", "active", "overlap", "live", "imported")
+"""Rankings of items that were drawn, by a known propensity, or that their annotator typed. Gold items were chosen, a
+repeat is no second opinion."""
 
 UNKNOWN = "unknown"  # the annotator of rankings that came without a name
 FLAGS = ("unsafe", "wrong language", "broken", "identity leak")
@@ -46,11 +51,16 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Annotator:
-    """Someone who ranks. `alias` stands for the name wherever the ranking leaves the store."""
+    """Someone who ranks. `alias` stands for the name wherever the ranking leaves the store.
+
+    `lead`: may see the statistics and decide what annotators dispute; those decisions are made as another annotator of
+    the same name, see `Store.adjudicator`.
+    """
 
     number: int
     name: str
     alias: str
+    lead: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +108,18 @@ class Submission:
     mode: Mode = "place"
     comparisons: tuple[tuple[str, str, Verdict], ...] = ()
     client_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """What an annotator said of an item that is disputed, in the letters of the lead who looks at it."""
+
+    annotator: str
+    order: tuple[tuple[str, ...], ...]
+    acceptable: int | None
+    confidence: int | None
+    seconds: float | None
+    flags: Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)

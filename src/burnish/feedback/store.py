@@ -22,11 +22,22 @@ from types import TracebackType
 from typing import Any, Self
 
 from burnish.errors import NotOurs
-from burnish.feedback.database import access, assignment, decisions, intake, reading, typed
+from burnish.feedback.database import access, adjudication, assignment, decisions, intake, reading, typed
 from burnish.feedback.database.assignment import Policy
 from burnish.feedback.database.schema import connect, make_file, prepare, told
 from burnish.feedback.database.writer import Writer
-from burnish.feedback.records import Annotator, Assignment, Given, Item, Layer, Progress, Ranking, Session, Submission
+from burnish.feedback.records import (
+    Annotator,
+    Assignment,
+    Given,
+    Item,
+    Layer,
+    Opinion,
+    Progress,
+    Ranking,
+    Session,
+    Submission,
+)
 from burnish.types import Group, Message
 
 
@@ -155,11 +166,14 @@ class Store:
 
     # ---- annotators
 
-    def invite(self, name: str, expires: float | None = None) -> str:
-        """A token that opens one session for `name`, until `expires` (seconds since 1970; in a week by default)."""
+    def invite(self, name: str, expires: float | None = None, *, lead: bool = False) -> str:
+        """A token that opens one session for `name`, until `expires` (seconds since 1970; in a week by default).
+
+        `lead`: they also see the statistics and decide what is disputed, until they are revoked.
+        """
         now = self._clock()
         until = now + access.INVITATION_SECONDS if expires is None else expires
-        return self._writer.do(lambda c: access.invite(c, name, until, now))
+        return self._writer.do(lambda c: access.invite(c, name, until, now, lead=lead))
 
     def redeem(self, token: str) -> Session | None:
         """The session that a token opens; None where it opens none."""
@@ -177,6 +191,40 @@ class Store:
     def revoke(self, name: str) -> int:
         """End everything that lets `name` in, and return how many sessions and invitations that were."""
         return self._writer.do(lambda c: access.revoke(c, name, self._clock()))
+
+    # ---- leading
+
+    def adjudicator(self, lead: Annotator) -> Annotator:
+        """As whom a lead decides: give that to `submit`, `save_draft`, `undo` and so on. Raises MissingInput for one
+        who does not lead."""
+        with self._reading() as connection:
+            return access.adjudicator(connection, lead)
+
+    def next_dispute(self, adjudicator: Annotator, queue: Sequence[str]) -> Assignment | None:
+        """The first item of `queue` (ids, the most disputed first) that waits for this lead, leased for 15 minutes; one
+        that they have open comes first. None where none waits."""
+
+        def job(connection: sqlite3.Connection) -> Assignment | None:
+            found = adjudication.give(connection, adjudicator.number, queue, self._clock())
+            return None if found is None else decisions.view(connection, found)
+
+        return self._writer.do(job, durable=False)
+
+    def opinions(self, adjudicator: Annotator, id: str) -> tuple[Opinion, ...]:  # noqa: A002
+        """What each annotator said of the item of a lead's assignment, with their names; nothing for one of another."""
+        with self._reading() as connection:
+            return adjudication.opinions(connection, adjudicator.number, id)
+
+    def undecided(self, queue: Sequence[str]) -> list[str]:
+        """Those of `queue` on which no decision stands, in its order."""
+        with self._reading() as connection:
+            decided = adjudication.decided(connection)
+        return [item for item in queue if item not in decided]
+
+    def state(self) -> int:
+        """A number that grows with everything that the audit tells: while it is the same, so are all rankings."""
+        with self._reading() as connection:
+            return reading.state(connection)
 
     # ---- ranking
 

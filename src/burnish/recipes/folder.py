@@ -6,7 +6,6 @@ inputs.json says something else than now → refused, naming each field, until i
 
 import fcntl
 import json
-import math
 import os
 import platform
 from collections.abc import Iterator, Mapping
@@ -20,6 +19,7 @@ from pydantic import BaseModel
 
 from burnish.data.problems import described, listed
 from burnish.data.read import REJECTED
+from burnish.data.strict_json import finite
 from burnish.errors import ConfigError, DataError, NotOurs
 from burnish.recipes.artefacts import Hashes, damage, described_inputs
 from burnish.recipes.graph import Stage
@@ -197,15 +197,6 @@ def moment() -> str:
 
 def write_json(path: Path, value: Any) -> None:
     write_durably(path, json.dumps(finite(masked(value)), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def finite(value: Any) -> Any:
-    """`value` with null for what JSON cannot say: a figure that is not there, or no number."""
-    if isinstance(value, Mapping):
-        return {key: finite(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def content(value: Any) -> Any:

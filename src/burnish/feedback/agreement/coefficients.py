@@ -21,8 +21,8 @@ import numpy as np
 from scipy.stats import binomtest, friedmanchisquare, kendalltau, rankdata
 
 from burnish.feedback.agreement.bootstrap import Bootstrap, Estimate, Floats, Ints, cluster_means
-from burnish.feedback.agreement.verdicts import DRAWN, FIRST, SECOND, TIE, Readings, Verdicts, readings, verdict
-from burnish.feedback.records import ORDERED, Ranking
+from burnish.feedback.agreement.verdicts import FIRST, SECOND, TIE, Readings, Verdicts, readings, verdict
+from burnish.feedback.records import DRAWN, ORDERED, Ranking
 
 Level = Literal["nominal", "ordinal"]
 

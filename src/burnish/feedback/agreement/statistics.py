@@ -39,8 +39,8 @@ from burnish.feedback.agreement.coefficients import (
 from burnish.feedback.agreement.conduct import Conduct, conduct
 from burnish.feedback.agreement.reliability import Reliability, reliability
 from burnish.feedback.agreement.systems import Systems, strengths
-from burnish.feedback.agreement.verdicts import ANNOTATED, readings, verdicts
-from burnish.feedback.records import ORDERED, Layer, Ranking
+from burnish.feedback.agreement.verdicts import readings, verdicts
+from burnish.feedback.records import ANNOTATED, ORDERED, Layer, Ranking
 from burnish.feedback.unsure import ask_next
 
 Scores = Mapping[str, Sequence[float]]

@@ -15,14 +15,9 @@ import numpy as np
 
 from burnish.errors import UsageError
 from burnish.feedback.agreement.bootstrap import Floats, Ints
-from burnish.feedback.records import ORDERED, Kind, Layer, Ranking
+from burnish.feedback.records import ANNOTATED, DRAWN, ORDERED, Kind, Layer, Ranking
 
 FIRST, TIE, SECOND = 0, 1, 2
-
-ANNOTATED: tuple[Layer, ...] = ("people", "imported")
-DRAWN: tuple[Kind, ...] = ("uniform", "active", "overlap", "live", "imported")
-"""Rankings of items that were drawn, by a known propensity, or that their annotator typed. Gold items were chosen, a
-repeat is no second opinion."""
 
 Readings = Mapping[str, Mapping[str, Ranking]]
 """item → annotator → the ranking: one reading of an item by each annotator."""

@@ -1,4 +1,4 @@
-"""Who may rank: annotators, invitations, sessions. Of a secret only its SHA-256 is kept.
+"""Who may rank, and who leads: annotators, invitations, sessions. Of a secret only its SHA-256 is kept.
 
 An invitation is a link that works once; redeeming it opens a session, whose secret is the browser's cookie. Both are
 256 random bits, so that finding one by its hash tells an attacker's clock nothing.
@@ -48,21 +48,25 @@ def _alias(connection: sqlite3.Connection, name: str, layer: Layer) -> str:
     return hashlib.sha256(f"{salt}\0{layer}\0{name}".encode()).hexdigest()[:16]
 
 
-def invite(connection: sqlite3.Connection, name: str, expires: float, now: float) -> str:
+def invite(connection: sqlite3.Connection, name: str, expires: float, now: float, *, lead: bool = False) -> str:
     """A token that opens one session for `name`. It is shown here and never again.
 
-    Raises UsageError for a name that cannot be shown.
+    `lead` makes them one, in the sessions that they have too, until they are revoked. Raises UsageError for a name that
+    cannot be shown.
     """
     if not _NAME.fullmatch(name) or not name.strip():
         raise UsageError(f"name {name[:80]!r}: choose 1 to 80 printable characters")
     who = annotator_of(connection, name, "people", now)
     connection.execute("UPDATE annotator SET revoked = NULL WHERE annotator = ?", (who.number,))
+    if lead:
+        connection.execute("UPDATE annotator SET lead = 1 WHERE annotator = ?", (who.number,))
+        annotator_of(connection, name, "adjudicated", now)
     token = secrets.token_urlsafe(32)
     connection.execute(
         "INSERT INTO invitation (hash, annotator, created, expires) VALUES (?, ?, ?, ?)",
         (_hash(token), who.number, now, expires),
     )
-    record(connection, now, who.number, "invite", new=f"until {expires:.0f}")
+    record(connection, now, who.number, "invite lead" if lead else "invite", new=f"until {expires:.0f}")
     return token
 
 
@@ -81,18 +85,33 @@ def redeem(connection: sqlite3.Connection, token: str, now: float) -> Session | 
         (_hash(secret), row[0], now, now + SESSION_SECONDS),
     )
     record(connection, now, row[0], "redeem")
-    name, alias = connection.execute("SELECT name, alias FROM annotator WHERE annotator = ?", row).fetchone()
-    return Session(secret, Annotator(row[0], name, alias), csrf_of(secret))
+    name, alias, lead = connection.execute(
+        "SELECT name, alias, lead FROM annotator WHERE annotator = ?", row
+    ).fetchone()
+    return Session(secret, Annotator(row[0], name, alias, bool(lead)), csrf_of(secret))
 
 
 def session(connection: sqlite3.Connection, secret: str, now: float) -> Annotator | None:
     """Whose session this is; None for one that is unknown, ended, expired or revoked."""
     row = connection.execute(
-        "SELECT a.annotator, a.name, a.alias FROM session s JOIN annotator a USING (annotator) "
+        "SELECT a.annotator, a.name, a.alias, a.lead FROM session s JOIN annotator a USING (annotator) "
         "WHERE s.hash = ? AND s.ended IS NULL AND s.expires > ? AND a.revoked IS NULL",
         (_hash(secret), now),
     ).fetchone()
-    return None if row is None else Annotator(*row)
+    return None if row is None else Annotator(row[0], row[1], row[2], bool(row[3]))
+
+
+def adjudicator(connection: sqlite3.Connection, lead: Annotator) -> Annotator:
+    """As whom a lead decides: an annotator of the same name in the layer of decisions, so that what they rank as one of
+    the annotators is kept apart. Raises MissingInput for one who does not lead (any more)."""
+    row = connection.execute(
+        "SELECT d.annotator, d.alias FROM annotator a JOIN annotator d ON d.name = a.name AND d.layer = 'adjudicated' "
+        "WHERE a.annotator = ? AND a.lead = 1 AND a.revoked IS NULL",
+        (lead.number,),
+    ).fetchone()
+    if row is None:
+        raise MissingInput(f"{lead.name!r} is no lead of this store; make them one: burnish rank invite NAME --lead")
+    return Annotator(row[0], lead.name, row[1], lead=True)
 
 
 def csrf_of(secret: str) -> str:
@@ -106,7 +125,7 @@ def end_session(connection: sqlite3.Connection, secret: str, now: float) -> None
 
 
 def revoke(connection: sqlite3.Connection, name: str, now: float) -> int:
-    """End all sessions and invitations of `name`, and return how many. What they ranked stays.
+    """End all sessions and invitations of `name`, and return how many; a lead is one no more. What they ranked stays.
 
     Raises MissingInput for a name that was never invited.
     """
@@ -114,7 +133,7 @@ def revoke(connection: sqlite3.Connection, name: str, now: float) -> int:
     if row is None:
         known = [name for (name,) in connection.execute("SELECT name FROM annotator WHERE layer = 'people' LIMIT 12")]
         raise MissingInput(f"no annotator {name!r} in this store; there are {', '.join(known) or 'none'}")
-    connection.execute("UPDATE annotator SET revoked = ? WHERE annotator = ?", (now, row[0]))
+    connection.execute("UPDATE annotator SET revoked = ?, lead = 0 WHERE annotator = ?", (now, row[0]))
     ended = connection.execute("UPDATE session SET ended = ? WHERE annotator = ? AND ended IS NULL", (now, row[0]))
     unused = connection.execute(
         "UPDATE invitation SET redeemed = ? WHERE annotator = ? AND redeemed IS NULL", (now, row[0])

@@ -29,7 +29,7 @@ MOST_OPEN = 3
 TOP = 50
 REPEAT_AFTER = 10  # assignments between an item and its repeat, so that it is judged anew and not remembered
 LOOKED_AT = 200  # waiting items, many of them the annotator's own, that one draw goes through
-APART = ("gold", "repeat", "live")  # kinds of assignments that leave their item's pool as it is
+APART = ("gold", "repeat", "live", "adjudication")  # kinds of assignments that leave their item's pool as it is
 LAST = 1 << 62  # skipped items go behind all others
 
 
@@ -107,7 +107,7 @@ def give(
         reopen(connection, left, now)
         return left
     drawn = _drawn(connection, annotator, chance) if draw else None
-    return None if drawn is None else _lease(connection, annotator, drawn, now)
+    return None if drawn is None else lease_shuffled(connection, annotator, drawn, now)
 
 
 def _left_unfinished(connection: sqlite3.Connection, annotator: int) -> int | None:
@@ -224,7 +224,8 @@ def pool(connection: sqlite3.Connection, state: str) -> int:
 # ---- leases
 
 
-def _lease(connection: sqlite3.Connection, annotator: int, draw: Draw, now: float) -> int:
+def lease_shuffled(connection: sqlite3.Connection, annotator: int, draw: Draw, now: float) -> int:
+    """A new assignment of an item, whose answers stand in an order of this annotator's own."""
     (answers,) = connection.execute("SELECT answers FROM item WHERE item = ?", (draw.item,)).fetchone()
     repeat = int(draw.kind == "repeat")
     shown = shuffled(_seed(connection), annotator, draw.item, repeat, answers)

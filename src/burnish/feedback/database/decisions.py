@@ -107,6 +107,9 @@ def submit(connection: sqlite3.Connection, annotator: int, id_: str, given: Subm
             raise DataError(f"key {key}: belongs to another ranking; make a new UUID")
         return float(before[0])
     assignment, item, shown, task, answers = _opened(connection, annotator, id_, now)
+    (layer,) = connection.execute("SELECT layer FROM annotator WHERE annotator = ?", (annotator,)).fetchone()
+    if layer == "adjudicated" and is_decided(connection, item):
+        raise DoneAlready(f"assignment {id_}: another lead has decided this item; ask for the next one")
     order = check(given, answers, task)
     own = json.loads(shown)
     index = {letter: own[place] for place, letter in enumerate(LETTERS[:answers])}
@@ -117,10 +120,11 @@ def submit(connection: sqlite3.Connection, annotator: int, id_: str, given: Subm
     comparisons = [[index[one], index[other], verdict] for one, other, verdict in given.comparisons]
     connection.execute(
         "INSERT INTO ranking (key, layer, item, annotator, assignment, places, acceptable, confidence, seconds, flags, "
-        "mode, comparisons, extra, saved) VALUES (?, 'people', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "mode, comparisons, extra, saved) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            key, item, annotator, assignment, json.dumps(places), given.acceptable, given.confidence, given.seconds,
-            json.dumps(flags), given.mode, json.dumps(comparisons), json.dumps({"sent": asdict(given)}), now,
+            key, layer, item, annotator, assignment, json.dumps(places), given.acceptable, given.confidence,
+            given.seconds, json.dumps(flags), given.mode, json.dumps(comparisons),
+            json.dumps({"sent": asdict(given)}), now,
         ),
     )  # fmt: skip
     connection.execute(
@@ -129,6 +133,16 @@ def submit(connection: sqlite3.Connection, annotator: int, id_: str, given: Subm
     )
     record(connection, now, annotator, "submit", item=item, new=places, client_ms=given.client_ms)
     return now
+
+
+def is_decided(connection: sqlite3.Connection, item: int) -> bool:
+    """Whether a lead's decision on the item stands."""
+    return bool(
+        connection.execute(
+            "SELECT EXISTS (SELECT 1 FROM ranking WHERE item = ? AND layer = 'adjudicated' AND removed IS NULL)",
+            (item,),
+        ).fetchone()[0]
+    )
 
 
 def _checked_key(key: str) -> str:

@@ -63,6 +63,11 @@ def counts(connection: sqlite3.Connection) -> dict[str, int]:
     return {"items": sum(made.values()), **made, **{f"rankings_{layer}": count for layer, count in layers.fetchall()}}
 
 
+def state(connection: sqlite3.Connection) -> int:
+    """The last entry of the audit."""
+    return int(connection.execute("SELECT coalesce(max(entry), 0) FROM audit").fetchone()[0])
+
+
 # ---- items and rankings
 
 

@@ -183,7 +183,11 @@ _GUARDED = (
         SELECT RAISE(ABORT, 'the audit only grows');
     END""",
 )
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _PAIRS, _GUARDED)
+_LEADS = (
+    "ALTER TABLE annotator ADD COLUMN lead INTEGER NOT NULL DEFAULT 0",  # may see statistics and decide disputes
+    "CREATE INDEX ranking_decided ON ranking (item) WHERE layer = 'adjudicated' AND removed IS NULL",
+)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _PAIRS, _GUARDED, _LEADS)
 VERSION = len(MIGRATIONS)
 
 

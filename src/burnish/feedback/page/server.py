@@ -6,7 +6,7 @@ leak. Requests that wait for the disk do so in threads.
 
     GET   /, /page.css, /*.js          the page, from the package
     POST  /api/session   {token}       one-time token → cookie; all below need the cookie, POST also X-CSRF-Token
-    GET   /api/me                      {name, csrf, guidelines, progress, live}
+    GET   /api/me                      {name, csrf, lead, guidelines, progress, live}
     POST  /api/next                    {item, progress}      item: null where nothing is left
     POST  /api/draft     {assignment, draft}
     POST  /api/heartbeat {assignment}
@@ -15,6 +15,7 @@ leak. Requests that wait for the disk do so in threads.
     POST  /api/undo                    {item, progress}
     POST  /api/formatted {text}        {tree}                Markdown as a tree
     GET   /api/guidelines              {tree}
+    …     /api/lead/…                  for a lead's session alone, see lead.py
 
 and where answers are written to prompts that annotators type (`live`):
 
@@ -24,8 +25,9 @@ and where answers are written to prompts that annotators type (`live`):
 
 import hashlib
 import hmac
+import inspect
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from importlib import resources
 from typing import Any
 
@@ -59,11 +61,13 @@ from burnish.feedback.page.bodies import (
 )
 from burnish.feedback.page.formatting import formatted
 from burnish.feedback.page.guard import BODY_LIMIT, Allowance, Fenced, SameOrigin, refusal
+from burnish.feedback.page.lead import Desk
 from burnish.feedback.page.shown import Tree, markdown, visible
 from burnish.feedback.records import Annotator, Assignment
 from burnish.feedback.store import Store
 from burnish.types import Prompt
 
+Answer = Callable[[Annotator, Any], dict[str, Any] | Awaitable[dict[str, Any]]]
 TYPES = {"html": "text/html; charset=utf-8", "css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
 _log = logging.getLogger("burnish.feedback")
 
@@ -78,6 +82,7 @@ class Page:
         self._guidelines: Tree = (markdown(visible(guidelines)) or [["p", guidelines]]) if guidelines else []
         # browsers send a cookie to every port of a host: two stores served side by side must not share a name
         self.cookie = "burnish_" + hashlib.sha256(str(store.path.resolve()).encode()).hexdigest()[:8]
+        self._desk = Desk(store, seen)
         self._requests = Allowance(rate=10, burst=60)
         self._failures = Allowance(rate=0.5, burst=20)
 
@@ -88,12 +93,21 @@ class Page:
         }  # fmt: skip
         if self._live is not None:
             posts |= {"ask": self._ask, "written": self._written}
+        desk = self._desk
+        decisions: dict[str, Answer] = {"next": desk.next, "undo": desk.undo} | {
+            name: desk.deciding(posts[name]) for name in ("draft", "heartbeat", "submit", "skip")
+        }
         return [
             *(Route(path, self._file(name), methods=["GET"]) for path, name in _files()),
             Route("/api/session", self._sign_in, methods=["POST"]),
             Route("/api/me", self._read(self._me), methods=["GET"]),
             Route("/api/guidelines", self._read(lambda who, secret: {"tree": self._guidelines}), methods=["GET"]),
             *(Route(f"/api/{name}", self._change(answer), methods=["POST"]) for name, answer in posts.items()),
+            Route("/api/lead/statistics", self._read(desk.statistics, lead=True), methods=["GET"]),
+            *(
+                Route(f"/api/lead/{name}", self._change(answer, lead=True), methods=["POST"])
+                for name, answer in decisions.items()
+            ),
         ]
 
     # ---- who asks
@@ -124,7 +138,8 @@ class Page:
         )
         return answer
 
-    async def _who(self, request: Request) -> tuple[Annotator, str] | Response:
+    async def _who(self, request: Request, lead: bool) -> tuple[Annotator, str] | Response:
+        """Whose session it is, and its secret; a refusal where there is none, or none of a lead's where `lead`."""
         secret = request.cookies.get(self.cookie, "")
         who = await run_in_threadpool(self._store.session, secret) if secret else None
         if who is None:
@@ -132,24 +147,26 @@ class Page:
         wait = self._requests.take(secret)
         if wait:
             return refusal(429, "slow", "too many requests", {"Retry-After": f"{max(wait, 1):.0f}"})
+        if lead and not who.lead:
+            return refusal(403, "role", "this is for the lead; open the page itself")
         return who, secret
 
-    def _read(self, answer: Callable[[Annotator, str], dict[str, Any]]) -> Callable[[Request], Any]:
+    def _read(self, answer: Answer, *, lead: bool = False) -> Callable[[Request], Any]:
         async def route(request: Request) -> Response:
-            who = await self._who(request)
-            return who if isinstance(who, Response) else JSONResponse(await run_in_threadpool(answer, *who))
+            who = await self._who(request, lead)
+            return who if isinstance(who, Response) else JSONResponse(await _answered(answer, *who))
 
         return route
 
-    def _change(self, answer: Callable[[Annotator, Any], dict[str, Any]]) -> Callable[[Request], Any]:
+    def _change(self, answer: Answer, *, lead: bool = False) -> Callable[[Request], Any]:
         async def route(request: Request) -> Response:
-            found = await self._who(request)
+            found = await self._who(request, lead)
             if isinstance(found, Response):
                 return found
             who, secret = found
             if not hmac.compare_digest(request.headers.get("x-csrf-token", "").encode(), csrf_of(secret).encode()):
                 return refusal(403, "csrf", "the page is from another session; load it again")
-            return JSONResponse(await run_in_threadpool(answer, who, await _body(request)))
+            return JSONResponse(await _answered(answer, who, await _body(request)))
 
         return route
 
@@ -159,6 +176,7 @@ class Page:
         return {
             "name": visible(who.name),
             "csrf": csrf_of(secret),
+            "lead": who.lead,
             "guidelines": bool(self._guidelines),
             "progress": self._progress(who),
             "live": None if self._live is None else self._collecting(self._live, who),
@@ -269,6 +287,13 @@ def application(store: Store, hosts: Sequence[str], guidelines: str = "", live: 
         },
     )
     return Fenced(app)  # around all of it: a fault's answer is made outside of the middleware that Starlette is given
+
+
+async def _answered(answer: Answer, who: Annotator, given: Any) -> dict[str, Any]:
+    """What waits for the disk does so in a thread, what waits for another process on the loop."""
+    made = answer(who, given) if inspect.iscoroutinefunction(answer) else await run_in_threadpool(answer, who, given)
+    found: dict[str, Any] = await made if inspect.isawaitable(made) else made
+    return found
 
 
 async def _body(request: Request) -> Any:

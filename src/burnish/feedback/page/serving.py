@@ -43,6 +43,7 @@ def serve(
     store: Store,
     annotators: Sequence[str],
     *,
+    leads: Sequence[str] = (),
     host: str = "127.0.0.1",
     port: int | None = None,
     allowed_hosts: Sequence[str] = (),
@@ -55,12 +56,12 @@ def serve(
 
     What was acknowledged by then is saved. `live`: who answers what annotators type; its thread is the caller's to end.
 
-    `told` is called once, when requests are accepted, with a link for each annotator. Without annotators there is one,
-    named after the user. Raises ConfigError where another host than loopback is to be served to nobody in particular,
-    or an allowed host is no name, NotOurs where the port is taken.
+    `told` is called once, when requests are accepted, with a link for each annotator and each of `leads`. Without any
+    there is one annotator, named after the user. Raises ConfigError where another host than loopback is to be served to
+    nobody in particular, or an allowed host is no name, NotOurs where the port is taken.
     """
     local = host in LOOPBACK
-    if not local and not annotators:
+    if not local and not annotators and not leads:
         raise ConfigError(
             f"--host {host}: other machines can reach this address, so say who may rank: --annotator NAME for each"
         )
@@ -75,7 +76,8 @@ def serve(
         shown = _own_name() if host in ("0.0.0.0", "::") else host  # noqa: S104
         address = f"http://{f'[{shown}]' if ':' in shown else shown}:{number}"
         hosts = [*LOOPBACK, "[::1]", *([] if local else [host, *_own_names()]), *allowed_hosts]
-        links = {name: f"{address}/#t={store.invite(name)}" for name in annotators or [_user()]}
+        names = [*annotators, *leads] or [_user()]
+        links = {name: f"{address}/#t={store.invite(name, lead=name in leads)}" for name in names}
         warning = "" if local else _no_tls(address)
         config = uvicorn.Config(
             application(store, hosts, guidelines, live),
