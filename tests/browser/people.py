@@ -37,7 +37,7 @@ class Person:
 
     def order(self) -> str:
         """The rank bar: "A>B=C", "|" for the line of what is acceptable."""
-        places = self.page.locator(".places li:not(.open)")
+        places = self.page.locator(".bar .places li:not(.open)")
         shown = [
             "|" if "line" in (places.nth(at).get_attribute("class") or "") else places.nth(at).inner_text()
             for at in range(places.count())

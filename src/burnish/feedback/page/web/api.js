@@ -14,11 +14,11 @@ export class Unreachable extends Error {}
 const PATIENCE = 15_000; // ms
 let csrf = "";
 
-async function request(path, options) {
+async function request(path, options, patience = PATIENCE) {
   let response;
   let body;
   try {
-    response = await fetch(path, { ...options, signal: AbortSignal.timeout(PATIENCE), cache: "no-store" });
+    response = await fetch(path, { ...options, signal: AbortSignal.timeout(patience), cache: "no-store" });
     body = await response.json();
   } catch (error) {
     throw new Unreachable(String(error));
@@ -29,14 +29,14 @@ async function request(path, options) {
   return body;
 }
 
-export const get = (path) => request(path, {});
+export const get = (path, patience) => request(path, {}, patience);
 
-export const post = (path, body = {}) =>
+export const post = (path, body = {}, patience = PATIENCE) =>
   request(path, {
     method: "POST",
     headers: { "Content-Type": "application/json", "X-CSRF-Token": csrf },
     body: JSON.stringify(body),
-  });
+  }, patience);
 
 /** Sends until the server has answered. `lost(true)` is called when it cannot be reached, `lost(false)` when it can. */
 export async function persistently(send, lost) {

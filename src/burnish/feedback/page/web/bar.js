@@ -3,6 +3,7 @@
 import { button, h, keyed, letterOf } from "./dom.js";
 import { picked } from "./card.js";
 import { acceptable, places, unplaced } from "./order.js";
+import { placed } from "./placed.js";
 
 export function bar(work, t, act) {
   const picking = work.task === "pick";
@@ -45,12 +46,8 @@ export function bar(work, t, act) {
     const all = places(work.order.ranks);
     const groups = !picking ? all : picked(work) === null ? [] : all.slice(0, 1);
     const above = acceptable(work.order);
-    const items = groups.map((group) =>
-      h("li", {}, group.flatMap((answer, at) => [at ? h("span", { class: "tie" }, "=") : null, h("b", {}, letterOf(answer))])),
-    );
-    const lineWords = (at) => (at === 0 ? t.lineNoneShort : at === groups.length ? t.lineAll : t.line);
-    if (above !== null && !picking) items.splice(above, 0, h("li", { class: "line" }, h("span", {}, lineWords(above))));
-    order.replaceChildren(...items);
+    const named = groups.map((group) => group.map(letterOf));
+    order.replaceChildren(...placed(named, picking ? null : above, t));
     const open = unplaced(work.order.ranks);
     if (groups.length > 0 && open.length > 0) {
       order.append(h("li", { class: "open" }, open.map((answer) => h("i", {}, letterOf(answer)))));

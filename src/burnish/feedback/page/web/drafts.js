@@ -10,9 +10,10 @@ let timer = null;
 let sending = null;
 let sent = 0; // how many items were submitted or skipped: of those, no draft is spoken of any more
 
-export function saveDraft(assignment, draft, { lost, kept }) {
+/** `path`: where this desk's drafts go. */
+export function saveDraft(path, assignment, draft, { lost, kept }) {
   keepDraft(assignment, draft);
-  waiting = { assignment, draft };
+  waiting = { path, body: { assignment, draft } };
   clearTimeout(timer);
   timer = setTimeout(() => (sending ??= send(lost, kept).finally(() => (sending = null))), SOON);
 }
@@ -33,7 +34,7 @@ async function send(lost, kept) {
       await persistently(() => {
         current = waiting ?? current;
         waiting = null;
-        return post("/api/draft", current);
+        return post(current.path, current.body);
       }, lost);
       if (sent === before) kept();
     } catch (error) {

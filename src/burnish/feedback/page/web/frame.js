@@ -9,20 +9,23 @@ export function frame(t, act) {
   const modes = ["place", "insertion"].map((mode) =>
     button(t.modes[mode], () => act({ name: "mode", value: mode }), { "aria-pressed": "false" }),
   );
+  const desks = ["statistics", "decide", "rank"].map((name) =>
+    button(t.lead.desks[name], () => act({ name: "desk", value: name }), { "aria-pressed": "false" }),
+  );
+  const leading = h("span", { class: "segments", role: "group", "aria-label": t.lead.desk, hidden: true }, desks);
   const formatted = button(keyed(t.markdown, "m"), () => act({ name: "formatted" }), { "aria-pressed": "false" });
   const diff = button(keyed(t.diff, "d"), () => act({ name: "diff" }), { "aria-pressed": "false" });
   const guidelines = button(keyed(t.guidelines, "g"), () => act({ name: "guidelines" }), { class: "quiet", hidden: true });
+  const tools = [h("span", { class: "segments", role: "group", "aria-label": t.mode }, modes), formatted, diff];
   const top = h(
     "header",
     { class: "top" },
     h("h1", { class: "unseen" }, t.title),
-    h("div", { class: "facts" }, progress, rate, saved),
+    h("div", { class: "facts" }, leading, progress, rate, saved),
     h(
       "div",
       { class: "tools" },
-      h("span", { class: "segments", role: "group", "aria-label": t.mode }, modes),
-      formatted,
-      diff,
+      tools,
       guidelines,
       signButton("?", t.help, () => act({ name: "help" }), { class: "quiet" }),
     ),
@@ -41,13 +44,19 @@ export function frame(t, act) {
     main,
     lost: (away) => (banner.hidden = !away),
     hasGuidelines: (there) => (guidelines.hidden = !there),
+    /** The desk that a lead is at; null for those who do not lead. */
+    at: (desk) => {
+      leading.hidden = desk === null;
+      for (const tool of tools) tool.hidden = desk === "statistics";
+      desks.forEach((one, at) => one.setAttribute("aria-pressed", String(desk === ["statistics", "decide", "rank"][at])));
+    },
     saved: (text, state) => {
       saved.textContent = text;
       saved.dataset.state = state;
     },
     progress: (done, left, anHour) => {
-      progress.textContent = t.progress(done, left === null ? null : done + left);
-      rate.textContent = anHour === null ? "" : t.rate(anHour);
+      progress.textContent = done === null ? "" : t.progress(done, left === null ? null : done + left);
+      rate.textContent = (anHour ?? null) === null ? "" : t.rate(anHour);
     },
     refresh: (work, view) => {
       modes.forEach((one, at) => one.setAttribute("aria-pressed", String(work?.task === "rank" && work.mode === ["place", "insertion"][at])));

@@ -3,6 +3,7 @@
 import { bar } from "./bar.js";
 import { card, nameOf, picked } from "./card.js";
 import { h, letterOf } from "./dom.js";
+import { opinions } from "./opinions.js";
 import { pairQuestion } from "./pairs.js";
 import { prompt } from "./prompt.js";
 import { question } from "./work.js";
@@ -30,7 +31,8 @@ export function itemView(work, t, act) {
   let asking = null;
   let asked = null;
   const middle = h("div", { class: "middle" });
-  const element = h("div", { class: "item" }, top.element, middle, below.element);
+  const said = work.opinions ? opinions(work.opinions, t) : null;
+  const element = h("div", { class: "item" }, top.element, said, middle, below.element);
 
   function refresh(now, view, sending) {
     const step = question(now);

@@ -44,6 +44,8 @@ export const dropDraft = (assignment) => write(`burnish.draft.${assignment}`, nu
 export const typed = (who) => read(`burnish.typed.${who}`);
 export const keepTyped = (who, text) => write(`burnish.typed.${who}`, text);
 
-/** Under the annotator's name: two people may share a browser, and neither may send the other's work. */
-export const pending = (who) => read(`burnish.pending.${who}`);
-export const keepPending = (who, submission) => write(`burnish.pending.${who}`, submission);
+/** Under the annotator's name: two people may share a browser, and neither may send the other's work. What a lead
+ * decides goes elsewhere than what they rank. */
+const place = (who, deciding) => `burnish.${deciding ? "decision" : "pending"}.${who}`;
+export const pending = (who, deciding) => read(place(who, deciding));
+export const keepPending = (who, deciding, submission) => write(place(who, deciding), submission);

@@ -11,10 +11,12 @@ import { action } from "./keys.js";
 import * as kept from "./kept.js";
 import { collection } from "./live.js";
 import { places, unplaced } from "./order.js";
+import { statistics } from "./statistics.js";
 import { preferred, words } from "./texts.js";
 import { begun, draftOf, question, submissionOf } from "./work.js";
 
 const HEARTBEAT = 60_000; // ms
+const LONG = 120_000; // ms that a lead may have to wait for the statistics
 const LONGEST_FORMATTED = 40_000; // characters that the server formats
 const IDLE = 120_000; // ms without a key or a touch: this is not time spent on the item
 
@@ -31,11 +33,14 @@ let work = null;
 let item = null; // the view of `work`
 let live = null; // where prompts are typed
 let sending = false;
+let desk = "rank"; // or, for a lead, "decide" what is disputed, or "statistics"
 let lastActive = performance.now();
 const spent = { items: 0, seconds: 0 };
 const view = { formatted: kept.setting("formatted") === "on", trees: null, diff: false, best: null };
 
 const lost = (away) => page.lost(away);
+const deciding = () => desk === "decide";
+const address = (name) => (deciding() ? `/api/lead/${name}` : `/api/${name}`);
 
 // Showing
 
@@ -48,10 +53,12 @@ function build() {
   page = frame(t, act);
   page.hasGuidelines(me?.guidelines ?? false);
   if (me) progress();
+  page.at(me?.lead ? desk : null);
   page.refresh(work, view);
 }
 
 function progress() {
+  if (desk === "statistics") return page.progress(null);
   const rate = spent.items >= 3 && spent.seconds > 0 ? Math.round((3600 * spent.items) / spent.seconds) : null;
   page.progress(me.progress.rankings, me.progress.left, rate);
 }
@@ -84,9 +91,48 @@ function showNotice(...parts) {
   page.main.querySelector("h2").focus();
 }
 
+async function showStatistics() {
+  work = item = null;
+  page.refresh(null, view);
+  page.main.replaceChildren(notice(t.lead.statistics, t.lead.working));
+  let told;
+  try {
+    told = await persistently(() => get("/api/lead/statistics", LONG), lost);
+  } catch (error) {
+    return refused(error);
+  }
+  if (desk !== "statistics") return;
+  const shown = statistics(told, t, showStatistics);
+  page.main.replaceChildren(shown.element);
+  shown.heading.focus();
+}
+
+/** What the collection of prompts does goes on while its lead is at another desk, where it must show nothing. */
+const atRank = (shown) => (...given) => desk === "rank" && shown(...given);
+
+/** To another desk of a lead. What was begun at this one is kept as its draft. */
+async function goToDesk(name) {
+  desk = name;
+  page.at(me.lead ? desk : null);
+  page.saved("", "");
+  progress();
+  if (desk === "statistics") return showStatistics();
+  work = item = null;
+  if (kept.pending(me.name, deciding()) !== null) return deliver();
+  if (deciding()) page.main.replaceChildren(notice(t.lead.desks.decide, t.lead.working));
+  const asked = desk === "rank" ? me.live?.asked : null;
+  if (asked) {
+    me.live.asked = null; // from now on the server tells when it is answered
+    return live.follow(asked.id, asked.prompt);
+  }
+  await next("");
+}
+
 // Doing
 
 async function act(wish) {
+  if (wish.name === "desk" && !sending) return goToDesk(wish.value);
+  if (desk === "statistics" && wish.name === "undo") return;
   if (sending || (!work && !["help", "guidelines", "undo"].includes(wish.name))) return;
   if (work !== null && !(DOABLE[work.task]?.has(wish.name) ?? true)) return;
   if (wish.name === "pick" && wish.value >= work.count) return;
@@ -107,7 +153,7 @@ function changed() {
   refresh();
   page.saved(t.notSaved, "draft");
   const id = work.id;
-  saveDraft(id, draftOf(work), { lost, kept: () => work?.id === id && page.saved(t.draftKept, "draft") });
+  saveDraft(address("draft"), id, draftOf(work), { lost, kept: () => work?.id === id && page.saved(t.draftKept, "draft") });
 }
 
 function goTo(answer) {
@@ -161,7 +207,8 @@ function settingChanged(name) {
   build();
   document.body.append(dialog);
   if (work) showItem();
-  else live?.again();
+  else if (desk === "statistics") showStatistics();
+  else if (desk === "rank") live?.again();
   if (name !== "language") return;
   dialog.close();
   DOING.help(); // in the language that was chosen
@@ -192,7 +239,7 @@ async function submit() {
     item.say({ pick: t.nothingPicked, pair: t.nothingDecided }[work.task] ?? t.missing(letters(open)));
     return work.task === "pair" ? undefined : goTo(open[0]);
   }
-  kept.keepPending(me.name, submissionOf(work));
+  kept.keepPending(me.name, deciding(), submissionOf(work));
   sending = true;
   refresh();
   await deliver();
@@ -200,22 +247,22 @@ async function submit() {
 
 /** Sends what waits to be saved. Only the server's receipt makes it "saved", and only that removes it from here. */
 async function deliver() {
-  const waiting = kept.pending(me.name) ?? submissionOf(work);
+  const waiting = kept.pending(me.name, deciding()) ?? submissionOf(work);
   page.saved(t.saving, "draft");
   forgetDraft();
   try {
-    const receipt = await persistently(() => post("/api/submit", waiting), lost);
-    kept.keepPending(me.name, null);
+    const receipt = await persistently(() => post(address("submit"), waiting), lost);
+    kept.keepPending(me.name, deciding(), null);
     kept.dropDraft(waiting.assignment);
     spent.items += 1;
     spent.seconds += waiting.seconds;
     sending = false;
-    if (work?.id === waiting.assignment) live?.ranked(work);
+    if (work?.id === waiting.assignment && desk === "rank") live?.ranked(work);
     page.saved(t.saved(new Date(receipt.saved * 1000).toLocaleTimeString(document.documentElement.lang)), "saved");
     await next(t.submitted);
   } catch (error) {
     sending = false;
-    refused(error, () => kept.keepPending(me.name, null));
+    refused(error, () => kept.keepPending(me.name, deciding(), null));
   }
 }
 
@@ -223,7 +270,7 @@ async function skip(reason) {
   const { id } = work;
   forgetDraft();
   try {
-    await persistently(() => post("/api/skip", { assignment: id, reason }), lost);
+    await persistently(() => post(address("skip"), { assignment: id, reason }), lost);
   } catch (error) {
     if (!(error instanceof Refused) || error.status !== 409) return refused(error); 
   }
@@ -234,7 +281,7 @@ async function skip(reason) {
 
 async function undo() {
   try {
-    const { item: given, progress: counts } = await post("/api/undo");
+    const { item: given, progress: counts } = await post(address("undo"), {}, LONG);
     if (given === null) return work ? item.say(t.nothingToUndo) : undefined;
     me.progress = counts;
     open(given, t.undone);
@@ -247,9 +294,9 @@ async function undo() {
 
 async function next(said) {
   try {
-    const { item: given, progress: counts } = await persistently(() => post("/api/next"), lost);
+    const { item: given, progress: counts } = await persistently(() => post(address("next"), {}, LONG), lost);
     me.progress = counts;
-    if (given === null && live !== null) {
+    if (given === null && live !== null && desk === "rank") {
       progress();
       return live.compose(said === t.submitted ? t.kept : said);
     }
@@ -257,7 +304,8 @@ async function next(said) {
       me.progress.left = 0; // what the store counts as left is a bound
       progress();
       const again = button(t.again, () => next(""));
-      return showNotice(t.done, t.doneText, again, button(t.undo, undo, { class: "quiet" }));
+      const [title, text] = deciding() ? [t.lead.done, t.lead.doneText] : [t.done, t.doneText];
+      return showNotice(title, text, again, button(t.undo, undo, { class: "quiet" }));
     }
     open(given, said);
   } catch (error) {
@@ -325,7 +373,7 @@ function listen() {
     if (work && !document.hidden && performance.now() - lastActive < IDLE) work.seconds += 1;
   }, 1000);
   setInterval(() => {
-    if (work && !document.hidden) post("/api/heartbeat", { assignment: work.id }).catch(() => {}); // submit will tell
+    if (work && !document.hidden) post(address("heartbeat"), { assignment: work.id }).catch(() => {}); // submit will tell
   }, HEARTBEAT);
 }
 
@@ -335,11 +383,8 @@ async function begin() {
   me = await signedIn();
   if (me === null) return showNotice(t.login, t.loginText);
   page.hasGuidelines(me.guidelines);
-  progress();
-  if (me.live) live = collection({ me, words: () => t, show, opened: open, undo, lost, refused });
-  if (kept.pending(me.name) !== null) return deliver();
-  if (me.live?.asked) return live.follow(me.live.asked.id, me.live.asked.prompt);
-  await next("");
+  if (me.live) live = collection({ me, words: () => t, show: atRank(show), opened: atRank(open), undo, lost, refused });
+  await goToDesk(me.lead ? "statistics" : "rank");
 }
 
 begin();

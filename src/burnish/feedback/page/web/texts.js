@@ -1,4 +1,7 @@
-// Every word of the page, in its two languages. A function where a number or a name goes in.
+// Every word of the page, in its two languages; the lead's own are in lead_texts.js. A function where a number or a
+// name goes in.
+
+import { LEAD } from "./lead_texts.js";
 
 const en = {
   title: "Rank the answers",
@@ -309,7 +312,7 @@ const zh = {
 };
 
 export const LANGUAGES = { en: "English", zh: "中文" };
-const WORDS = { en, zh };
+const WORDS = { en: { ...en, lead: LEAD.en }, zh: { ...zh, lead: LEAD.zh } };
 
 /** The first of the browser's languages that the page speaks. */
 export function preferred(languages) {
