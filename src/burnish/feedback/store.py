@@ -296,6 +296,12 @@ class Store:
         with self._reading() as connection:
             return reading.progress(connection, annotator)
 
+    def progress_shown(self, annotator: Annotator) -> dict[str, int]:
+        """What the annotator may know of it: `rankings`, `skipped` and `left`, gold items and repeats in all three, so
+        that no number tells them from the others. `left` is put right every ten assignments."""
+        with self._reading() as connection:
+            return reading.progress_shown(connection, annotator)
+
     def progress_all(self) -> list[Progress]:
         """Of everyone who was ever invited, by name."""
         with self._reading() as connection:

@@ -4,13 +4,16 @@ import re
 import socket
 import sqlite3
 import threading
+from contextlib import closing
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from feedback.served import Served, Visitor, ranked, token_of
-from feedback.stores import key
+from feedback.stores import an_item, key
 
+from burnish.feedback.database.assignment import COUNTED_EVERY, Policy
 from burnish.feedback.store import Store
 
 EVIL = "http://evil.example"
@@ -258,6 +261,41 @@ def test_anothers_item_is_as_unknown_as_one_that_never_was(served: Served, ann: 
 def test_no_request_may_name_an_annotator(ann: Visitor):
     item = ann.next()
     assert ann.post("/api/submit", ranked(item, key(), annotator="bo"))[0] == 422
+
+
+def test_no_figure_of_a_whole_session_tells_gold_items_and_repeats_from_the_rest(tmp_path: Path):
+    path = tmp_path / "s.db"
+    with Store.create(path) as store:
+        store.set_policy(Policy(gold=0.3, repeats=0.5, active=0.0))
+        store.add_items([an_item(f"item-{index}") for index in range(40)])
+        store.add_items([an_item(f"gold-{index}", gold=((0,), (1,), (2,))) for index in range(20)])
+    server = Served(path, "ann")
+    try:
+        ann = server.visitor("ann")
+        told, ids, forms = [], [], set()
+        for turn in range(28):
+            if turn % COUNTED_EVERY == 0:
+                with Store.open(path) as store:
+                    (before,) = store.progress_all()
+            body = ann.post("/api/next")[1]
+            told.append(body["progress"])
+            ids.append(body["item"].pop("id"))
+            forms.add((tuple(body), tuple(body["progress"]), tuple(body["item"]), body["item"]["draft"]))
+            if turn % COUNTED_EVERY == 0:
+                assert body["progress"]["left"] == before.left, "counted before the draw, whatever was drawn"
+            assert list(ann.post("/api/submit", ranked(body["item"] | {"id": ids[-1]}, key()))[1]) == ["saved"]
+    finally:
+        server.stop()
+    with closing(sqlite3.connect(path)) as connection:
+        kinds = dict(connection.execute("SELECT id, kind FROM assignment").fetchall())
+    assert {"uniform", "gold", "repeat"} <= {kinds[one] for one in ids}
+    assert len(forms) == 1
+    steps = {
+        tuple(after[name] - before[name] for name in ("rankings", "skipped", "left"))
+        for turn, (before, after) in enumerate(pairwise(told), 1)
+        if turn % COUNTED_EVERY
+    }
+    assert steps == {(1, 0, -1)}
 
 
 # ---- 22: sent twice

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from burnish.feedback.database.assignment import pool
+from burnish.feedback.database.assignment import done, left, opened, pool
 from burnish.feedback.database.contents import shown_text, unpacked
 from burnish.feedback.database.schema import connect
 from burnish.feedback.records import Annotator, Item, Layer, Progress, Ranking
@@ -30,26 +30,21 @@ def _snapshot(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def progress(connection: sqlite3.Connection, annotator: Annotator) -> Progress:
-    rankings, last = connection.execute(
-        "SELECT count(*), max(saved) FROM ranking WHERE annotator = ? AND removed IS NULL", (annotator.number,)
+    number = annotator.number
+    (last,) = connection.execute(
+        "SELECT max(saved) FROM ranking WHERE annotator = ? AND removed IS NULL", (number,)
     ).fetchone()
-    (skipped,) = connection.execute(
-        "SELECT count(*) FROM assignment WHERE annotator = ? AND state = 'skipped'", (annotator.number,)
-    ).fetchone()
-    (opened,) = connection.execute(
-        "SELECT count(*) FROM assignment WHERE annotator = ? AND state = 'open'", (annotator.number,)
-    ).fetchone()
-    # Of what waits or is fresh, they had some. A fresh item has nobody, so they can only have skipped it; and fewer
-    # items wait than an annotator has had: after 20,000 rankings this takes 10 ms, by their assignments it took 55.
-    (had,) = connection.execute(
-        "SELECT (SELECT count(*) FROM item i WHERE i.state = 'waiting' AND EXISTS (SELECT 1 FROM assignment a "
-        "WHERE a.annotator = :who AND a.item = i.item AND a.repeat = 0 AND a.state <> 'expired')) + "
-        "(SELECT count(*) FROM assignment a JOIN item i USING (item) WHERE a.annotator = :who AND a.state = 'skipped' "
-        "AND a.repeat = 0 AND i.state = 'fresh')",
-        {"who": annotator.number},
-    ).fetchone()
-    left = pool(connection, "fresh") + pool(connection, "waiting") - had
-    return Progress(annotator, rankings, skipped, opened, left, last)
+    rankings, skipped = done(connection, number)
+    return Progress(annotator, rankings, skipped, opened(connection, number), left(connection, number), last)
+
+
+def progress_shown(connection: sqlite3.Connection, annotator: Annotator) -> dict[str, int]:
+    number = annotator.number
+    rankings, skipped = done(connection, number)
+    holds = opened(connection, number)
+    (work,) = connection.execute("SELECT work FROM annotator WHERE annotator = ?", (number,)).fetchone()
+    rest = left(connection, number) + holds if work is None else work - rankings - skipped
+    return {"rankings": rankings, "skipped": skipped, "left": max(rest, min(holds, 1))}
 
 
 def progress_all(connection: sqlite3.Connection) -> list[Progress]:

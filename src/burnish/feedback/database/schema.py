@@ -187,7 +187,8 @@ _LEADS = (
     "ALTER TABLE annotator ADD COLUMN lead INTEGER NOT NULL DEFAULT 0",  # may see statistics and decide disputes
     "CREATE INDEX ranking_decided ON ranking (item) WHERE layer = 'adjudicated' AND removed IS NULL",
 )
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _PAIRS, _GUARDED, _LEADS)
+_COUNTS = ("ALTER TABLE annotator ADD COLUMN work INTEGER",)  # what it is told to have in all, see assignment.py
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _PAIRS, _GUARDED, _LEADS, _COUNTS)
 VERSION = len(MIGRATIONS)
 
 

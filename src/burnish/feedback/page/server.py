@@ -194,9 +194,8 @@ class Page:
         }
 
     def _progress(self, who: Annotator) -> dict[str, int | None]:
-        found = self._store.progress(who)
-        left = None if self._live is not None else found.left + found.open
-        return {"rankings": found.rankings, "skipped": found.skipped, "left": left}
+        shown: dict[str, int | None] = {**self._store.progress_shown(who)}
+        return shown if self._live is None else shown | {"left": None}
 
     def _next(self, who: Annotator, _: Any) -> dict[str, Any]:
         return {"item": seen(self._store.next_item(who, draw=self._live is None)), "progress": self._progress(who)}
