@@ -176,6 +176,8 @@ def _drawn(connection: sqlite3.Connection, annotator: int, chance: Random) -> Dr
     policy = policy_of(connection)
     luck = chance.random()
     draw = None
+    if luck < policy.gold + policy.repeats and not left(connection, annotator):
+        return None  # whoever is told that nothing is left, and then gets an item, knows what it is for
     if luck < policy.gold:
         draw = _gold(connection, annotator, chance)
     elif luck < policy.gold + policy.repeats:
