@@ -23,7 +23,9 @@ from burnish.feedback.records import Given
 from burnish.feedback.store import Store
 
 WORKER = Path(__file__).with_name("worker.py")
-PLACES = {**os.environ, "PYTHONPATH": str(WORKER.parents[1])}
+PLACES = os.environ | {  # the tests' own path before whatever this process was given
+    "PYTHONPATH": os.pathsep.join(filter(None, [str(WORKER.parents[1]), os.environ.get("PYTHONPATH")]))
+}
 
 
 def worker(*words: object, prefix: tuple[str, ...] = ()) -> "subprocess.Popen[str]":

@@ -7,13 +7,12 @@ import threading
 
 import psutil
 import pytest
-from feedback.stores import Clock, a_store, an_item, as_shown, key, someone
+from feedback.stores import a_store, an_item, as_shown, key, someone
 
 from burnish.errors import ConfigError, DataError, MissingInput, NotOurs
-from burnish.feedback.database import schema
 from burnish.feedback.database.contents import unpacked
 from burnish.feedback.database.schema import VERSION
-from burnish.feedback.records import LETTERS, Given, Submission
+from burnish.feedback.records import LETTERS, Submission
 from burnish.feedback.store import Store
 
 
@@ -325,30 +324,6 @@ def test_what_is_no_store_of_this_version_is_refused_by_name(tmp_path):
     raw.close()
     with pytest.raises(DataError, match=f"a store of version {VERSION + 1}, made by a later burnish"):
         Store.open(tmp_path / "s.db")
-
-
-def test_a_store_of_the_first_version_keeps_all_it_has_and_takes_pairs(tmp_path, monkeypatch):
-    with monkeypatch.context() as then:
-        then.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
-        then.setattr(schema, "VERSION", 1)
-        with a_store(tmp_path / "s.db", items=3) as store:
-            ann = someone(store)
-            store.submit(ann, store.next_item(ann).id, as_shown(), key())
-            waiting = store.next_item(ann).id
-            before, counts = list(store.rankings()), store.counts()
-    with Store.open(tmp_path / "s.db", clock=Clock()) as store:
-        assert list(store.rankings()) == before
-        assert store.counts() == counts
-        assert store.add_items([an_item("pair", 2, task="pair")]) == {"added": 1, "known": 0}
-        assert store.counts() == counts | {"items": 4, "fresh": counts["fresh"] + 1}  # the triggers count on
-        assert store.next_item(ann).id == waiting
-        store.submit(ann, waiting, as_shown(), key())
-        with pytest.raises(DataError, match="no item"):
-            store.add_rankings([Given("other", ((0,), (1,)))])
-    with sqlite3.connect(tmp_path / "s.db") as raw:
-        assert raw.execute("PRAGMA foreign_key_check").fetchall() == []
-        assert raw.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-    raw.close()
 
 
 def test_an_empty_file_left_by_a_process_that_died_becomes_the_store(tmp_path):

@@ -6,8 +6,10 @@ from contextlib import closing
 import pytest
 from feedback.stores import a_store, an_item, as_shown, key, someone
 
+from burnish.errors import DataError
 from burnish.feedback.database.contents import packed
 from burnish.feedback.database.schema import APPLICATION_ID, MIGRATIONS, VERSION
+from burnish.feedback.records import Given
 from burnish.feedback.store import Store
 
 CHANGED = {
@@ -80,7 +82,7 @@ def test_what_comes_under_a_known_key_is_passed_over(ranked, places):
         assert raw.execute("SELECT * FROM ranking").fetchall() == before
 
 
-def test_a_store_of_version_1_opens_with_all_that_was_in_it(tmp_path):
+def test_a_store_of_version_1_keeps_all_it_has_and_takes_what_came_later(tmp_path):
     path = tmp_path / "old.db"
     with closing(sqlite3.connect(path)) as raw:
         for statement in MIGRATIONS[0]:
@@ -105,7 +107,14 @@ def test_a_store_of_version_1_opens_with_all_that_was_in_it(tmp_path):
         ann = someone(store)
         assert ann.number == 1
         store.submit(ann, store.next_item(ann).id, as_shown(), key())
+        counts = store.counts()
+        assert store.add_items([an_item("pair", 2, task="pair")]) == {"added": 1, "known": 0}
+        assert store.counts() == counts | {"items": 2, "fresh": counts["fresh"] + 1}  # the triggers count on
+        with pytest.raises(DataError, match="no item"):
+            store.add_rankings([Given("other", ((0,), (1,)))])
     with closing(sqlite3.connect(path)) as raw:
+        assert raw.execute("PRAGMA foreign_key_check").fetchall() == []
+        assert raw.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert raw.execute("PRAGMA user_version").fetchone() == (VERSION,)
     refused(path, "UPDATE ranking SET confidence = 1 WHERE ranking = 1")
     a_store(tmp_path / "new.db").close()
