@@ -21,7 +21,7 @@ const en = {
   withTies: "Pairs said alike, ties a verdict", withoutTies: "Pairs said alike, without ties",
   foretold: "A verdict foretold by another annotator",
   annotators: "Annotators", n: "n", rate: "items/h", seconds: "median s", ties: "ties", noneOk: "none ok",
-  repeats: "repeats", gold: "gold", transitive: "transitive", discerns: "discerns", weight: "weight", flags: "flags",
+  repeats: "repeats", gold: "gold right", transitive: "transitive", discerns: "discerns", weight: "weight", flags: "flags",
   two: "Two annotators", tau: "mean τ-b", itemsHead: "items", undefined: "undefined",
   blocks: "Kendall's W of items that the same annotators ranked", answers: "answers", meanW: "mean W",
   bias: "Position and length", position: (degrees) => `χ² of the best answer's letter, ${degrees} df`,
