@@ -34,6 +34,7 @@ let item = null; // the view of `work`
 let live = null; // where prompts are typed
 let sending = false;
 let desk = "rank"; // or, for a lead, "decide" what is disputed, or "statistics"
+let undoing = Promise.resolve();
 let lastActive = performance.now();
 const spent = { items: 0, seconds: 0 };
 const view = { formatted: kept.setting("formatted") === "on", trees: null, diff: false, best: null };
@@ -279,7 +280,13 @@ async function skip(reason) {
   await next(t.skipped);
 }
 
-async function undo() {
+/** One after another: two keys in a hurry go back two items, whichever answer comes first. */
+function undo() {
+  undoing = undoing.then(undoOne, undoOne);
+  return undoing;
+}
+
+async function undoOne() {
   try {
     const { item: given, progress: counts } = await post(address("undo"), {}, LONG);
     if (given === null) return work ? item.say(t.nothingToUndo) : undefined;
