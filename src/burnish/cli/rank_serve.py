@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -93,7 +93,6 @@ def serve(
         if not no_open and not as_json and len(links.links) == 1:  # of several links none is this desktop's own
             open_browser(next(iter(links.links.values())))
 
-    given = settings_of([*(settings or []), *([f"answers={answers}"] if answers is not None else [])], seed)
     if (settings or answers is not None) and not live:
         raise UsageError("--set and --answers say how answers are sampled; name who samples them: --live MODEL")
     with ExitStack() as opening:
@@ -106,20 +105,23 @@ def serve(
             port=port,
             allowed_hosts=allow_host or (),
             guidelines=words,
-            live=opening.enter_context(_answering(opened, live, given)) if live else None,
+            live=opening.enter_context(_answering(opened, live, settings, answers, seed)) if live else None,
             told=told,
         )
         saved = opened.counts()
     print(f"stopped. {path} holds {saved.get('rankings_people', 0)} rankings by people.", file=sys.stderr)
 
 
-def _answering(store: "Store", models: Sequence[str], settings: Mapping[str, Any]) -> "Live":
-    """The models, loaded, ready to answer."""
+def _answering(
+    store: "Store", models: Sequence[str], settings: list[str] | None, answers: int | None, seed: int | None
+) -> "Live":
+    """The models, loaded, ready to answer. Nothing before this needs torch, and a server without it stays small."""
     from burnish.feedback.live import Live
     from burnish.methods.live import LiveConfig, LiveModels
     from burnish.training.config import resolve
 
-    return Live(store, LiveModels(models, resolve(LiveConfig, settings)))
+    given = settings_of([*(settings or []), *([f"answers={answers}"] if answers is not None else [])], seed)
+    return Live(store, LiveModels(models, resolve(LiveConfig, given)))
 
 
 def _lines(links: Mapping[str, str]) -> list[str]:

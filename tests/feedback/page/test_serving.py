@@ -23,6 +23,13 @@ def test_it_listens_on_loopback_only(served: Served):
     assert [c.laddr.ip for c in listening] == ["127.0.0.1"]
 
 
+@pytest.mark.skipif(not psutil.LINUX, reason="other systems may not show what a process has loaded")
+def test_it_starts_without_torch(served: Served):
+    loaded = {Path(mapped.path).name for mapped in psutil.Process(served.process.pid).memory_maps()}
+    assert any("sqlite" in name for name in loaded)
+    assert not [name for name in loaded if "torch" in name]
+
+
 def test_another_host_needs_named_annotators(served: Served, capsys: pytest.CaptureFixture[str]):
     assert main(["rank", "serve", "--store", str(served.store), "--host", EVERYWHERE, "--no-open"]) == 78
     assert "--annotator NAME" in capsys.readouterr().err

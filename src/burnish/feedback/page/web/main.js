@@ -208,8 +208,10 @@ function settingChanged(name) {
   build();
   document.body.append(dialog);
   if (work) showItem();
+  else if (me === null) showNotice(t.login, t.loginText);
   else if (desk === "statistics") showStatistics();
-  else if (desk === "rank") live?.again();
+  else if (live !== null && desk === "rank") live.again();
+  else next("");
   if (name !== "language") return;
   dialog.close();
   DOING.help(); // in the language that was chosen
