@@ -160,13 +160,14 @@ def answers_of(row: Row, least: int = 2) -> list[Answer]:
         raise RowError(f"answers must be a list of texts, found {described(value)}")
     if len(value) < least:
         raise RowError(f"answers must be at least {least}, found {len(value)}")
-    made = [Answer(said(row, text, f"answers[{index}]")) for index, text in enumerate(value)]
-    if row.get("sources") is not None or _names_systems(row, len(made)):
-        sources = fields.each(row.get("sources") or row["systems"], "sources", len(made))
-        made = [replace(one, source=fields.text(name, "sources")) for one, name in zip(made, sources, strict=True)]
-    elif isinstance(row.get("model"), str):
-        made = [replace(one, source=row["model"]) for one in made]
-    return made
+    texts = [said(row, text, f"answers[{index}]") for index, text in enumerate(value)]
+    if row.get("sources") is not None or _names_systems(row, len(texts)):
+        given = fields.each(row.get("sources") or row["systems"], "sources", len(texts))
+        sources: list[str | None] = [fields.text(name, "sources") for name in given]
+    else:
+        model = row.get("model")
+        sources = [model if isinstance(model, str) else None] * len(texts)
+    return [Answer(text, source=source) for text, source in zip(texts, sources, strict=True)]
 
 
 def _names_systems(row: Row, count: int) -> bool:

@@ -11,7 +11,8 @@ import itertools
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from burnish.data.rows import Row, rows
 from burnish.data.sources import Source, locate
 from burnish.data.strict_json import holds_controls
 from burnish.errors import ConfigError, DataError, WriteFailed
-from burnish.types import Group
+from burnish.types import Answer, Group
 
 SHOWN = 10
 MAX_BAD_FRACTION = 0.01
@@ -113,6 +114,9 @@ def examine(
     )
 
 
+ANSWER = attrgetter(*(field.name for field in fields(Answer)))  # what its repr shows, in a fraction of the time
+
+
 def _examine(source: Source, wish: Asked, limit: int | None) -> Reading:
     found = rows(source)
     first = list(itertools.islice(found, LOOKED_AT))
@@ -160,7 +164,7 @@ def _content(made: Sequence[Group]) -> bytes:
     said = [
         (
             group.prompt,
-            group.answers,
+            [ANSWER(answer) for answer in group.answers],
             group.order,
             group.extra.get("annotator"),
             group.id if group.id != group.origin else "",

@@ -39,17 +39,14 @@ def unpacked(body: str, id: str = "", origin: str = "") -> Group:  # noqa: A002 
 
 def content_hash(group: Group) -> bytes:
     """What is asked: equal for the same prompt, answers and sources, whatever scores or columns stand beside them."""
-    digest = hashlib.blake2b(digest_size=16)
     said = [group.prompt if isinstance(group.prompt, str) else _encode(_packed_prompt(group.prompt))]
     for answer in group.answers:
         said += [answer.text, answer.source or "\0"]
         if answer.later or answer.tokens is not None or answer.extra:
             said.append(_encode(_packed_answer(replace(answer, score=None, label=None))))
-    for text in said:
-        data = text.encode("utf-8")
-        digest.update(b"%d:" % len(data))  # so that no text can be parted in two ways
-        digest.update(data)
-    return digest.digest()
+    encoded = [text.encode("utf-8") for text in said]
+    parts = [b"%d:%b" % (len(data), data) for data in encoded]  # so that no text can be parted in two ways
+    return hashlib.blake2b(b"".join(parts), digest_size=16).digest()
 
 
 def prompt_hash(group: Group) -> str:
