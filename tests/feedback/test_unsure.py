@@ -120,6 +120,11 @@ def test_one_item_with_two_scores_in_one_file_is_refused(answers, capsys):
     assert "twice.jsonl:2: the same prompt and answers as" in capsys.readouterr().err
 
 
+def test_one_item_that_is_scored_twice_may_differ_in_the_last_bits(answers):
+    scored("twice.jsonl", [answers[0], answers[0]], gap=lambda n: 1.0 + n * 1e-6)
+    assert main(["rank", "unsure", "twice.jsonl", "--store", "s.db"]) == 0
+
+
 def test_answers_may_stand_in_another_order_and_under_another_id(answers):
     rows = [{**answers[3], "id": "scored-elsewhere", "answers": ["c", "b"], "scores": [5.0, 0.0]}]
     Path("scored.jsonl").write_text(json.dumps(rows[0]))

@@ -11,6 +11,9 @@ from burnish.errors import DataError
 from burnish.feedback.records import Item
 from burnish.types import Group
 
+ROUNDING = 1e-3
+"""One model scores a text alike wherever it stands, but for the last bits of what is computed beside it."""
+
 
 def scores_of(items: Iterable[Item], file: str | Path) -> tuple[dict[str, list[float]], list[str]]:
     """item → scores in the item's own order of answers; and where the rows stand that are no item. Of an ensemble the
@@ -63,7 +66,8 @@ def _found(
                 f"{group.origin}: has no score of each of its answers; write them with `burnish score --out`"
             )
         asked = _asked(group)
-        if known.setdefault(asked, given) != given:
+        before = known.setdefault(asked, given)
+        if not _alike(given, before):
             raise DataError(
                 f"{group.origin}: the same prompt and answers as {origin[asked]} with other scores; give each model's "
                 "scores in a file of their own"
@@ -82,6 +86,15 @@ def _found(
             "`burnish rank export` writes"
         )
     return found, list(origin.values())
+
+
+def _alike(one: Scored, other: Scored) -> bool:
+    """Whether the same models may have scored both."""
+    return all(
+        len(score_M) == len(other[text])
+        and all(abs(a - b) <= ROUNDING for a, b in zip(score_M, other[text], strict=True))
+        for text, score_M in one.items()
+    )
 
 
 def _asked(group: Group) -> Any:
