@@ -22,6 +22,13 @@ def store(tmp_path: Path, clock: Clock) -> Iterator[Store]:
         yield made
 
 
+@pytest.fixture
+def empty(tmp_path: Path) -> Iterator[Store]:
+    """A store in which nothing is."""
+    with Store.create(tmp_path / "s.db") as made:
+        yield made
+
+
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A server with four annotators on sixty items."""
