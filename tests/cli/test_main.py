@@ -66,6 +66,8 @@ def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]):
         (["sftt"], "Did you mean 'sft'"),
         (["sft", "--model", "m"], "Missing option '--data'"),
         (["sft", "--modl", "m"], "No such option"),
+        (["sft", "--modl", "m"], "Try: burnish sft --help"),
+        (["rank", "serve", "--live"], "Try: burnish rank serve --help"),
         (["plan", "recipe.yaml", "--threads", "none"], "--threads"),
         (["plan", "recipe.yaml", "--set", "beta"], "expected key=value"),
         (["plan", "recipe.yaml", "--set", "seed=1", "--seed", "2"], "keep one"),

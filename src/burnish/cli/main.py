@@ -108,5 +108,10 @@ def _as_ours(error: Exception) -> BurnishError:
 
 def _command(given: Sequence[str]) -> str:
     """The command's own name, for the line that says where its options are explained."""
-    first = next((word for word in given if not word.startswith("-")), "")
-    return f"{first} " if first in get_command(app).commands else ""  # type: ignore[attr-defined]  # it is a group
+    here, name = get_command(app), ""
+    for word in (word for word in given if not word.startswith("-")):
+        commands = getattr(here, "commands", {})  # a command that is no group has none
+        if word not in commands:
+            break
+        here, name = commands[word], f"{name}{word} "
+    return name

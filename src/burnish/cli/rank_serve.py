@@ -14,8 +14,7 @@ from burnish.data.problems import json_for_terminal
 from burnish.errors import MissingInput, UsageError
 
 if TYPE_CHECKING:
-    from burnish.feedback.live import Live
-    from burnish.feedback.store import Store
+    from burnish.methods.live import LiveModels
 
 app = typer.Typer()
 
@@ -74,6 +73,7 @@ def serve(
 
     Example: burnish rank serve --store rankings.db --annotator ann --annotator bo
     """
+    from burnish.feedback.live import Live
     from burnish.feedback.page.serving import Links, open_browser, serve, store_of
     from burnish.feedback.store import Store
 
@@ -95,6 +95,7 @@ def serve(
 
     if (settings or answers is not None) and not live:
         raise UsageError("--set and --answers say how answers are sampled; name who samples them: --live MODEL")
+    models = _models(live, settings, answers, seed) if live else None  # before a store is made for them
     with ExitStack() as opening:
         opened = opening.enter_context(Store.at(path) if live else Store.open(path))
         serve(
@@ -105,23 +106,20 @@ def serve(
             port=port,
             allowed_hosts=allow_host or (),
             guidelines=words,
-            live=opening.enter_context(_answering(opened, live, settings, answers, seed)) if live else None,
+            live=opening.enter_context(Live(opened, models)) if models else None,
             told=told,
         )
         saved = opened.counts()
     print(f"stopped. {path} holds {saved.get('rankings_people', 0)} rankings by people.", file=sys.stderr)
 
 
-def _answering(
-    store: "Store", models: Sequence[str], settings: list[str] | None, answers: int | None, seed: int | None
-) -> "Live":
-    """The models, loaded, ready to answer. Nothing before this needs torch, and a server without it stays small."""
-    from burnish.feedback.live import Live
+def _models(models: Sequence[str], settings: list[str] | None, answers: int | None, seed: int | None) -> "LiveModels":
+    """Who answers, loaded. Nothing else here needs torch, and a server without it stays small."""
     from burnish.methods.live import LiveConfig, LiveModels
     from burnish.training.config import resolve
 
     given = settings_of([*(settings or []), *([f"answers={answers}"] if answers is not None else [])], seed)
-    return Live(store, LiveModels(models, resolve(LiveConfig, given)))
+    return LiveModels(models, resolve(LiveConfig, given))
 
 
 def _lines(links: Mapping[str, str]) -> list[str]:

@@ -11,6 +11,7 @@ from feedback.parrot import Parrot
 from feedback.served import Served, Visitor, ranked, token_of
 from feedback.stores import a_store, key
 
+from burnish.cli.main import main
 from burnish.feedback.live import LONGEST_PROMPT, Live
 from burnish.feedback.page.serving import Links, bound, serve
 
@@ -111,3 +112,10 @@ def test_without_live_nobody_answers(served: Served):
     visitor = served.visitor("ann")
     assert visitor.get("/api/me")[1]["live"] is None
     assert asked(visitor)[0] == 404
+
+
+def test_a_model_that_is_not_there_makes_no_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    store = tmp_path / "s.db"
+    assert main(["rank", "serve", "--store", str(store), "--live", str(tmp_path / "none"), "--no-open"]) == 66
+    assert "no such model directory" in capsys.readouterr().err
+    assert not store.exists()
