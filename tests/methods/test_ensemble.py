@@ -148,9 +148,11 @@ def test_an_ensemble_whose_member_is_gone_is_told(tmp_path: Path):
         members(tmp_path)
 
 
-def test_ppo_takes_one_model_and_says_which(trained: Path, tiny_model: Path, tmp_path: Path):
-    with pytest.raises(ConfigError, match=r"an ensemble of 3, and this takes one model; name .*model/1/model"):
-        ppo(tiny_model, PROMPTS, short_ppo(), by=trained / "model", out=tmp_path)
+def test_ppo_climbs_what_the_members_agree_on(trained: Path, tiny_model: Path, tmp_path: Path):
+    by = [{"by": trained / "model", "uncertainty_penalty": 1}]
+    figures = ppo(tiny_model, PROMPTS, short_ppo(), by=by, out=tmp_path)
+    assert figures["reward_deviation"] > 0
+    assert figures["value_loss"] >= 0
 
 
 # ---- what to ask next

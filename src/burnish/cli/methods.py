@@ -1,7 +1,7 @@
 """One training stage at a time, with the keys that it has in a recipe."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
@@ -118,11 +118,13 @@ def dpo(
 def ppo(
     model: ModelOption,
     prompts: PromptsOption,
-    by: Annotated[str, typer.Option("--by", help="The reward model's folder.", metavar="MODEL")],
+    by: ByOption,
     out: OutOption,
     reference: ReferenceOption = None,
     settings: SetOption = None,
     allow_changed: AllowOption = None,
+    allow_code: CodeOption = False,
+    insecure: InsecureOption = False,
     seed: int | None = None,
 ) -> dict[str, Any]:
     """Sample answers, score them, and climb the score without leaving the reference.
@@ -130,7 +132,7 @@ def ppo(
     Example: burnish ppo --model runs/sft/model --prompts prompts.jsonl --by runs/reward/model --out runs/ppo
     """
     inputs: dict[str, Any] = {"model": model, "prompts": prompts, "by": by, "reference": reference}
-    return one("ppo", out, settings, seed, allow_changed, **inputs)
+    return one("ppo", out, settings, seed, allow_changed, allow_code, insecure, **inputs)
 
 
 @command(app)

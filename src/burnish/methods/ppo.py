@@ -2,10 +2,10 @@
 
     maximise E[score(answer)] - β·KL(π ‖ reference)                              Ziegler et al. 2019; Ouyang et al. 2022
 
-One step is an iteration: `batch_size` prompts × `samples` answers are drawn from the policy, scored, and given a
-reward a token: -β·(log π_old - log π_reference), and the score on top at the last one. A critic predicts what is still
-to come; generalised advantages (Schulman et al. 2015b) of that, whitened over the iteration, weigh the clipped
-surrogate (Schulman et al. 2017, eq. 7) in `inner_epochs` passes of `minibatches` parts.
+One step is an iteration: `batch_size` prompts × `samples` answers are drawn, scored, and given a reward a token:
+-β·(log π_old - log π_reference), and the score on top at the last. A critic predicts what is still to come; generalised
+advantages (Schulman et al. 2015b) of that, whitened over the iteration, weigh the clipped surrogate (Schulman et al.
+2017, eq. 7) in `inner_epochs` passes of `minibatches` parts.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,11 +21,11 @@ from torch import Tensor
 from burnish.batch.pack import Key, TreeBatch, pack
 from burnish.batch.trees import prompt_trees, tree_of
 from burnish.data.templates import Template, resolve
-from burnish.errors import ConfigError
 from burnish.methods.checks import check_before_step_one, check_ratio, check_sampler, check_starts_at_reference
-from burnish.methods.inputs import DataInput, PolicyInput, ScorerInput, as_groups, as_policy, as_scorer, say
-from burnish.models.model import Policy, Scorer
-from burnish.models.padding import same_tokens
+from burnish.methods.inputs import DataInput, PolicyInput, as_groups, as_policy, say
+from burnish.methods.rewarding import Rewards
+from burnish.methods.scoring import By
+from burnish.models.model import Policy
 from burnish.objectives import advantages, kl
 from burnish.objectives import policy as surrogate
 from burnish.objectives.ratio import farthest_from_1, ratio
@@ -37,7 +37,7 @@ from burnish.training.identity import identity
 from burnish.training.loop import Loss, StepLoss, Update, train
 from burnish.training.metrics import Figures
 from burnish.training.order import Order, derived_seed
-from burnish.types import Rollout, Tree
+from burnish.types import Group, Rollout, Tree
 
 
 class Critic(BaseModel):
@@ -86,24 +86,25 @@ def ppo(
     prompts: DataInput,
     config: PPOConfig,
     *,
-    by: ScorerInput,
+    by: By,
     out: Path,
     reference: PolicyInput | None = None,
 ) -> Figures:
-    """Train `model` against the reward model `by`, write `out/model`, and return the last iteration's figures.
+    """Train `model` for what `by` says of its answers, write `out/model`, and return the last iteration's figures.
 
-    `reference` is the incoming model unless another is named. Raises ConfigError for a reward model with another
-    tokenizer, which cannot read the policy's tokens, and where a check before step one fails.
+    `by` is a reward model, an ensemble, a function, an address, a judge with a rubric, or a list of weighted parts, see
+    rewarding.py. `reference` is the incoming model unless another is named. Raises ConfigError where nobody is behind
+    `by`, and where a check before step one fails; DataError, Unreachable where a judge gives no score.
     """
-    run = _Run(as_policy(model, config), as_scorer(by, config), reference, config)
     groups = as_groups(prompts, "prompt", config, out)
+    run = _Run(as_policy(model, config), groups, by, reference, config)
     room = config.sampling.max_new_tokens
     asked = prompt_trees(groups, run.template, max_length=config.max_length, room=room, on_too_long=config.on_too_long)
     say(asked)
     rows = asked.trees
     plan = Order.of(len(rows), config)
     named = {} if reference is None else {"reference": run.reference}
-    known = identity(config, rows, model=run.policy, reward=run.scorer, **named)
+    known = identity(config, rows, model=run.policy, **named) | {"reward": run.rewards.identity()}
 
     def iteration(i: int) -> Figures:
         return run.iteration(plan.take(rows, i), i, plan.steps)
@@ -115,20 +116,18 @@ def ppo(
 
 
 class _Run:
-    """The four models of a run: policy, reference, reward model, and a critic that starts as the reward model."""
+    """The models of a run: policy, reference, whoever gives rewards, and a critic that starts as one of those."""
 
-    def __init__(self, policy: Policy, scorer: Scorer, reference: PolicyInput | None, config: PPOConfig) -> None:
+    def __init__(
+        self, policy: Policy, groups: Sequence[Group], by: By, reference: PolicyInput | None, config: PPOConfig
+    ) -> None:
         config.sampling.for_training()
-        if not same_tokens(policy.tokenizer, scorer.tokenizer):
-            raise ConfigError(
-                f"the reward model {scorer.source} has another tokenizer than the policy {policy.source}: it cannot "
-                "read sampled tokens, nor become the critic. Train a reward model from the same base."
-            )
         self.config = config
         self.policy = policy
-        self.scorer = scorer
+        self.groups = groups
         self.template: Template = resolve(policy.tokenizer, config.template)
-        self.critic = deepcopy(scorer)
+        self.rewards = Rewards(by, policy, self.template, config, samples=config.samples)
+        self.critic = self.rewards.critic()
         self.reference = _reference(policy, reference, config)
         self.policy_update = Update(policy, config)
         self.critic_update = Update(self.critic, config, learning_rate=config.critic.learning_rate)
@@ -154,7 +153,8 @@ class _Run:
         """Raise ConfigError unless the models agree on the first answers; `learn` adds the check of the ratio."""
         config, rows, dtype = self.config, experience.trees, self.policy.model.dtype
         check_before_step_one(self.policy, rows, self.template, config, only=("outputs",))
-        check_before_step_one(self.scorer, rows, self.template, config, only=("outputs", "score"))
+        for scorer in self.rewards.readers:
+            check_before_step_one(scorer, rows, self.template, config, only=("outputs", "score"))
         check_sampler((experience.figures["sampler_gap"], experience.figures["sampler_gap_mean"]), dtype, config)
         check_starts_at_reference(experience.old, experience.reference, config)
 
@@ -173,8 +173,8 @@ class _Run:
         old = self.policy.frozen_logprobs(rows, budget, **self.read)
         anchor = self.reference.frozen_logprobs(rows, budget, adapter=self.reference is not self.policy, **self.read)
         value = self.critic.frozen_values(rows, budget)
-        score_N = batch.gather(self.scorer.frozen_scores(rows, budget))
-        score_N = score_N - config.unfinished_penalty * (~batch.ended_N)
+        scores, told = self.rewards(rows, [self.groups[tree.group] for tree in prompts], rollouts)
+        score_N = batch.gather(scores) - config.unfinished_penalty * (~batch.ended_N)
         old_L, anchor_L, value_L = (batch.gather(table) for table in (old, anchor, value))
         reward_L = kl.rewards(score_N, old_L, anchor_L, batch.length_N, beta=config.beta)
         advantage_L, target_L = advantages.gae(reward_L, value_L, batch.length_N, gamma=config.gamma, lam=config.lam)
@@ -188,6 +188,7 @@ class _Run:
             "sampler_gap_mean": mean,
             "answer_length": batch.length_N.double().mean().item(),
             "ended": batch.ended_N.double().mean().item(),
+            **told,
         }
         return Experience(rows, old, anchor, value, batch.scatter(advantage_L), batch.scatter(target_L), figures)
 

@@ -69,19 +69,19 @@ def score_groups(
     given: dict[str, Table] = {}
     consistency: dict[str, float] = {}
     for part in judges:
-        judge = _rubric_judge(part, config)
+        judge = rubric_judge(part, config)
         if judge is not None and judge.criteria.ask == "pairs":
             found = judge.standings(groups) if against is None else judge.against(groups, against)
             given[part.name], consistency[part.name] = found
         elif text := judge or part.judge:
-            given[part.name] = _by_text(text, groups)
+            given[part.name] = by_text(text, groups)
         else:
             given[part.name] = _by_model(part.model, groups, config, part.uncertainty_penalty)
     flat = weighted([(p.weight, [score for row in given[p.name] for score in row]) for p in judges])
     return Scores(_rows(flat, groups), given if len(judges) > 1 else {}, consistency)
 
 
-def _rubric_judge(part: Part, config: StageConfig) -> RubricJudge | None:
+def rubric_judge(part: Part, config: StageConfig) -> RubricJudge | None:
     """The language model of this part, loaded where it is a local one; None where it is another kind of judge."""
     if isinstance(part.judge, RubricJudge):
         return part.judge
@@ -110,7 +110,7 @@ def readable(by: By, groups: Sequence[Group], config: StageConfig) -> list[Group
     return kept
 
 
-def _by_text(judge: TextReward, groups: Sequence[Group]) -> Table:
+def by_text(judge: TextReward, groups: Sequence[Group]) -> Table:
     prompts = [group.prompt for group in groups for _ in group.answers]
     return _rows(judge(prompts, [answer.text for group in groups for answer in group.answers]), groups)
 
@@ -126,24 +126,44 @@ def _by_model(
     if found := members(model):
         # one at a time: an ensemble takes the memory of one member
         return lower_bound([_by_model(one, groups, config) for one in found], uncertainty_penalty)
-    if uncertainty_penalty:
-        raise ConfigError(
-            f"by: {model}: uncertainty_penalty is of an ensemble of reward models, and this is one model; train "
-            "several with `members: 4`"
-        )
+    refuse_penalty_of_one(model, uncertainty_penalty)
     scorer = as_scorer(model or "", config)
     rows = whole_trees(scorer, groups, config)
     table = scorer.frozen_scores(rows, config.micro_batch_tokens)
     return scores_in(table, rows, groups)
 
 
+def refuse_penalty_of_one(model: ScorerInput | None, uncertainty_penalty: float) -> None:
+    """Raise ConfigError where one reward model is to be lowered by what several differ in."""
+    if uncertainty_penalty:
+        raise ConfigError(
+            f"by: {model}: uncertainty_penalty is of an ensemble of reward models, and this is one model; train "
+            "several with `members: 4`"
+        )
+
+
 def whole_trees(scorer: Scorer, groups: Sequence[Group], config: StageConfig) -> list[Tree]:
     """A tree for each group, under the reward model's own template. Raises DataError where it cannot read one whole."""
     template = resolve(scorer.tokenizer, config.template)
-    report = trees(groups, template, max_length=config.max_length)
+    report = trees([_in_tokens_of(template, group) for group in groups], template, max_length=config.max_length)
     if len(report.trees) != len(groups):
         raise DataError(f"{scorer.source} can read {len(report.trees)} of {len(groups)} prompts; raise max_length")
     return report.trees
+
+
+def _in_tokens_of(template: Template, group: Group) -> Group:
+    """`group` without the tokens of answers that say something else in this vocabulary: another model sampled them."""
+    if all(answer.tokens is None for answer in group.answers):
+        return group
+    return replace(
+        group,
+        answers=tuple(
+            answer
+            if answer.tokens is None or template.text(answer.tokens) == answer.text
+            else replace(answer, tokens=None, logprobs=None)
+            for answer in group.answers
+        ),
+    )
 
 
 def scores_in(table: Mapping[Key, Tensor], rows: Sequence[Tree], groups: Sequence[Group]) -> Table:
@@ -154,17 +174,15 @@ def scores_in(table: Mapping[Key, Tensor], rows: Sequence[Tree], groups: Sequenc
     ]
 
 
-def answered(
-    groups: Sequence[Group], rollouts: Sequence[Rollout], template: Template, *, keep_tokens: bool = True
-) -> list[Group]:
+def answered(groups: Sequence[Group], rollouts: Sequence[Rollout], template: Template) -> list[Group]:
     """Groups with the answers that were sampled for them: rollout.prompt is the group's place in `groups`."""
     answers: list[list[Answer]] = [[] for _ in groups]
     for rollout in rollouts:
         answers[rollout.prompt].append(
             Answer(
                 text=template.text(rollout.tokens),
-                tokens=rollout.tokens if keep_tokens else None,
-                logprobs=rollout.logprobs if keep_tokens else None,
+                tokens=rollout.tokens,
+                logprobs=rollout.logprobs,
                 finished=rollout.finished,
             )
         )

@@ -238,7 +238,8 @@ def _meaning(takes: Input) -> str:
         case "groups":
             return f"a file of records{kind} or a stage that gives one"
         case "by":
-            return "people, a reward stage, judges:NAME, module:function, an http address or {judge: MODEL, rubric: …}"
+            judges = "a reward stage, judges:NAME, module:function, an http address or {judge: MODEL, rubric: …}"
+            return f"people, {judges}" if takes.people else judges
         case "scorer":
             return "a reward model's folder or a stage that trains one"
     return "a model's folder, a hub id, a stage that trains a model, or base for the recipe's own"

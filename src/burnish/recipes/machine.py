@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from burnish.errors import ConfigError
-from burnish.recipes.graph import Result, Stage
+from burnish.recipes.graph import Result, Stage, leaves
 from burnish.recipes.load import Recipe
 
 TRAINED = 16  # bytes a weight: float32 weight and gradient, and AdamW's two moments
@@ -61,7 +61,7 @@ def needs(recipe: Recipe) -> dict[str, tuple[int, int]]:
     for stage in recipe.stages:
         weights = {key: _weights(value, sizes) for key, value in stage.inputs.items()}
         model = weights.get("model", 0)
-        sizes[stage.name] = model
+        sizes[stage.name] = model * getattr(stage.config, "members", 1)
         trains = hasattr(stage.config, "learning_rate") and stage.method not in (
             "generate",
             "score",
@@ -71,8 +71,9 @@ def needs(recipe: Recipe) -> dict[str, tuple[int, int]]:
         share = 0.0 if not trains else 0.02 if getattr(stage.config, "lora", None) is not None else 1.0
         memory = model * ONLY_READ + int(model * share * (TRAINED - ONLY_READ))
         if stage.method == "ppo":
-            memory += weights.get("by", model) * TRAINED + model * ONLY_READ  # critic, reward model, reference
-            memory += weights.get("by", model) * ONLY_READ
+            judges = [_weights(leaf, sizes) for leaf in leaves(stage.inputs.get("by"))]
+            memory += (max(judges, default=0) or model) * TRAINED + model * ONLY_READ  # critic, reference
+            memory += sum(judges) * ONLY_READ
         disk = int(model * share * CHECKPOINT * KEPT) + (model * ONLY_READ if trains else 0)
         found[stage.name] = memory, disk
     return found
@@ -113,7 +114,8 @@ def _weights(value: Any, sizes: Mapping[str, int]) -> int:
         return sizes.get(value.stage, 0)
     if not isinstance(value, Path) or not value.is_dir():
         return 0
-    return sum(_in_file(file) for file in value.glob("*.safetensors"))
+    files = list(value.glob("*.safetensors")) or value.glob("*/model/*.safetensors")  # an ensemble has several models
+    return sum(_in_file(file) for file in files)
 
 
 def _in_file(file: Path) -> int:

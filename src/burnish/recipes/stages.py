@@ -92,7 +92,12 @@ METHODS: dict[str, Method] = {
     "ppo": Method(
         "burnish.methods.ppo:ppo",
         "burnish.methods.ppo:PPOConfig",
-        {"model": MODEL, "prompts": Input("groups", "prompt", several=True), "by": SCORER, "reference": MODEL},
+        {
+            "model": MODEL,
+            "prompts": Input("groups", "prompt", several=True),
+            "by": Input("by"),
+            "reference": MODEL,
+        },
         (("model", "prompts", "by"),),
         A_MODEL,
     ),
