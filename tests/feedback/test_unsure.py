@@ -125,6 +125,17 @@ def test_one_item_that_is_scored_twice_may_differ_in_the_last_bits(answers):
     assert main(["rank", "unsure", "twice.jsonl", "--store", "s.db"]) == 0
 
 
+def test_a_scale_that_is_no_number_above_0_is_told(answers, capsys):
+    for name, wrong in (("score_deviation", 0), ("score_deviation", "1"), ("score_deviation", True)):
+        scored("wrong.jsonl", [{**answers[0], name: wrong}], gap=lambda n: 1.0)
+        assert main(["rank", "unsure", "wrong.jsonl", "--store", "s.db"]) == 65
+        assert "wrong.jsonl:1: score_deviation: must be a number above 0" in capsys.readouterr().err
+    row = {**answers[0], "scores_by_member": [[1, 0], [0, 1]], "score_deviation_by_member": [1.0]}
+    scored("wrong.jsonl", [row], gap=lambda n: 1.0)
+    assert main(["rank", "unsure", "wrong.jsonl", "--store", "s.db"]) == 65
+    assert "score_deviation_by_member: one number for each of 2 members is wanted" in capsys.readouterr().err
+
+
 def test_answers_may_stand_in_another_order_and_under_another_id(answers):
     rows = [{**answers[3], "id": "scored-elsewhere", "answers": ["c", "b"], "scores": [5.0, 0.0]}]
     Path("scored.jsonl").write_text(json.dumps(rows[0]))

@@ -158,6 +158,12 @@ def test_ppo_climbs_what_the_members_agree_on(trained: Path, tiny_model: Path, t
 # ---- what to ask next
 
 
+def log_odds(row: Group) -> list[list[float]]:
+    """Each member's own scale: its scores were divided by its `score_deviation`."""
+    scales = row.extra["score_deviation_by_member"]
+    return [[score * scale for score in s] for s, scale in zip(row.extra["scores_by_member"], scales, strict=True)]
+
+
 def test_what_members_differ_about_is_asked_sooner(trained: Path, tmp_path: Path):
     groups = [
         Group(g.prompt, g.answers, id=str(n), extra={"model": "m", "seed": 0})
@@ -168,7 +174,7 @@ def test_what_members_differ_about_is_asked_sooner(trained: Path, tmp_path: Path
     with Store.create(tmp_path / "s.db") as store:
         store.add_items([Item(group) for group in groups])
         told = ask_about(store, [tmp_path / "scores.jsonl"])
-    wanted = [uncertainty(rows[group.id].extra["scores_by_member"]) for group in groups]
+    wanted = [uncertainty(log_odds(rows[group.id])) for group in groups]
     assert told == {"items": 6, "mean": pytest.approx(statistics.fmean(wanted))}
 
 

@@ -9,6 +9,10 @@ import torch
 
 from burnish.data.detect import FORMATS
 from burnish.data.read import read
+from burnish.feedback.records import Item
+from burnish.feedback.scores import scores_of
+from burnish.feedback.store import Store
+from burnish.feedback.unsure import ask_about, uncertainty
 from burnish.methods.reward import RewardConfig, reward
 from burnish.methods.score import ScoreConfig, score
 from burnish.models.load import load_scorer
@@ -99,3 +103,33 @@ def test_files_without_an_order_are_scored_and_not_judged(fresh: Path, tmp_path:
     (again,) = read(tmp_path / "scores.jsonl")
     table = torch.tensor([answer.score for answer in again.answers])
     assert table.isfinite().all()
+
+
+def test_two_scalings_of_one_model_are_equally_unsure(trained: tuple[Path, dict[str, float]], tmp_path: Path):
+    """A third of the score with three times the `score_deviation` says the same of every pair: σ(3 · s / 3)."""
+    scorer = load_scorer(trained[0] / "model")
+    groups = [
+        Group(one.prompt, one.answers, id=str(n), extra={"model": "m", "seed": 0}) for n, one in enumerate(pairs(5))
+    ]
+    with Store.create(tmp_path / "s.db") as store:
+        store.add_items([Item(group) for group in groups])
+        found, means = [], []
+        for name in ("whole", "third"):
+            scorer.save(tmp_path / name)
+            score(tmp_path / name, groups, ScoreConfig(max_length=64), out=tmp_path / f"{name}-scored")
+            file = tmp_path / f"{name}-scored/scores.jsonl"
+            means.append(ask_about(store, [file])["mean"])
+            found.append((read(file, format="sample"), scores_of(store.items(), file)[0]))
+            with torch.no_grad():
+                scorer.score_head.weight /= 3
+            scorer.model.config.score_mean = scorer.mean / 3
+            scorer.model.config.score_deviation = 3 * scorer.deviation
+    (whole, log_odds), (third, again) = found
+    for one, other in zip(whole, third, strict=True):
+        assert [3 * a.score for a in other.answers] == pytest.approx([a.score for a in one.answers], abs=1e-4)
+        assert other.extra["score_deviation"] == pytest.approx(3 * one.extra["score_deviation"])
+    for item, scores in log_odds.items():
+        assert again[item] == pytest.approx(scores, abs=1e-4)
+    assert means[1] == pytest.approx(means[0], abs=1e-4)
+    as_if_log_odds = [uncertainty([[a.score for a in one.answers]]) for one in third]
+    assert sum(as_if_log_odds) / len(as_if_log_odds) > means[0] + 0.01  # else nothing was shown

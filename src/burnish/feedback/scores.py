@@ -1,7 +1,13 @@
-"""A reward model's scores of a store's items, from a file that `burnish score` wrote."""
+"""A reward model's scores of a store's items, from a file that `burnish score` wrote.
+
+They come in log-odds, so that P(i ≻ j) = σ(s_i - s_j): each row's scores times its `score_deviation`, by which a
+normalised model's scores were divided. A row without it is taken to be in log-odds already.
+"""
 
 import math
-from collections.abc import Callable, Iterable
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +21,19 @@ ROUNDING = 1e-3
 """One model scores a text alike wherever it stands, but for the last bits of what is computed beside it."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    """One row: what each model gave an answer, by its text, and each model's `score_deviation`."""
+
+    given: dict[str, tuple[float, ...]]
+    deviation_M: tuple[float, ...]
+
+
 def scores_of(items: Iterable[Item], file: str | Path) -> tuple[dict[str, list[float]], list[str]]:
-    """item → scores in the item's own order of answers; and where the rows stand that are no item. Of an ensemble the
-    scores are its members' mean. Raises as `scores_by_model`."""
-    found, others = _found(items, file, _score)
-    return {item: rows[0] for item, rows in found.items()}, others
+    """item → scores in log-odds, in the item's own order of answers; and where the rows stand that are no item. Of an
+    ensemble they are its members' mean. Raises as `scores_by_model`."""
+    found, others = scores_by_model(items, file)
+    return {item: [statistics.fmean(of) for of in zip(*rows, strict=True)] for item, rows in found.items()}, others
 
 
 def scores_by_model(items: Iterable[Item], file: str | Path) -> tuple[dict[str, list[list[float]]], list[str]]:
@@ -28,46 +42,19 @@ def scores_by_model(items: Iterable[Item], file: str | Path) -> tuple[dict[str, 
     A row is an item's where it asks the same and has the same answers, in whatever order and of whatever id: what was
     scored may have been exported, or sampled before it was imported. Rankings of one item by several people are several
     rows with the same scores. Raises DataError for a row without a score of each of its answers, for one item that is
-    scored twice and not alike, for members that did not score every answer, and where no row is an item.
+    scored twice and not alike, for members that did not score every answer, for a `score_deviation` that is not above
+    0, and where no row is an item.
     """
-    return _found(items, file, _members)
-
-
-Scored = dict[str, tuple[float, ...]]
-"""By an answer's text, what each model gave it."""
-
-
-def _score(group: Group) -> Scored:
-    return {answer.text: (answer.score,) for answer in group.answers if answer.score is not None}
-
-
-def _members(group: Group) -> Scored:
-    rows = group.extra.get("scores_by_member")
-    if rows is None:
-        return _score(group)
-    whole = isinstance(rows, list) and len(rows) > 1
-    if not whole or not all(isinstance(row, list) and len(row) == len(group.answers) for row in rows):
-        raise DataError(f"{group.origin}: scores_by_member: a list a member, each with a score an answer, is wanted")
-    for score in (score for row in rows for score in row):
-        if isinstance(score, bool) or not isinstance(score, int | float) or not math.isfinite(score):
-            raise DataError(f"{group.origin}: scores_by_member: must be finite numbers; found {described(score)}")
-    return {answer.text: tuple(scores) for answer, *scores in zip(group.answers, *rows, strict=True)}
-
-
-def _found(
-    items: Iterable[Item], file: str | Path, given_of: Callable[[Group], Scored]
-) -> tuple[dict[str, list[list[float]]], list[str]]:
-    known: dict[Any, Scored] = {}
+    known: dict[Any, _Scored] = {}
     origin: dict[Any, str] = {}
     for group in read(file, format="sample"):  # by name: what was scored need not say which model sampled it
-        given = given_of(group)
-        if len(given) < len({answer.text for answer in group.answers}):
+        scored = _scored(group)
+        if len(scored.given) < len({answer.text for answer in group.answers}):
             raise DataError(
                 f"{group.origin}: has no score of each of its answers; write them with `burnish score --out`"
             )
         asked = _asked(group)
-        before = known.setdefault(asked, given)
-        if not _alike(given, before):
+        if not _alike(scored, known.setdefault(asked, scored)):
             raise DataError(
                 f"{group.origin}: the same prompt and answers as {origin[asked]} with other scores; give each model's "
                 "scores in a file of their own"
@@ -78,8 +65,7 @@ def _found(
         asked = _asked(item.group)
         origin.pop(asked, None)
         if asked in known:
-            scores_K = [known[asked][answer.text] for answer in item.group.answers]
-            found[item.group.id] = [list(score_K) for score_K in zip(*scores_K, strict=True)]
+            found[item.group.id] = _log_odds(known[asked], [answer.text for answer in item.group.answers])
     if not found:
         raise DataError(
             f"{file}: none of its {len(known)} rows is an item of the store, by prompt and answers; score what "
@@ -88,12 +74,48 @@ def _found(
     return found, list(origin.values())
 
 
-def _alike(one: Scored, other: Scored) -> bool:
+def _log_odds(scored: _Scored, texts: Sequence[str]) -> list[list[float]]:
+    return [
+        [scored.given[text][model] * deviation for text in texts] for model, deviation in enumerate(scored.deviation_M)
+    ]
+
+
+def _scored(group: Group) -> _Scored:
+    rows = group.extra.get("scores_by_member")
+    if rows is None:
+        deviation = _above_zero(group, "score_deviation", group.extra.get("score_deviation", 1.0))
+        return _Scored({a.text: (a.score,) for a in group.answers if a.score is not None}, (deviation,))
+    whole = isinstance(rows, list) and len(rows) > 1
+    if not whole or not all(isinstance(row, list) and len(row) == len(group.answers) for row in rows):
+        raise DataError(f"{group.origin}: scores_by_member: a list a member, each with a score an answer, is wanted")
+    for score in (score for row in rows for score in row):
+        if not _is_finite(score):
+            raise DataError(f"{group.origin}: scores_by_member: must be finite numbers; found {described(score)}")
+    name = "score_deviation_by_member"
+    given = group.extra.get(name, [1.0] * len(rows))
+    if not isinstance(given, list) or len(given) != len(rows):
+        raise DataError(f"{group.origin}: {name}: one number for each of {len(rows)} members is wanted")
+    deviation_M = tuple(_above_zero(group, name, one) for one in given)
+    by_text = {answer.text: tuple(scores) for answer, *scores in zip(group.answers, *rows, strict=True)}
+    return _Scored(by_text, deviation_M)
+
+
+def _above_zero(group: Group, name: str, value: Any) -> float:
+    if not _is_finite(value) or value <= 0:
+        raise DataError(f"{group.origin}: {name}: must be a number above 0; found {described(value)}")
+    return float(value)
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _alike(one: _Scored, other: _Scored) -> bool:
     """Whether the same models may have scored both."""
-    return all(
-        len(score_M) == len(other[text])
-        and all(abs(a - b) <= ROUNDING for a, b in zip(score_M, other[text], strict=True))
-        for text, score_M in one.items()
+    return one.deviation_M == other.deviation_M and all(
+        abs(a - b) <= ROUNDING
+        for text, score_M in one.given.items()
+        for a, b in zip(score_M, other.given[text], strict=True)
     )
 
 

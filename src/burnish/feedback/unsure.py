@@ -38,7 +38,7 @@ def uncertainty(score_MK: Sequence[Sequence[float]]) -> float:
 def ask_next(scores: Mapping[str, Sequence[float]], ranked: Iterable[str], most: int = 50) -> list[tuple[str, float]]:
     """Items that nobody ranked, the least sure of one model first: (item, uncertainty).
 
-    `scores` are in units in which P(i ≻ j) = σ(s_i - s_j): multiply by `score_deviation` where they were normalised.
+    `scores` are in log-odds, as `scores_of` gives them: P(i ≻ j) = σ(s_i - s_j).
     """
     seen = set(ranked)
     unsure = [

@@ -32,6 +32,8 @@ class ScoreConfig(StageConfig):
 def score(model: ScorerInput, data: DataInput, config: ScoreConfig, *, out: Path) -> Figures:
     """Score every answer of `data`, whatever its kind, and write `out/scores.jsonl` as samples with scores.
 
+    Each row also holds `score_deviation`: a gap of scores times it is a pair's log-odds.
+
     Rankings and comparisons also give `out/evaluation.json`, of which the figures hold the chief ones; with `probe`
     there is `out/probe.json` too.
     """
@@ -45,9 +47,14 @@ def score(model: ScorerInput, data: DataInput, config: ScoreConfig, *, out: Path
     given, figures = _scored(scorer, groups, config, out)
     if config.probe:
         figures |= probe(scorer, groups, config, out=out)
+    told = {"score_deviation": scorer.deviation}
     scored = [
-        replace(g, answers=tuple(replace(a, score=s) for a, s in zip(g.answers, row, strict=True)))
-        for g, row in zip(groups, given, strict=True)
+        replace(
+            group,
+            answers=tuple(replace(a, score=s) for a, s in zip(group.answers, row, strict=True)),
+            extra={**group.extra, **told},
+        )
+        for group, row in zip(groups, given, strict=True)
     ]
     write(scored, "sample", out / "scores.jsonl")
     flat = [s for row in given for s in row]
@@ -55,11 +62,13 @@ def score(model: ScorerInput, data: DataInput, config: ScoreConfig, *, out: Path
 
 
 def _by_members(models: Sequence[Path], data: DataInput, config: ScoreConfig, out: Path) -> Figures:
-    """Scores of an ensemble: the members' mean; each row also holds `scores_by_member` and `score_deviations`."""
+    """Scores of an ensemble: the members' mean. Each row also holds `scores_by_member`, how far these lie apart
+    (`score_deviations`, one an answer), and what brings each to log-odds (`score_deviation_by_member`)."""
     groups = readable(models[0], as_groups(data, None, config, out), config)
-    given, tables = [], []
+    given, tables, scale_M = [], [], []
     for model in models:
         scorer = as_scorer(model, config)
+        scale_M.append(scorer.deviation)
         rows = whole_trees(scorer, groups, config)
         ordered = with_mismatched(decided(rows), groups, OTHERS, max_length=config.max_length, seed=config.seed)
         with_others = {tree.group: tree for tree in ordered}
@@ -69,7 +78,11 @@ def _by_members(models: Sequence[Path], data: DataInput, config: ScoreConfig, ou
     mean, deviation = mean_of(given), deviation_of(given)
     scored = []
     for place, group in enumerate(groups):
-        by_member = {"scores_by_member": [rows[place] for rows in given], "score_deviations": deviation[place]}
+        by_member = {
+            "scores_by_member": [rows[place] for rows in given],
+            "score_deviations": deviation[place],
+            "score_deviation_by_member": scale_M,
+        }
         answers = tuple(replace(a, score=s) for a, s in zip(group.answers, mean[place], strict=True))
         scored.append(replace(group, answers=answers, extra={**group.extra, **by_member}))
     write(scored, "sample", out / "scores.jsonl")
