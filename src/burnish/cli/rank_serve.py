@@ -74,7 +74,7 @@ def serve(
     Example: burnish rank serve --store rankings.db --annotator ann --annotator bo
     """
     from burnish.feedback.live import Live
-    from burnish.feedback.page.serving import Links, open_browser, serve, store_of
+    from burnish.feedback.page.serving import Links, serve, store_of
     from burnish.feedback.store import Store
 
     if (store is None) == (run is None):
@@ -90,8 +90,6 @@ def serve(
             show("\n".join([*_lines(links.links), _over_ssh(links.address)]).strip(), as_json=False)
         if links.warning:
             print(f"warning: {links.warning}", file=sys.stderr, flush=True)
-        if not no_open and not as_json and len(links.links) == 1:  # of several links none is this desktop's own
-            open_browser(next(iter(links.links.values())))
 
     if (settings or answers is not None) and not live:
         raise UsageError("--set and --answers say how answers are sampled; name who samples them: --live MODEL")
@@ -107,6 +105,7 @@ def serve(
             allowed_hosts=allow_host or (),
             guidelines=words,
             live=opening.enter_context(Live(opened, models)) if models else None,
+            browser=not no_open and not as_json,
             told=told,
         )
         saved = opened.counts()

@@ -118,7 +118,7 @@ def _fill(store: "Store", items: Sequence["Item"], config: PeopleConfig) -> None
 
 def _served(store: "Store", enough: int, config: PeopleConfig, words: _Words) -> None:
     """Serve the page until enough is judged, or nobody has anything left to judge."""
-    from burnish.feedback.page.serving import open_browser, serve
+    from burnish.feedback.page.serving import serve
 
     names = config.names()
     if not at_a_terminal():
@@ -135,11 +135,9 @@ def _served(store: "Store", enough: int, config: PeopleConfig, words: _Words) ->
             f"{words.stage}: the run goes on by itself after {enough} {words.judgements}; Ctrl-C stops it and loses "
             "nothing"
         )
-        if len(links.links) == 1:
-            open_browser(next(iter(links.links.values())))
 
     awaited = _Awaited(store, enough, words)
-    serve(store, names, guidelines=config.guidelines, told=told, until=awaited)
+    serve(store, names, guidelines=config.guidelines, browser=True, told=told, until=awaited)
     if awaited.count < enough and not awaited.nothing_left:
         raise Interrupted(
             f"stopped with {awaited.count} of {enough} {words.judgements}, all saved. Run the same command again."

@@ -74,10 +74,17 @@ _log = logging.getLogger("burnish.feedback")
 
 class Page:
     """The routes on one store. `guidelines`: what annotators are asked to look at, as Markdown. `live`: who answers
-    what they type; then they get nothing else."""
+    what they type; then they get nothing else. `redeemed` is told each token of a link that has opened a session."""
 
-    def __init__(self, store: Store, guidelines: str = "", live: Live | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        guidelines: str = "",
+        live: Live | None = None,
+        redeemed: Callable[[str], None] = lambda token: None,
+    ) -> None:
         self._store = store
+        self._redeemed = redeemed
         self._live = live
         self._guidelines: Tree = (markdown(visible(guidelines)) or [["p", guidelines]]) if guidelines else []
         # browsers send a cookie to every port of a host: two stores served side by side must not share a name
@@ -131,6 +138,7 @@ class Page:
             if wait:
                 return refusal(429, "slow", "too many links that do not work", {"Retry-After": f"{wait:.0f}"})
             return refusal(403, "token", "this link was used already, has expired, or was never given")
+        await run_in_threadpool(self._redeemed, given.token)
         answer = JSONResponse(await run_in_threadpool(self._me, session.annotator, session.secret))
         secure = request.headers["origin"].startswith("https:")
         answer.set_cookie(
@@ -264,10 +272,10 @@ def turns(prompt: Prompt) -> list[dict[str, str | None]]:
     return [{"role": None if role is None else visible(role), "text": visible(text)} for role, text in said]
 
 
-def application(store: Store, hosts: Sequence[str], guidelines: str = "", live: Live | None = None) -> ASGIApp:
+def application(page: Page, hosts: Sequence[str]) -> ASGIApp:
     """The whole server. `hosts`: what the Host header may name (without port); anything else is refused."""
     app = Starlette(
-        routes=Page(store, guidelines, live).routes(),
+        routes=page.routes(),
         middleware=[
             Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False),
             Middleware(SameOrigin),

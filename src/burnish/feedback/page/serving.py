@@ -6,20 +6,20 @@ import os
 import re
 import signal
 import socket
-import sys
 import threading
-import webbrowser
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from burnish.errors import ConfigError, MissingInput, NotOurs
 from burnish.feedback.live import Live
 from burnish.feedback.page.guard import LOOPBACK
-from burnish.feedback.page.server import application
+from burnish.feedback.page.handover import Handover
+from burnish.feedback.page.server import Page, application
 from burnish.feedback.store import Store
 
 PORT = 8765
@@ -49,12 +49,14 @@ def serve(
     allowed_hosts: Sequence[str] = (),
     guidelines: str = "",
     live: Live | None = None,
+    browser: bool = False,
     told: Callable[[Links], None],
     until: Callable[[], bool] | None = None,
 ) -> None:
     """Serve the page of `store` until SIGINT or SIGTERM, or until `until()`, which is asked every second, says so.
 
     What was acknowledged by then is saved. `live`: who answers what annotators type; its thread is the caller's to end.
+    `browser`: open a single link on this desktop too; of several none is known to be this desktop's own.
 
     `told` is called once, when requests are accepted, with a link for each annotator and each of `leads`. Without any
     there is one annotator, named after the user. Raises ConfigError where another host than loopback is to be served to
@@ -71,7 +73,7 @@ def serve(
                 f"--allow-host {name}: must be the name alone, as browsers send it: no https://, no port, no *; "
                 "rank.example.org, say"
             )
-    with bound(host, port) as listening:
+    with bound(host, port) as listening, Handover(store.path.parent) as handover:
         number = listening.getsockname()[1]
         shown = _own_name() if host in ("0.0.0.0", "::") else host  # noqa: S104
         address = f"http://{f'[{shown}]' if ':' in shown else shown}:{number}"
@@ -79,20 +81,30 @@ def serve(
         names = [*annotators, *leads] or [_user()]
         links = {name: f"{address}/#t={store.invite(name, lead=name in leads)}" for name in names}
         warning = "" if local else _no_tls(address)
-        config = uvicorn.Config(
-            application(store, hosts, guidelines, live),
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            limit_concurrency=CONNECTIONS,
-            h11_max_incomplete_event_size=HEADER_LIMIT,
-            timeout_graceful_shutdown=GRACE,
-            http="h11",
-            ws="none",
-            lifespan="off",
-        )
-        _Served(config, lambda: told(Links(address, links, warning)), until).run(sockets=[listening])
+
+        def started() -> None:
+            told(Links(address, links, warning))
+            if browser and len(links) == 1:
+                handover.open(*links.values())
+
+        page = Page(store, guidelines, live, redeemed=handover.used)
+        _Served(_config(application(page, hosts)), started, until).run(sockets=[listening])
+
+
+def _config(app: ASGIApp) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=CONNECTIONS,
+        h11_max_incomplete_event_size=HEADER_LIMIT,
+        timeout_graceful_shutdown=GRACE,
+        http="h11",
+        ws="none",
+        lifespan="off",
+    )
 
 
 class _Served(uvicorn.Server):
@@ -188,23 +200,6 @@ def _is_store(path: Path) -> bool:
         return False
     with path.open("rb") as file:
         return file.read(16) == b"SQLite format 3\0"
-
-
-def open_browser(link: str) -> bool:
-    """Open `link` where there is a desktop to open it on; over SSH, or without a display, say no."""
-    if os.environ.get("SSH_CONNECTION") or os.environ.get("SSH_TTY"):
-        return False
-    if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        return False
-    try:
-        browser = webbrowser.get()
-    except webbrowser.Error:
-        return False
-    if isinstance(browser, webbrowser.GenericBrowser) and not isinstance(browser, webbrowser.BackgroundBrowser):
-        return False  # a browser in the terminal would take it away from the server
-    # not in the server's own thread: some wait until the browser has ended
-    threading.Thread(target=browser.open, args=[link], daemon=True).start()
-    return True
 
 
 def _no_tls(address: str) -> str:
