@@ -74,6 +74,14 @@ def test_sampled_tokens_are_kept_and_an_unfinished_answer_has_not_ended(chat):
     assert not branch.ended
 
 
+def test_the_text_of_an_unfinished_answer_gets_no_end_from_the_template(chat):
+    tree = one(trees([group("What?", Answer("and then", finished=False), Answer("and then"))], chat, max_length=512))
+    cut, whole = tree.branches
+    assert (cut.ended, whole.ended) == (False, True)
+    assert whole.tokens == (*cut.tokens, chat.end_token)
+    assert len(cut.learned) == len(cut.tokens)
+
+
 def test_rollouts_become_branches_token_for_token():
     rollouts = [Rollout(0, 0, (5, 6, 2), (-1.0,) * 3, True, 1), Rollout(0, 1, (7,), (-1.0,), False, 2)]
     tree = tree_of((1, 2), rollouts, group=3, scores=[0.5, -0.5])

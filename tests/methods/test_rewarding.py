@@ -1,8 +1,10 @@
 """What PPO climbs: whoever `by` names, one alone or weighted parts, each by what it can read."""
 
 import json
+import math
+import socket
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from torch import Tensor
 from burnish.batch.pack import Key
 from burnish.batch.trees import tree_of
 from burnish.data.templates import resolve
-from burnish.errors import ConfigError, DataError
+from burnish.errors import ConfigError, DataError, Unreachable
 from burnish.methods.ensemble import member_folder, write_ensemble
 from burnish.methods.ppo import ppo
 from burnish.methods.rewarding import Rewards
@@ -143,13 +145,33 @@ def test_a_run_that_pays_otherwise_is_another_run(tiny_model: Path, reward_model
         ppo(tiny_model, PROMPTS, short_ppo(), by=[{"by": reward_model}, {"by": letters, "weight": 2}], out=tmp_path)
 
 
-def test_a_score_that_is_no_number_ends_the_run_before_a_step(tiny_model: Path, tmp_path: Path):
-    from burnish.rewards.function import Function
+@pytest.mark.parametrize(
+    ("said", "error", "told"),
+    [
+        (lambda n: [math.nan] * n, DataError, r"broken: the score of an answer to prompt 1 .* is no finite number"),
+        (lambda n: [0.0] * (n - 1), DataError, r"broken: 8 answers from prompt 1 .* found 7"),
+        (lambda n: [1 / 0], ZeroDivisionError, "division by zero"),
+    ],
+    ids=["NaN", "too few", "an exception"],
+)
+def test_a_function_that_cannot_say_ends_the_run_before_a_step(
+    said: Callable[[int], list[float]], error: type[Exception], told: str, tiny_model: Path, tmp_path: Path
+):
+    def broken(prompts: Sequence[Prompt], answers: Sequence[str]) -> list[float]:
+        return said(len(answers))
 
-    broken = Function("mine:broken", lambda prompts, answers: [float("nan")] * len(answers))
-    with pytest.raises(DataError, match=r"mine:broken: the score of an answer to prompt 1 .* is no finite number"):
+    with pytest.raises(error, match=told):
         ppo(tiny_model, PROMPTS, short_ppo(), by=broken, out=tmp_path)
     assert not (tmp_path / "model").exists()
+    assert (tmp_path / "metrics.jsonl").read_text("utf-8") == ""
+
+
+def test_an_address_that_nobody_answers_ends_the_run_before_a_step(tiny_model: Path, tmp_path: Path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]  # free again once this is left
+    with pytest.raises(Unreachable, match=f"127.0.0.1:{port}"):
+        ppo(tiny_model, PROMPTS, short_ppo(), by={"by": f"http://127.0.0.1:{port}/", "retries": 0}, out=tmp_path)
+    assert (tmp_path / "metrics.jsonl").read_text("utf-8") == ""
 
 
 def test_a_judge_that_compares_needs_two_answers(policy: Policy, tmp_path: Path):

@@ -211,7 +211,11 @@ def _branch(number: int, path: Path, answer: Answer, place: int, room: int, temp
     last = max((at for at, wanted in enumerate(learned) if wanted), default=-1)
     # what follows the last learned token is never looked at
     tokens, learned = tokens[: last + 1], learned[: last + 1]
-    ended = bool(tokens) and tokens[-1] in template.end_tokens and answer.finished is not False
+    ended = bool(tokens) and tokens[-1] in template.end_tokens
+    if ended and answer.finished is False:
+        ended = False
+        if answer.tokens is None:  # the template ended what its writer did not
+            tokens, learned = tokens[:-1], learned[:-1]
     score = float("nan") if answer.score is None else answer.score
     return Branch(tokens, learned, ended=ended, place=place, answer=number, score=score)
 

@@ -46,14 +46,10 @@ def _by(text: str) -> Any:
         raise UsageError(f"--by {printable(text)}: the value is not YAML ({first}); put texts in quotes") from None
 
 
-ByOption = Annotated[
-    Any,
-    typer.Option(
-        "--by",
-        help="Who judges: people, a reward model, module:function, an http address, {judge: MODEL, rubric: TEXT}.",
-        metavar="WHO",
-        parser=_by,
-    ),
+JUDGES = "a reward model, module:function, an http address, {judge: MODEL, rubric: TEXT}"
+ByOption = Annotated[Any, typer.Option("--by", help=f"Who judges: people, {JUDGES}.", metavar="WHO", parser=_by)]
+RewardByOption = Annotated[
+    Any, typer.Option("--by", help=f"Who gives the reward: {JUDGES}.", metavar="WHO", parser=_by)
 ]
 ReferenceOption = Annotated[
     str | None, typer.Option("--reference", help="What to stay close to; unset is --model.", metavar="MODEL")

@@ -16,6 +16,7 @@ from burnish.cli.common import (
     OutOption,
     PromptsOption,
     ReferenceOption,
+    RewardByOption,
     SetOption,
     command,
     settings_of,
@@ -118,7 +119,7 @@ def dpo(
 def ppo(
     model: ModelOption,
     prompts: PromptsOption,
-    by: ByOption,
+    by: RewardByOption,
     out: OutOption,
     reference: ReferenceOption = None,
     settings: SetOption = None,

@@ -4,7 +4,8 @@ A judge that compares pairs has no score for an answer alone. It scores answers 
 another model where these are named.
 """
 
-from collections.abc import Mapping, Sequence
+import statistics
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from burnish.batch.pack import Key
 from burnish.batch.trees import trees
 from burnish.data.templates import Template, resolve
 from burnish.errors import ConfigError, DataError
-from burnish.methods.ensemble import lower_bound, members
+from burnish.methods.ensemble import deviation_of, lower_bound, members
 from burnish.methods.inputs import ScorerInput, as_policy, as_scorer, say
 from burnish.models.model import Scorer
 from burnish.rewards.by import Part, parts, weighted
@@ -33,62 +34,111 @@ class Scores:
     """`total`: what counts. `parts`: what each of several judges gave, by its name and without its weight.
 
     `consistency`: of each judge that compared pairs, how often both orders of a pair named the same answer; NaN where
-    it was asked about none.
+    it was asked about none. `deviations`: of each ensemble, how far its members lie apart about every answer.
     """
 
     total: Table
     parts: Mapping[str, Table]
     consistency: Mapping[str, float] = field(default_factory=dict)
+    deviations: Mapping[str, Table] = field(default_factory=dict)
 
     def of(self, place: int) -> dict[str, Any]:
         """What each part gave the answers of the group at `place`, for its record; nothing where one judges alone."""
         return {"scores_by_part": {name: rows[place] for name, rows in self.parts.items()}} if self.parts else {}
 
-    def means(self) -> dict[str, float]:
+    def means(self, figure: str = "score_mean") -> dict[str, float]:
         """The mean score of each part over all answers, as a figure."""
-        flat = {name: [score for row in rows for score in row] for name, rows in self.parts.items()}
-        return {f"score_mean/{name}": sum(scores) / len(scores) for name, scores in flat.items()}
+        return {f"{figure}/{name}": mean(rows) for name, rows in self.parts.items()}
 
     def agreed(self) -> dict[str, float]:
         """`consistency` as figures, by part where there are several."""
         return {f"consistency/{name}" if self.parts else "consistency": v for name, v in self.consistency.items()}
 
 
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """A part that can be asked: reward models (several are an ensemble), or a function of text.
+
+    A model that is named by its folder is loaded when it is asked and then let go, so that an ensemble takes the memory
+    of one member; who asks again and again loads it once (`loaded`).
+    """
+
+    part: Part
+    models: tuple[ScorerInput, ...] = ()
+    text: TextReward | None = None
+
+    @property
+    def of_pairs(self) -> RubricJudge | None:
+        """Itself where it compares answers and knows no score of one alone."""
+        return self.text if isinstance(self.text, RubricJudge) and self.text.criteria.ask == "pairs" else None
+
+    def loaded(self, config: StageConfig) -> "Judge":
+        return replace(self, models=tuple(as_scorer(model, config) for model in self.models))
+
+
+def judges(by: By, config: StageConfig) -> list[Judge]:
+    """Everyone behind `by`, one alone or the parts of a list. Raises ConfigError for a `by` that is nobody."""
+    if isinstance(by, Scorer):
+        return [Judge(Part(by.source), (by,))]
+    return [_judge(part, config) for part in parts(by)]
+
+
+def _judge(part: Part, config: StageConfig) -> Judge:
+    if part.judge is not None:
+        return Judge(part, text=part.judge)
+    if part.criteria is not None and part.model is not None:
+        policy = as_policy(part.model, config, trained=False)
+        asked = LanguageModel(policy, part.template, config.micro_batch_tokens)
+        return Judge(part, text=RubricJudge(asked, part.criteria))
+    if found := members(part.model):
+        return Judge(part, tuple(found))
+    if part.uncertainty_penalty:
+        raise ConfigError(
+            f"by: {part.model}: uncertainty_penalty is of an ensemble of reward models, and this is one model; train "
+            "several with `members: 4`"
+        )
+    return Judge(part, (part.model or "",))
+
+
 def score_groups(
     by: By, groups: Sequence[Group], config: StageConfig, *, against: Sequence[Group] | None = None
 ) -> Scores:
-    """A score for every answer of every group, in their order: the weighted sum where `by` is a list.
+    """A score for every answer of every group, in their order, by whoever `by` names: see `scores_by`."""
+    return scores_by(judges(by, config), groups, config, against=against)
 
-    A reward model scores the very tokens that were sampled. A judge of pairs compares the answers of a group with each
-    other, or each with the answer of the same number in `against`. Raises DataError for a group that cannot be read
-    whole, ConfigError for a `by` that is nobody.
+
+def scores_by(
+    asked: Sequence[Judge],
+    groups: Sequence[Group],
+    config: StageConfig,
+    *,
+    against: Sequence[Group] | None = None,
+    read: Callable[[Scorer], Sequence[Tree]] | None = None,
+) -> Scores:
+    """A score for every answer of every group, in their order: the weighted sum where several are `asked`.
+
+    A reward model scores the very tokens that were sampled, where they are its own; `read` gives the trees that one is
+    to read, a tree a group, and without it `whole_trees` does. A judge of pairs compares the answers of a group with
+    each other, or each with the answer of the same number in `against`. Raises DataError for a group that cannot be
+    read whole, and where somebody gives no finite number.
     """
-    if isinstance(by, Scorer):
-        return Scores(_by_model(by, groups, config), {})
-    judges = parts(by)
     given: dict[str, Table] = {}
     consistency: dict[str, float] = {}
-    for part in judges:
-        judge = rubric_judge(part, config)
-        if judge is not None and judge.criteria.ask == "pairs":
-            found = judge.standings(groups) if against is None else judge.against(groups, against)
-            given[part.name], consistency[part.name] = found
-        elif text := judge or part.judge:
-            given[part.name] = by_text(text, groups)
-        else:
-            given[part.name] = _by_model(part.model, groups, config, part.uncertainty_penalty)
-    flat = weighted([(p.weight, [score for row in given[p.name] for score in row]) for p in judges])
-    return Scores(_rows(flat, groups), given if len(judges) > 1 else {}, consistency)
-
-
-def rubric_judge(part: Part, config: StageConfig) -> RubricJudge | None:
-    """The language model of this part, loaded where it is a local one; None where it is another kind of judge."""
-    if isinstance(part.judge, RubricJudge):
-        return part.judge
-    if part.criteria is None or part.model is None:
-        return None
-    policy = as_policy(part.model, config, trained=False)
-    return RubricJudge(LanguageModel(policy, part.template, config.micro_batch_tokens), part.criteria)
+    deviations: dict[str, Table] = {}
+    for judge in asked:
+        name = judge.part.name
+        if judge.models:
+            tables = [_by_model(as_scorer(model, config), groups, config, read) for model in judge.models]
+            given[name] = tables[0] if len(tables) == 1 else lower_bound(tables, judge.part.uncertainty_penalty)
+            if len(tables) > 1:
+                deviations[name] = deviation_of(tables)
+        elif pairs := judge.of_pairs:
+            found = pairs.standings(groups) if against is None else pairs.against(groups, against)
+            given[name], consistency[name] = found
+        elif judge.text is not None:
+            given[name] = _by_text(judge.text, groups)
+    flat = weighted([(j.part.weight, [score for row in given[j.part.name] for score in row]) for j in asked])
+    return Scores(_rows(flat, groups), given if len(asked) > 1 else {}, consistency, deviations)
 
 
 def readable(by: By, groups: Sequence[Group], config: StageConfig) -> list[Group]:
@@ -110,7 +160,12 @@ def readable(by: By, groups: Sequence[Group], config: StageConfig) -> list[Group
     return kept
 
 
-def by_text(judge: TextReward, groups: Sequence[Group]) -> Table:
+def mean(table: Table) -> float:
+    """Over all answers of all groups."""
+    return statistics.fmean(score for row in table for score in row)
+
+
+def _by_text(judge: TextReward, groups: Sequence[Group]) -> Table:
     prompts = [group.prompt for group in groups for _ in group.answers]
     return _rows(judge(prompts, [answer.text for group in groups for answer in group.answers]), groups)
 
@@ -121,25 +176,13 @@ def _rows(flat: Sequence[float], groups: Sequence[Group]) -> Table:
 
 
 def _by_model(
-    model: ScorerInput | None, groups: Sequence[Group], config: StageConfig, uncertainty_penalty: float = 0.0
+    scorer: Scorer,
+    groups: Sequence[Group],
+    config: StageConfig,
+    read: Callable[[Scorer], Sequence[Tree]] | None,
 ) -> Table:
-    if found := members(model):
-        # one at a time: an ensemble takes the memory of one member
-        return lower_bound([_by_model(one, groups, config) for one in found], uncertainty_penalty)
-    refuse_penalty_of_one(model, uncertainty_penalty)
-    scorer = as_scorer(model or "", config)
-    rows = whole_trees(scorer, groups, config)
-    table = scorer.frozen_scores(rows, config.micro_batch_tokens)
-    return scores_in(table, rows, groups)
-
-
-def refuse_penalty_of_one(model: ScorerInput | None, uncertainty_penalty: float) -> None:
-    """Raise ConfigError where one reward model is to be lowered by what several differ in."""
-    if uncertainty_penalty:
-        raise ConfigError(
-            f"by: {model}: uncertainty_penalty is of an ensemble of reward models, and this is one model; train "
-            "several with `members: 4`"
-        )
+    rows = whole_trees(scorer, groups, config) if read is None else read(scorer)
+    return scores_in(scorer.frozen_scores(rows, config.micro_batch_tokens), rows, groups)
 
 
 def whole_trees(scorer: Scorer, groups: Sequence[Group], config: StageConfig) -> list[Tree]:

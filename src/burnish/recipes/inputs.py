@@ -11,7 +11,7 @@ from burnish.recipes.graph import Result, placed
 from burnish.recipes.names import path_trouble
 from burnish.recipes.stages import METHODS, Input, Method, Takes
 from burnish.recipes.written import Written
-from burnish.rewards.by import URL, Allowed, check
+from burnish.rewards.by import URL, Allowed, check, model_name
 from burnish.rewards.rubric import FILE
 from burnish.training.config import KeyPath
 
@@ -84,7 +84,7 @@ class Inputs:
         named: dict[str, Any] = {}
         for item in items:
             for one in self._named(path, "model", item):
-                name = "base" if item == "base" else str(one) if isinstance(one, Result) else short_name(str(one))
+                name = "base" if item == "base" else str(one) if isinstance(one, Result) else model_name(str(one))
                 if name in named:
                     self.trouble(path, f"two models are called {name}; keep one, or rename a folder")
                 named[name] = one
@@ -224,12 +224,6 @@ class Inputs:
             where = f"{self.written.where(path)}: {printable(value)}"
             self.missing.append(f"{where}: {what} (looked in {found.parent.resolve()}){near}")
         return [found]
-
-
-def short_name(path: str) -> str:
-    """What tells a model from others: `runs/a/sft/model` is sft, `org/name` is name."""
-    parts = [part for part in path.split("/") if part not in ("", ".", "..")]
-    return (parts[-2] if len(parts) > 1 and parts[-1] == "model" else parts[-1]) if parts else path
 
 
 def _meaning(takes: Input) -> str:

@@ -59,8 +59,7 @@ def needs(recipe: Recipe) -> dict[str, tuple[int, int]]:
     sizes: dict[str, int] = {}
     found: dict[str, tuple[int, int]] = {}
     for stage in recipe.stages:
-        weights = {key: _weights(value, sizes) for key, value in stage.inputs.items()}
-        model = weights.get("model", 0)
+        model = _weights(stage.inputs.get("model"), sizes)
         sizes[stage.name] = model * getattr(stage.config, "members", 1)
         trains = hasattr(stage.config, "learning_rate") and stage.method not in (
             "generate",

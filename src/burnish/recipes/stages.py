@@ -49,7 +49,6 @@ class Method:
 
 
 MODEL = Input("model")
-SCORER = Input("scorer")
 
 
 def data(kind: str) -> dict[str, Input]:
@@ -129,7 +128,7 @@ METHODS: dict[str, Method] = {
     "score": Method(
         "burnish.methods.score:score",
         "burnish.methods.score:ScoreConfig",
-        {"model": SCORER, "data": Input("groups", several=True)},
+        {"model": Input("scorer"), "data": Input("groups", several=True)},
         (("model", "data"),),
         {"groups": "scores.jsonl"},
     ),

@@ -147,7 +147,8 @@ def _part(item: Any, allowed: Allowed, *, load: bool) -> Part:
         item = options.pop("by", None)
     weight, name = _weight_and_name(options)
     if callable(item):
-        return Part(name or str(getattr(item, "__name__", "function")), weight, judge=item)
+        made = item if isinstance(item, function.Function) else function.Function(_called(item), item)
+        return Part(name or made.name, weight, judge=made)
     if not isinstance(item, str | Path) or not str(item):
         raise ConfigError(f"by: must say who judges; found {described(item)}")
     text = str(item)
@@ -174,6 +175,10 @@ def _part(item: Any, allowed: Allowed, *, load: bool) -> Part:
             f"by: {text}: is nobody who judges; name judges:NAME, module:function, an http address or a reward model"
         )
     return Part(name or model_name(text), weight, model=item, uncertainty_penalty=float(penalty))
+
+
+def _called(given: object) -> str:
+    return str(getattr(given, "__name__", "function"))
 
 
 def _known(options: Mapping[str, Any], keys: Sequence[str]) -> None:
@@ -233,6 +238,6 @@ def _judge(options: dict[str, Any], allowed: Allowed) -> Part:
 
 
 def model_name(path: str) -> str:
-    """What a reward model is called: `runs/a/reward/model` is reward, `org/name` is name."""
+    """What tells a model from others: `runs/a/reward/model` is reward, `org/name` is name."""
     steps = [step for step in re.split(r"[/\\]", path) if step not in ("", ".", "..")]
     return (steps[-2] if len(steps) > 1 and steps[-1] == "model" else steps[-1]) if steps else path
