@@ -24,12 +24,12 @@ from burnish.data.problems import described
 from burnish.data.split import prompt_key
 from burnish.data.strict_json import parse
 from burnish.errors import ConfigError, DataError
+from burnish.rewards.scores import Table
 from burnish.training.checkpoint import write_durably
 from burnish.types import Group, Tree
 
 FILE = "ensemble.json"
 MOST = 64
-Table = list[list[float]]
 
 
 def bootstrap(rows: Sequence[Tree], groups: Sequence[Group], seed: int) -> list[Tree]:

@@ -21,8 +21,8 @@ from burnish.methods.inputs import ScorerInput, as_policy, as_scorer, say
 from burnish.models.model import Scorer
 from burnish.rewards.by import Part, parts, weighted
 from burnish.rewards.language_model import LanguageModel
-from burnish.rewards.rubric import RubricJudge, Table
-from burnish.rewards.scores import TextReward
+from burnish.rewards.rubric import RubricJudge
+from burnish.rewards.scores import Table, TextReward
 from burnish.training.config import StageConfig
 from burnish.types import Answer, Group, Rollout, Tree
 

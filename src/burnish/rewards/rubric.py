@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from burnish.errors import ConfigError, DataError, MissingInput
-from burnish.rewards.scores import named
+from burnish.rewards.scores import Table, named
 from burnish.types import Group, Prompt
 
 Ask = Literal["pairs", "score"]
@@ -35,9 +35,6 @@ ASKS: tuple[Ask, ...] = ("pairs", "score")
 LETTERS, DIGITS = ("A", "B"), tuple("123456789")
 LONGEST_RUBRIC = 20_000  # characters
 FILE = re.compile(r"[^\n]{1,255}\.(md|txt)")
-
-Table = list[list[float]]
-"""A row a group, a value an answer."""
 
 
 class Asked(Protocol):

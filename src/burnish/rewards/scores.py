@@ -8,6 +8,8 @@ from burnish.data.problems import described, printable
 from burnish.types import Prompt
 
 TextReward = Callable[[Sequence[Prompt], Sequence[str]], Sequence[float]]
+Table = list[list[float]]
+"""A row a group, with a score for each of its answers."""
 
 
 def score_trouble(scores: Any, prompts: Sequence[Prompt], first: int = 0) -> str:
