@@ -79,7 +79,8 @@ def read_in(
 
 
 def take_in(store: Store, brought: Brought) -> dict[str, int]:
-    items, rankings = store.add_items(brought.items), store.add_rankings(brought.rankings)
+    with _no_search_for_cycles():
+        items, rankings = store.add_items(brought.items), store.add_rankings(brought.rankings)
     return {
         "items": items["added"],
         "items_known": items["known"],

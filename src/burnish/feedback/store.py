@@ -14,6 +14,7 @@ moments in one, see writer.py.
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -129,10 +130,13 @@ class Store:
         checked = intake.checked(list(items))
         with self._reading() as connection:
             intake.refuse_other_content(connection, checked)
+        written: Future[int] | None = None
         for part in intake.parts(checked):
-            added = self._writer.do(partial(intake.add, part=intake.rows(part), chance=self._chance, now=self._clock()))
-            counts["added"] += added
-            counts["known"] += len(part) - added
+            rows = intake.rows(part)  # while the writer has the part before: a second core does half of the work
+            counts["added"] += written.result() if written else 0
+            written = self._writer.submit(partial(intake.add, part=rows, chance=self._chance, now=self._clock()))
+        counts["added"] += written.result() if written else 0
+        counts["known"] = len(checked) - counts["added"]
         return counts
 
     def add_rankings(self, rankings: Iterable[Given]) -> dict[str, int]:

@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from burnish.data.split import prompt_key
@@ -43,7 +42,8 @@ def content_hash(group: Group) -> bytes:
     for answer in group.answers:
         said += [answer.text, answer.source or "\0"]
         if answer.later or answer.tokens is not None or answer.extra:
-            said.append(_encode(_packed_answer(replace(answer, score=None, label=None))))
+            made = _packed_answer(answer)
+            said.append(_encode({name: value for name, value in made.items() if name not in ("score", "label")}))
     encoded = [text.encode("utf-8") for text in said]
     parts = [b"%d:%b" % (len(data), data) for data in encoded]  # so that no text can be parted in two ways
     return hashlib.blake2b(b"".join(parts), digest_size=16).digest()
