@@ -19,7 +19,7 @@ from burnish.methods.pretrain import PretrainConfig, pretrain
 from burnish.methods.reward import RewardConfig, reward
 from burnish.methods.sft import SFTConfig, sft
 from burnish.training.config import MethodConfig
-from burnish.types import Answer, Group
+from burnish.types import Answer, Group, Message
 
 NOWHERE = Path("no/such/model")
 
@@ -84,6 +84,22 @@ def test_a_prompt_that_several_people_ranked_is_one_observation(tiny_model: Path
     assert figures["heldout_accuracy"] == 1.0
     share = proportion([[1.0]] * 6)
     assert (figures["heldout_accuracy_low"], figures["heldout_accuracy_high"]) == (share.low, share.high)
+
+
+@pytest.mark.parametrize("name", ["dpo", "reward"])
+def test_dialogues_on_one_opening_are_one_observation(name: str, tiny_model: Path, tmp_path: Path):
+    """As the split has it, which puts them on one side: two ways to go on from each of three first turns."""
+    method, config, _ = METHODS[name]
+    later = [
+        replace(
+            group,
+            prompt=(Message("user", f"{n // 2} + 1 = "), Message("assistant", f"way {n}"), Message("user", "Go on.")),
+        )
+        for n, group in enumerate(pairs())
+    ]
+    settings = config(**STEPS | {"max_length": 128, "template": "dialogue"})
+    figures = method(tiny_model, later, settings, out=tmp_path, evaluate_on=later)
+    assert (figures["heldout_pairs"], figures["heldout_prompts"]) == (18, 3)
 
 
 def test_before_dpo_moves_every_held_out_pair_is_half_right(tiny_model: Path, tmp_path: Path):

@@ -70,7 +70,7 @@ def dpo(
     held_N = reference_sums(anchor, held_rows, config, cache=out / "reference-heldout.safetensors", known=held_known)
     if reference is None and "reference" not in config.skip_check:
         _starts_from_its_reference(policy, rows, reference_N, config)
-    evaluate = evaluation(policy, held_rows, dpo_loss(policy, held_N, config), config, ordered=True)
+    evaluate = evaluation(policy, held_rows, dpo_loss(policy, held_N, config), config, compared=held)
     loss = dpo_loss(policy, reference_N, config)
     figures = train_on(policy, rows, loss, config, out=out, identity=known, whole=True, evaluate=evaluate)
     policy.save(out / "model")

@@ -1,8 +1,8 @@
 """Rows that nothing learns from, and how a model does on them while it trains (`evaluate_on`, `evaluate_every`).
 
 The figures are those of the loss that trains the model, over all held-out rows as one batch, and for ordered answers
-the share of decided pairs that come out right with its 95 % interval, each prompt counted once however many people
-ranked it.
+the share of decided pairs that come out right with its 95 % interval, by prompt as data.split has it: dialogues on one
+opening, and rankings of one prompt by several people, are one observation.
 """
 
 import sys
@@ -53,28 +53,33 @@ def heldout_groups(
 
 
 def evaluation(
-    learner: Model, rows: Sequence[Tree], loss: Loss, config: MethodConfig, *, ordered: bool = False
+    learner: Model, rows: Sequence[Tree], loss: Loss, config: MethodConfig, *, compared: Sequence[Group] | None = None
 ) -> Callable[[], Figures] | None:
-    """What `train` asks for the figures of held-out rows; None where there are none. `ordered`: it compares answers."""
-    return partial(_figures, learner, rows, loss, config.micro_batch_tokens, ordered) if rows else None
+    """What `train` asks for the figures of held-out rows; None where there are none.
+
+    `compared`: the groups that `rows` are of, where the loss compares their answers.
+    """
+    return partial(_figures, learner, rows, loss, config.micro_batch_tokens, compared) if rows else None
 
 
 @torch.no_grad()
-def _figures(learner: Model, rows: Sequence[Tree], loss: Loss, budget: int, ordered: bool) -> Figures:
+def _figures(
+    learner: Model, rows: Sequence[Tree], loss: Loss, budget: int, compared: Sequence[Group] | None
+) -> Figures:
     total = count = 0.0
-    right: dict[tuple[int, ...], list[float]] = {}  # by prompt: what several people ranked is one observation
-    for part in micro_batches(rows, budget, whole=ordered):
+    right: dict[str, list[float]] = {}  # by what data are split by: dialogues on one opening are one observation
+    for part in micro_batches(rows, budget, whole=compared is not None):
         batch = pack(part).to(learner.device)
         told = loss(batch)
         total += told.total.item()
         count += told.count
-        if ordered:
+        if compared is not None:
             better_P, _ = ranking.decided_pairs(batch.place_N, batch.group_N)
             won_P = 0.5 * (1 + told.figures["margin"].sign())  # equal scores are half right
             for group, won in zip(batch.group_N[better_P].tolist(), won_P.tolist(), strict=True):
-                right.setdefault(batch.trees[group].prompt, []).append(won)
+                right.setdefault(prompt_key(compared[batch.trees[group].group]), []).append(won)
     figures = {"heldout_loss": total / count}
-    if not ordered:
+    if compared is None:
         return figures
     share = proportion(list(right.values()))
     return figures | {

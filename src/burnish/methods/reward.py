@@ -142,7 +142,7 @@ def _fit(scorer: Scorer, lessons: _Lessons, rows: Sequence[Tree], config: Reward
     check_before_step_one(scorer, shown_rows, lessons.template, config)
     same = identity(config, shown_rows, model=scorer) | known.identity(rows, config.margin)
     held_loss = order_loss(scorer, config, Known(margin=margins(held, held_rows, config.margin, wanted=False)))
-    evaluate = evaluation(scorer, held_lessons, held_loss, config, ordered=True)
+    evaluate = evaluation(scorer, held_lessons, held_loss, config, compared=held)
     loss = order_loss(scorer, config, known)
     return train_on(scorer, shown_rows, loss, config, out=out, identity=same, whole=True, evaluate=evaluate)
 
