@@ -73,7 +73,7 @@ AllowOption = Annotated[
 CodeOption = Annotated[
     bool, typer.Option("--allow-code", help="Functions in files beside the recipe may judge, with your rights.")
 ]
-InsecureOption = Annotated[bool, typer.Option("--insecure", help="Judges may be asked over http, not only https.")]
+InsecureOption = Annotated[bool, typer.Option("--insecure", help="An address may be asked over http, not only https.")]
 SeedOption = Annotated[
     int | None, typer.Option("--seed", help="What all random numbers come from.", min=0, metavar="N")
 ]

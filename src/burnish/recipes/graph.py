@@ -10,7 +10,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from burnish.data.problems import described
-from burnish.rewards.by import Allowed, parts
+from burnish.rewards.address import Address
+from burnish.rewards.by import URL, Allowed, parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +42,11 @@ class Stage:
         return tuple(dict.fromkeys(leaf.stage for leaf in leaves(self.inputs) if isinstance(leaf, Result)))
 
     def placed(self, run: Path) -> dict[str, Any]:
-        """Its inputs as its method takes them: results as paths under `run`, judges as functions."""
+        """Its inputs as its method takes them: results as paths under `run`, judges as functions, http addresses ready
+        to be asked."""
         given = {key: placed(value, run) for key, value in self.inputs.items() if value is not None}
+        if isinstance(model := given.get("model"), str) and URL.match(model):
+            given["model"] = Address(model, insecure=self.allowed.insecure)
         if "by" in given:
             given["by"] = who(given["by"], self.allowed)
         return given

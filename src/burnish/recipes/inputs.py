@@ -11,6 +11,7 @@ from burnish.recipes.graph import Result, placed
 from burnish.recipes.names import path_trouble
 from burnish.recipes.stages import METHODS, Input, Method, Takes
 from burnish.recipes.written import Written
+from burnish.rewards.address import Address
 from burnish.rewards.by import URL, Allowed, check, model_name
 from burnish.rewards.rubric import FILE
 from burnish.training.config import KeyPath
@@ -67,6 +68,8 @@ class Inputs:
         if takes.takes == "scorer" and value == "people":
             self.trouble(path, PEOPLE_CANNOT_SCORE)
             return None
+        if isinstance(value, str) and URL.match(value) and takes.takes == "model":
+            return self._address(path, takes, value)
         items = value if isinstance(value, list) and takes.several else [value]
         if not items:
             self.trouble(path, f"names nothing; it takes {_meaning(takes)}")
@@ -78,6 +81,17 @@ class Inputs:
         if len(found) > 1:
             self.trouble(path, f"{value} is {len(found)} stages ({listed(map(str, found))}); name one of them")
         return found[0] if found else None
+
+    def _address(self, path: KeyPath, takes: Input, value: str) -> str | None:
+        if not takes.served:
+            self.trouble(path, "a model behind an http address can be sampled by generate; name a model that is here")
+            return None
+        try:
+            Address(value)
+        except BurnishError as error:
+            self.trouble(path, str(error))
+            return None
+        return value
 
     def _models(self, path: KeyPath, items: Iterable[Any]) -> dict[str, Any]:
         """Several models under the names that a report shows."""
@@ -236,4 +250,5 @@ def _meaning(takes: Input) -> str:
             return f"people, {judges}" if takes.people else judges
         case "scorer":
             return "a reward model's folder or a stage that trains one"
-    return "a model's folder, a hub id, a stage that trains a model, or base for the recipe's own"
+    served = "an http address, " if takes.served else ""
+    return f"a model's folder, a hub id, {served}a stage that trains a model, or base for the recipe's own"

@@ -20,12 +20,13 @@ Takes = Literal["model", "scorer", "groups", "by"]
 @dataclass(frozen=True, slots=True)
 class Input:
     """A key that names what a stage works on. `kind` is the record kind that its files must have; `people`: they may
-    judge in it."""
+    judge in it; `served`: a model behind an http address will do."""
 
     takes: Takes
     kind: str | None = None
     several: bool = False
     people: bool = False
+    served: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ METHODS: dict[str, Method] = {
     "generate": Method(
         "burnish.methods.generate:generate",
         "burnish.methods.generate:GenerateConfig",
-        {"model": MODEL, "prompts": Input("groups", "prompt", several=True)},
+        {"model": Input("model", served=True), "prompts": Input("groups", "prompt", several=True)},
         (("model", "prompts"),),
         {"groups": "answers.jsonl"},
     ),
