@@ -10,6 +10,9 @@ import torch
 from tiny import byte_tokenizer, tiny_llama
 
 
+torch.set_num_threads(1)  # fixtures of a module come before the fixture below
+
+
 @pytest.fixture(autouse=True)
 def one_thread() -> None:
     """These models are so small that a second thread only waits; a command that ran before may have set it."""
