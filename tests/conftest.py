@@ -9,7 +9,6 @@ import pytest
 import torch
 from tiny import byte_tokenizer, tiny_llama
 
-
 torch.set_num_threads(1)  # fixtures of a module come before the fixture below
 
 
