@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from rewards.served import reply, serving
+from rewards.served import chat_reply, serving
 
 from burnish.cli.main import main
 from burnish.feedback.store import Store
@@ -13,8 +13,7 @@ def prefers_later_letters(handler, question):
     """Whichever answer's first letter comes later in the alphabet."""
     asked = question["messages"][0]["content"]
     first, second = (asked.split(f"answer {letter} begins\n")[1][0] for letter in "AB")
-    body = {"choices": [{"message": {"content": "A" if first > second else "B"}}]}
-    reply(handler, json.dumps(body).encode())
+    chat_reply(handler, "A" if first > second else "B")
 
 
 def test_a_judge_fills_the_store_in_its_own_layer_under_its_name_and_rubric(tmp_path, monkeypatch, capsys):

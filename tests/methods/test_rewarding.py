@@ -180,7 +180,9 @@ def test_a_judge_that_compares_needs_two_answers(policy: Policy, tmp_path: Path)
     judge = {"judge": tmp_path, "rubric": "Shorter is better."}
     with pytest.raises(ConfigError, match="compares an answer with others: set samples to 2"):
         scored(judge, policy, samples=1)
-    total, _ = scored(judge, policy)
+    total, figures = scored(judge, policy)
+    assert figures["unreadable"] == 0.0
+    assert 0 <= figures["consistency"] <= 1
     for prompt in range(len(SAID)):  # one is as much better as the other is worse
         assert total[prompt, 0].item() + total[prompt, 1].item() == pytest.approx(1)
 

@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 class Server(ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 64  # a connection that finds the queue full waits a second and more
 
     def handle_error(self, request, client_address):
         """A client that hangs up is what several tests are about."""
@@ -53,3 +54,9 @@ def reply(handler, body, status=200, kind="application/json", **headers):
         handler.send_header(name.replace("_", "-"), value)
     handler.end_headers()
     handler.wfile.write(body)
+
+
+def chat_reply(handler, text, top=None, **choice):
+    """The answer of a "chat/completions": a text, and with `top` what is known of its one token."""
+    told = {"content": [{"token": text, "logprob": 0.0, "top_logprobs": top}]} if top else None
+    reply(handler, json.dumps({"choices": [{"message": {"content": text}, "logprobs": told, **choice}]}).encode())

@@ -1,7 +1,6 @@
 """A judge with a rubric: what it is asked, what its replies are worth, and who may answer."""
 
 import itertools
-import json
 import math
 import re
 from collections.abc import Callable
@@ -9,17 +8,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from rewards.served import reply, serving
+from rewards.served import chat_reply, serving
 
 from burnish.data.read import read
 from burnish.data.templates import resolve
-from burnish.errors import ConfigError, DataError, MissingInput, Unreachable
+from burnish.errors import ConfigError, DataError, MissingInput
 from burnish.methods.evaluate import EvaluateConfig, evaluate
 from burnish.methods.rank import RankConfig, rank
 from burnish.methods.scoring import score_groups
 from burnish.models.load import load_policy
 from burnish.rewards.by import Allowed, parts
-from burnish.rewards.chat import Chat, chat
 from burnish.rewards.language_model import LanguageModel
 from burnish.rewards.rubric import (
     Compared,
@@ -30,6 +28,7 @@ from burnish.rewards.rubric import (
     pair_question,
     rubric_text,
     score_question,
+    unreadable,
 )
 from burnish.rollout.settings import Sampling
 from burnish.types import Answer, Group, Message
@@ -83,6 +82,16 @@ def test_both_orders_that_name_the_same_answer_are_consistent():
     assert found.better > 0.5
     assert consistency([found, Compared(0.9, 0.2), None]) == 0.5
     assert math.isnan(consistency([None]))
+
+
+def test_where_one_order_cannot_be_read_the_pair_ties_and_tells_nothing_of_consistency():
+    def shy(questions, replies, about):
+        return [None if answers_of(question)[0][1] == "one" else [0.0, -math.inf] for question in questions]
+
+    (found,) = pairs(shy).compare(["p"], ["one"], ["two"])
+    assert (found.first, found.second, found.better, found.unread) == (None, 0.0, 0.5, 1)
+    assert math.isnan(consistency([found]))
+    assert unreadable([found, Compared(0.9, 0.8), None]) == 1 / 4
 
 
 def test_answers_that_are_alike_tie_and_are_not_asked_about():
@@ -193,70 +202,14 @@ def test_a_question_that_the_model_cannot_read_whole_is_refused_by_its_prompt(ti
         LanguageModel(load_policy(tiny_model))(["x" * 300], ["A", "B"], ["prompt 1"])
 
 
-# ---- a language model behind http
-
-
-def says(text: str):
-    return lambda handler, _: reply(handler, json.dumps({"choices": [{"message": {"content": text}}]}).encode())
+# ---- by: in the stages
 
 
 def kinder(handler, question):
     """A judge that likes the longer answer, of two or by itself."""
     said = [text for _, text in answers_of(question["messages"][0]["content"])]
     word = str(min(9, len(said[0]))) if len(said) == 1 else "A" if len(said[0]) > len(said[1]) else "B"
-    says(word)(handler, question)
-
-
-def test_a_served_judge_is_asked_at_temperature_0_with_its_key(monkeypatch):
-    monkeypatch.setenv("JUDGE_KEY", "hush-hush")
-    with serving(says(" **B**.\n")) as (url, questions):
-        asked = chat(url.replace("/score", "/v1"), model="judge-7b", token_env="JUDGE_KEY")
-        assert asked(["Which?"], ["A", "B"], ["prompt 1"]) == [[-math.inf, 0.0]]
-    body, headers = questions[0]
-    assert (body["temperature"], body["model"], body["messages"][0]["content"]) == (0, "judge-7b", "Which?")
-    assert headers["Authorization"] == "Bearer hush-hush"
-    assert asked.url.endswith("/v1/chat/completions")
-    assert "hush-hush" not in repr(asked)
-
-
-@pytest.mark.parametrize("given", ["https://h", "https://h/v1", "https://h/v1/", "https://h/v1/chat/completions"])
-def test_the_address_may_be_the_servers_or_the_whole(given):
-    assert chat(given).url == "https://h/v1/chat/completions"
-
-
-@pytest.mark.parametrize(
-    "text, message",
-    [("Answer A, because", 'replied "Answer A, because"'), ("C", 'replied "C"'), ("", "replied"), ("AB", "replied")],
-)
-def test_a_reply_that_was_not_asked_for_is_an_error_and_no_verdict(text, message):
-    with serving(says(text)) as (url, _), pytest.raises(Unreachable, match=message) as caught:
-        chat(url, retries=0)(["Which?"], ["A", "B"], ['prompt 7 ("how")'])
-    assert url in str(caught.value)
-    assert "prompt 7" in str(caught.value)
-
-
-def test_json_of_another_shape_is_told():
-    with serving(lambda h, _: reply(h, b'{"scores": [1]}')) as (url, _), pytest.raises(Unreachable, match="choices"):
-        chat(url, retries=0)(["Which?"], ["A", "B"], ["prompt 1"])
-
-
-def test_a_judge_that_is_busy_is_asked_again():
-    busy = iter([True, True, False])
-
-    def answer(handler, question):
-        if next(busy):
-            reply(handler, b"wait", status=503, kind="text/plain")
-        else:
-            says("A")(handler, question)
-
-    pauses = []
-    with serving(answer) as (url, _):
-        asked = Chat(url, pause=pauses.append)
-        assert asked(["Which?"], ["A", "B"], ["prompt 1"]) == [[0.0, -math.inf]]
-    assert pauses == [0.5, 1.0]
-
-
-# ---- by: in the stages
+    chat_reply(handler, word)
 
 
 GROUPS = [Group("p", tuple(map(Answer, ("bb", "dddd", "a", "ccc"))), id="one"), Group("q", (Answer("x"), Answer("yy")))]
@@ -272,7 +225,7 @@ def test_a_served_judge_ranks_answers_and_says_how_consistent_it_was(tmp_path):
 
 
 def test_a_judge_that_always_says_a_ties_everything_and_is_not_consistent(tmp_path):
-    with serving(says("A")) as (url, _):
+    with serving(lambda handler, _: chat_reply(handler, "A")) as (url, _):
         figures = rank(RankConfig(), answers=GROUPS, by={"judge": url, "rubric": RUBRIC}, out=tmp_path)
     assert (figures["with_ties"], figures["consistency"]) == (2.0, 0.0)
 
@@ -296,7 +249,8 @@ def test_in_a_verdict_each_answer_is_compared_with_the_first_models(tiny_model, 
         by = {"judge": url, "rubric": RUBRIC}
         told = evaluate({"first": tiny_model, "other": other}, asked, config, by=by, out=tmp_path / "out")
     first, second = told["first"], told["other"]
-    assert (first["win_rate"], first["judge_mean"], first["consistency"]) == (0.5, 0.0, None)
+    assert [first[name] for name in ("win_rate", "judge_mean", "consistency", "unreadable")] == [0.5, 0.0, None, None]
+    assert second["unreadable"] == 0.0
     assert second["win_rate"] == pytest.approx(0.5 + second["judge_mean"])  # the judge is certain, so p is 0, ½ or 1
     samples = read(tmp_path / "out/samples.jsonl")
     said = [[group.answers[0].text for group in samples if group.extra["model"] == name] for name in ("first", "other")]
@@ -316,8 +270,9 @@ def test_a_local_judge_ranks_as_its_probabilities_say(tiny_model, capsys):
     questions = [pair_question("Kind?", "q", "x", "yy"), pair_question("Kind?", "q", "yy", "x")]
     given = torch.tensor(LanguageModel(policy, "none")(questions, ["A", "B"], ["q", "q"]), dtype=torch.float64)
     p = given.softmax(1)
-    table, _ = judge.standings([GROUPS[1]])
-    assert table[0][0] == pytest.approx(((p[0, 0] + p[1, 1]) / 2).item())
+    told = judge.standings([GROUPS[1]])
+    assert (told.undecided, told.unreadable) == ([[0, 0]], 0.0)
+    assert told.table[0][0] == pytest.approx(((p[0, 0] + p[1, 1]) / 2).item())
 
 
 @pytest.mark.parametrize(
@@ -331,6 +286,8 @@ def test_a_local_judge_ranks_as_its_probabilities_say(tiny_model, capsys):
         ({"judge": "https://host", "rubric": "r", "template": "chat"}, "template: of a model that is loaded here"),
         ({"judge": "https://host", "rubric": "r", "at_once": "8"}, "at_once: found text"),
         ({"judge": "https://host", "rubric": "r", "at_once": 0}, "at_once must be above 0"),
+        ({"judge": "https://host", "rubric": "r", "logprobs": True}, "logprobs: found true"),
+        ({"judge": "model/dir", "rubric": "r", "max_unreadable": 0.1}, "max_unreadable: of an http address"),
         ({"judge": "https://me:secret@host", "rubric": "r"}, "token_env"),
         ({"judge": "http://example.org", "rubrik": "r"}, "did you mean rubric"),
     ],

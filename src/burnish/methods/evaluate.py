@@ -206,7 +206,7 @@ def by_part(scores: Scores, baseline: Scores) -> dict[str, float | None]:
     of pairs named the same answer in both orders, null where it was asked about no pair."""
     said = {name: opinion(rows, baseline.parts[name]) for name, rows in scores.parts.items()}
     figures = {f"{figure}/{name}": value for name, one in said.items() for figure, value in asdict(one).items()}
-    return figures | {name: None if math.isnan(value) else value for name, value in scores.agreed().items()}
+    return figures | {name: None if math.isnan(value) else value for name, value in scores.reliability().items()}
 
 
 def _record(group: Group, name: str, scores: Scores, place: int) -> Group:

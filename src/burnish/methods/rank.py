@@ -50,7 +50,7 @@ def rank(
             replace(group, order=order_by(given, config.tie_within), extra={**group.extra, **scores.of(place)})
             for place, (group, given) in enumerate(zip(groups, scores.total, strict=True))
         ]
-        means = scores.means() | scores.agreed()
+        means = scores.means() | scores.reliability()
     else:
         raise ConfigError("rank needs `answers` and `by`, or `data`")
     write(ranked, "ranking", out / RANKING)

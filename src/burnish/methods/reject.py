@@ -104,7 +104,7 @@ def _round(policy: Policy, groups: list[Group], config: RejectConfig, by: By, fo
                 for score, rollout in zip((s for row in given.total for s in row), rollouts, strict=True)
             ]
             chosen, figures = best(rollouts, scores, config.keep)
-            figures |= given.means() | given.agreed()
+            figures |= given.means() | given.reliability()
         rows = [_row(rollout) for rollout in chosen]
         folder.mkdir(parents=True, exist_ok=True)
         write_durably(kept_file, json.dumps({"kept": rows, "figures": figures}))

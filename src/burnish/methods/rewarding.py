@@ -6,6 +6,7 @@ Over the parts p of `by`. A reward model that has the policy's tokens reads the 
 other tokens reads the answer's text through its own template; functions, addresses and judges with a rubric read text.
 """
 
+import math
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
@@ -101,7 +102,8 @@ class Rewards:
             f"reward_deviation/{name}" if given.parts else "reward_deviation": mean(table)
             for name, table in given.deviations.items()
         }
-        return scores, given.means("reward") | apart
+        told = {name: value for name, value in given.reliability().items() if not math.isnan(value)}
+        return scores, given.means("reward") | apart | told
 
 
 def _as_text(group: Group) -> Group:

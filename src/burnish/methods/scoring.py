@@ -21,7 +21,7 @@ from burnish.methods.inputs import ScorerInput, as_policy, as_scorer, say
 from burnish.models.model import Scorer
 from burnish.rewards.by import Part, parts, weighted
 from burnish.rewards.language_model import LanguageModel
-from burnish.rewards.rubric import RubricJudge
+from burnish.rewards.rubric import Judged, RubricJudge
 from burnish.rewards.scores import Table, TextReward
 from burnish.training.config import StageConfig
 from burnish.types import Answer, Group, Rollout, Tree
@@ -33,26 +33,37 @@ By = str | Path | Scorer | TextReward | Sequence[Any]
 class Scores:
     """`total`: what counts. `parts`: what each of several judges gave, by its name and without its weight.
 
-    `consistency`: of each judge that compared pairs, how often both orders of a pair named the same answer; NaN where
-    it was asked about none. `deviations`: of each ensemble, how far its members lie apart about every answer.
+    `judged`: what each language model with a rubric said, besides its scores. `deviations`: of each ensemble, how far
+    its members lie apart about every answer.
     """
 
     total: Table
     parts: Mapping[str, Table]
-    consistency: Mapping[str, float] = field(default_factory=dict)
+    judged: Mapping[str, Judged] = field(default_factory=dict)
     deviations: Mapping[str, Table] = field(default_factory=dict)
 
     def of(self, place: int) -> dict[str, Any]:
-        """What each part gave the answers of the group at `place`, for its record; nothing where one judges alone."""
-        return {"scores_by_part": {name: rows[place] for name, rows in self.parts.items()}} if self.parts else {}
+        """For the record of the group at `place`: what each of several parts gave its answers; and of how many
+        questions about each of these a judge's reply could not be read, where there are any."""
+        told = {"scores_by_part": {name: rows[place] for name, rows in self.parts.items()}} if self.parts else {}
+        undecided = [sum(of) for of in zip(*(one.undecided[place] for one in self.judged.values()), strict=True)]
+        return told | ({"undecided": undecided} if any(undecided) else {})
 
     def means(self, figure: str = "score_mean") -> dict[str, float]:
         """The mean score of each part over all answers, as a figure."""
         return {f"{figure}/{name}": mean(rows) for name, rows in self.parts.items()}
 
-    def agreed(self) -> dict[str, float]:
-        """`consistency` as figures, by part where there are several."""
-        return {f"consistency/{name}" if self.parts else "consistency": v for name, v in self.consistency.items()}
+    def reliability(self) -> dict[str, float]:
+        """Of each language model with a rubric, as figures, by part where there are several: `unreadable`, the share of
+        its questions without a reply that can be read, and where it compares pairs its `consistency`, how often both
+        orders of one named the same answer. NaN where it was asked nothing."""
+        figures: dict[str, float] = {}
+        for name, one in self.judged.items():
+            own = f"/{name}" if self.parts else ""
+            if one.consistency is not None:
+                figures[f"consistency{own}"] = one.consistency
+            figures[f"unreadable{own}"] = one.unreadable
+        return figures
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +134,7 @@ def scores_by(
     read whole, and where somebody gives no finite number.
     """
     given: dict[str, Table] = {}
-    consistency: dict[str, float] = {}
+    judged: dict[str, Judged] = {}
     deviations: dict[str, Table] = {}
     for judge in asked:
         name = judge.part.name
@@ -132,13 +143,13 @@ def scores_by(
             given[name] = tables[0] if len(tables) == 1 else lower_bound(tables, judge.part.uncertainty_penalty)
             if len(tables) > 1:
                 deviations[name] = deviation_of(tables)
-        elif pairs := judge.of_pairs:
-            found = pairs.standings(groups) if against is None else pairs.against(groups, against)
-            given[name], consistency[name] = found
+        elif isinstance(judge.text, RubricJudge):
+            judged[name] = judge.text.judged(groups, against)
+            given[name] = judged[name].table
         elif judge.text is not None:
             given[name] = _by_text(judge.text, groups)
     flat = weighted([(j.part.weight, [score for row in given[j.part.name] for score in row]) for j in asked])
-    return Scores(_rows(flat, groups), given if len(asked) > 1 else {}, consistency, deviations)
+    return Scores(_rows(flat, groups), given if len(asked) > 1 else {}, judged, deviations)
 
 
 def readable(by: By, groups: Sequence[Group], config: StageConfig) -> list[Group]:

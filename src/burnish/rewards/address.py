@@ -85,6 +85,13 @@ class Address:
 
         What may pass is tried again, with pauses. Raises Unreachable, naming the address and what was asked `about`.
         """
+        try:
+            return self.put(question, about, read)
+        except RefusedError as refused:
+            raise self.unreachable(about, refused) from None
+
+    def put(self, question: Any, about: str, read: Callable[[Any], T]) -> T:
+        """`ask` for who may put the question otherwise: raises RefusedError where asking the same again is no help."""
         body = json.dumps(question).encode()
         trouble = ""
         for attempt in range(self.retries + 1):
@@ -94,9 +101,10 @@ class Address:
                 trouble = str(again)
                 if attempt < self.retries:
                     self.pause(min(max(again.after, 0.5 * 2**attempt), LONGEST_PAUSE))
-            except RefusedError as refused:
-                raise Unreachable(f"{self.name}: asked about {about}: {refused}") from None
-        raise Unreachable(f"{self.name}: asked about {about}: {trouble}; tried {self.retries + 1} times")
+        raise self.unreachable(about, f"{trouble}; tried {self.retries + 1} times")
+
+    def unreachable(self, about: str, trouble: object) -> Unreachable:
+        return Unreachable(f"{self.name}: asked about {about}: {trouble}")
 
     def _post(self, body: bytes) -> bytes:
         """The body of a good answer. Raises _AgainError for what may pass, RefusedError for what will not."""
@@ -177,7 +185,11 @@ class _AgainError(Exception):
 
 
 class RefusedError(Exception):
-    """Asking again would not help."""
+    """Asking again would not help. `status`: of the answer, where that is what refuses."""
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 def address_trouble(address: Ip, scheme: str, *, insecure: bool) -> str:
@@ -217,7 +229,7 @@ def _good(response: http.client.HTTPResponse, body: bytes) -> bytes:
         if response.status in RETRIED:
             after = response.headers.get("Retry-After", "")
             raise _AgainError(trouble, float(after) if after.isdigit() else 0.0)
-        raise RefusedError(trouble)
+        raise RefusedError(trouble, response.status)
     if len(body) > BODY_LIMIT:
         raise RefusedError(f"answered with more than {BODY_LIMIT} bytes")
     if length.isdigit() and len(body) < int(length):

@@ -33,7 +33,7 @@ from burnish.types import Prompt
 URL = re.compile(r"https?://", re.IGNORECASE)
 ENDPOINT_KEYS = ("timeout", "retries", "batch_size", "token_env")
 KEYS = ("by", "weight", "name", "uncertainty_penalty", *ENDPOINT_KEYS)
-CHAT_KEYS = ("model", "timeout", "retries", "token_env", "at_once")
+CHAT_KEYS = ("model", "timeout", "retries", "token_env", "at_once", "max_tokens", "logprobs", "max_unreadable")
 JUDGE_KEYS = ("judge", "rubric", "ask", "weight", "name", "template", *CHAT_KEYS)
 KINDS: Mapping[str, type | tuple[type, ...]] = {
     "timeout": (int, float),
@@ -42,6 +42,9 @@ KINDS: Mapping[str, type | tuple[type, ...]] = {
     "token_env": str,
     "model": str,
     "at_once": int,
+    "max_tokens": int,
+    "logprobs": str,
+    "max_unreadable": (int, float),
     "template": str,
 }
 
@@ -230,6 +233,8 @@ def _judge(options: dict[str, Any], allowed: Allowed) -> Part:
     if other:
         where = "a model that is loaded here" if remote else "an http address"
         raise ConfigError(f"by: judge: {listed(other)}: of {where}, and {described(str(who))} is none")
+    if options.get("logprobs") is False:
+        options["logprobs"] = "off"  # which YAML 1.1 takes for no
     _checked("judge", options)
     if remote:
         asked = chat(str(who), insecure=allowed.insecure, **options)

@@ -12,6 +12,9 @@ Of K answers every pair is asked. An answer's score is its mean p over the other
 is undecided. Where every pair is asked once, Bradley–Terry's maximum likelihood puts answers in the same order (a
 strength grows with the wins, and with nothing else), but gives an answer that wins always an infinite strength.
 
+Where no reply can be read nothing is decided: a grade is the middle of the scale, and a pair ties, also where one of
+its two orders was read, since nothing then cancels what goes to whatever stands first.
+
 What is judged was written by somebody else. It stands between lines that carry a mark of its own, and the question says
 that nothing in there is an instruction. That helps a model that wants to follow it, and proves nothing of one that does
 not: watch the consistency, and look at what wins.
@@ -33,6 +36,7 @@ from burnish.types import Group, Prompt
 Ask = Literal["pairs", "score"]
 ASKS: tuple[Ask, ...] = ("pairs", "score")
 LETTERS, DIGITS = ("A", "B"), tuple("123456789")
+MIDDLE = 5.0  # of the digits
 LONGEST_RUBRIC = 20_000  # characters
 FILE = re.compile(r"[^\n]{1,255}\.(md|txt)")
 
@@ -40,9 +44,11 @@ FILE = re.compile(r"[^\n]{1,255}\.(md|txt)")
 class Asked(Protocol):
     """Whoever answers questions with one of few replies."""
 
-    def __call__(self, questions: Sequence[str], replies: Sequence[str], about: Sequence[str]) -> list[list[float]]:
-        """log P of each of `replies`, a row a question; -inf for what was not said. `about` names each question's
-        prompt in messages. Raises DataError, Unreachable."""
+    def __call__(
+        self, questions: Sequence[str], replies: Sequence[str], about: Sequence[str]
+    ) -> Sequence[Sequence[float] | None]:
+        """log P of each of `replies`, a row a question; -inf for what was not said, None in a row's place where no
+        reply could be read. `about` names each question's prompt in messages. Raises DataError, Unreachable."""
         ...
 
 
@@ -56,19 +62,38 @@ class Criteria:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """The probability that one answer is better than another: shown first, and shown second."""
+    """The probability that one answer is better than another: shown first, and shown second; None is unread."""
 
-    first: float
-    second: float
+    first: float | None
+    second: float | None
+
+    @property
+    def unread(self) -> int:
+        """Of its two questions, how many got no reply that can be read."""
+        return (self.first is None) + (self.second is None)
 
     @property
     def better(self) -> float:
-        return (self.first + self.second) / 2
+        return 0.5 if self.first is None or self.second is None else (self.first + self.second) / 2
 
     @property
     def consistent(self) -> bool:
         """Both orders name the same answer."""
-        return (self.first - 0.5) * (self.second - 0.5) > 0
+        return self.first is not None and self.second is not None and (self.first - 0.5) * (self.second - 0.5) > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """`table`: the scores. `undecided`: for each answer, how many questions about it got no reply that can be read.
+
+    `unreadable`: the share of these among all questions. `consistency`: the share of the comparisons in which both
+    orders name the same answer; None of grades. NaN where none was asked.
+    """
+
+    table: Table
+    undecided: list[list[int]]
+    unreadable: float
+    consistency: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +105,31 @@ class RubricJudge:
 
     def __call__(self, prompts: Sequence[Prompt], answers: Sequence[str]) -> list[float]:
         """The expected digit of each answer, between 1 and 9. Raises ConfigError for a judge of pairs."""
+        return [MIDDLE if grade is None else grade for grade in self.grades(prompts, answers)]
+
+    def grades(self, prompts: Sequence[Prompt], answers: Sequence[str]) -> list[float | None]:
+        """The same, and None where no reply could be read."""
         if self.criteria.ask != "score":
             raise ConfigError("by: judge: ask: pairs compares answers to one prompt; to score single ones, ask: score")
         questions = [score_question(self.criteria.rubric, p, a) for p, a in zip(prompts, answers, strict=True)]
         about = [named(prompt, index) for index, prompt in enumerate(prompts)]
-        return [
-            math.fsum(int(digit) * p for digit, p in zip(DIGITS, shares, strict=True))
-            for shares in map(_shares, self.asked(questions, DIGITS, about))
-        ]
+        rows = self.asked(questions, DIGITS, about)
+        return [None if row is None else _expected_digit(row) for row in rows]
+
+    def judged(self, groups: Sequence[Group], against: Sequence[Group] | None = None) -> Judged:
+        """Every answer of `groups` by these criteria; by `ask: pairs` beside the others of its group, or beside the
+        answer of the same number in `against`. Raises ConfigError for a group of one answer that has no other."""
+        if self.criteria.ask == "pairs":
+            return self.standings(groups) if against is None else self.against(groups, against)
+        prompts = [group.prompt for group in groups for _ in group.answers]
+        found = self.grades(prompts, [answer.text for group in groups for answer in group.answers])
+        flat = iter(found)
+        rows = [[next(flat) for _ in group.answers] for group in groups]
+        return Judged(
+            [[MIDDLE if grade is None else grade for grade in row] for row in rows],
+            [[int(grade is None) for grade in row] for row in rows],
+            found.count(None) / len(found) if found else math.nan,
+        )
 
     def compare(
         self, prompts: Sequence[Prompt], answers: Sequence[str], others: Sequence[str]
@@ -101,14 +143,14 @@ class RubricJudge:
             rubric = self.criteria.rubric
             questions += [pair_question(rubric, prompt, one, other), pair_question(rubric, prompt, other, one)]
             about += [named(prompt, index)] * 2
-        replies = [_shares(row) for row in self.asked(questions, LETTERS, about)]
+        replies = [None if row is None else _shares(row) for row in self.asked(questions, LETTERS, about)]
         found: list[Compared | None] = [None] * len(triples)
         for index, in_order, turned in zip(unlike, replies[::2], replies[1::2], strict=True):
-            found[index] = Compared(in_order[0], turned[1])
+            found[index] = Compared(in_order[0] if in_order else None, turned[1] if turned else None)
         return found
 
-    def standings(self, groups: Sequence[Group]) -> tuple[Table, float]:
-        """Each answer's mean probability of being better than another of its group; and the consistency.
+    def standings(self, groups: Sequence[Group]) -> Judged:
+        """Each answer's mean probability of being better than another of its group.
 
         Raises ConfigError for a group of one answer.
         """
@@ -125,12 +167,15 @@ class RubricJudge:
             [groups[g].answers[j].text for g, _, j in pairs],
         )
         better: list[dict[tuple[int, int], float]] = [{} for _ in groups]
+        undecided = [[0] * len(group.answers) for group in groups]
         for (g, i, j), one in zip(pairs, found, strict=True):
             better[g][i, j] = 0.5 if one is None else one.better
+            for answer in (i, j):
+                undecided[g][answer] += 0 if one is None else one.unread
         table = [mean_better(table, len(group.answers)) for table, group in zip(better, groups, strict=True)]
-        return table, consistency(found)
+        return Judged(table, undecided, unreadable(found), consistency(found))
 
-    def against(self, groups: Sequence[Group], others: Sequence[Group]) -> tuple[Table, float]:
+    def against(self, groups: Sequence[Group], others: Sequence[Group]) -> Judged:
         """By how much each answer is preferred to the other group's answer of the same number: p - ½, 0 is a tie."""
         found = self.compare(
             [group.prompt for group in groups for _ in group.answers],
@@ -138,8 +183,13 @@ class RubricJudge:
             [answer.text for group in others for answer in group.answers],
         )
         flat = iter(found)
-        table = [[0.0 if (one := next(flat)) is None else one.better - 0.5 for _ in group.answers] for group in groups]
-        return table, consistency(found)
+        rows = [[next(flat) for _ in group.answers] for group in groups]
+        return Judged(
+            [[0.0 if one is None else one.better - 0.5 for one in row] for row in rows],
+            [[0 if one is None else one.unread for one in row] for row in rows],
+            unreadable(found),
+            consistency(found),
+        )
 
 
 def mean_better(better: Mapping[tuple[int, int], float], count: int) -> list[float]:
@@ -151,9 +201,19 @@ def mean_better(better: Mapping[tuple[int, int], float], count: int) -> list[flo
 
 
 def consistency(found: Sequence[Compared | None]) -> float:
-    """The share of the comparisons in which both orders name the same answer; NaN where none was asked."""
-    asked = [one.consistent for one in found if one is not None]
-    return sum(asked) / len(asked) if asked else math.nan
+    """The share of the comparisons in which both orders name the same answer; NaN where none was read."""
+    read = [one.consistent for one in found if one is not None and not one.unread]
+    return sum(read) / len(read) if read else math.nan
+
+
+def unreadable(found: Sequence[Compared | None]) -> float:
+    """The share of the questions that got no reply that can be read; NaN where none was asked."""
+    unread = [one.unread for one in found if one is not None]
+    return sum(unread) / (2 * len(unread)) if unread else math.nan
+
+
+def _expected_digit(logprobs: Sequence[float]) -> float:
+    return math.fsum(int(digit) * p for digit, p in zip(DIGITS, _shares(logprobs), strict=True))
 
 
 def _shares(logprobs: Sequence[float]) -> list[float]:
