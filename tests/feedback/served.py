@@ -52,17 +52,20 @@ class Served:
 
     def visitor(self, name: str) -> "Visitor":
         """`name`, signed in by their link."""
-        assert self.port is not None
-        visitor = Visitor(self.port)
-        status, body, headers = visitor.post("/api/session", {"token": token_of(self.links[name])})
-        assert status == 200, body
-        visitor.cookie = headers["set-cookie"].split(";")[0]
-        visitor.csrf = body["csrf"]
-        return visitor
+        return signed_in(self.links[name])
 
 
 def token_of(link: str) -> str:
     return urlsplit(link).fragment.removeprefix("t=")
+
+
+def signed_in(link: str) -> "Visitor":
+    """Whoever opens this link in a browser of their own."""
+    visitor = Visitor(urlsplit(link).port or 0)
+    status, body, headers = visitor.post("/api/session", {"token": token_of(link)})
+    assert status == 200, body
+    visitor.cookie, visitor.csrf = headers["set-cookie"].split(";")[0], body["csrf"]
+    return visitor
 
 
 @dataclass

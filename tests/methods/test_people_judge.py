@@ -8,10 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
-from feedback.served import Visitor, token_of
+from feedback.served import signed_in
 
 import burnish.methods.people
 from burnish.errors import ConfigError, DataError, Interrupted
@@ -61,9 +60,7 @@ class Page:
             return running.result()
 
     def _visited(self, decide: Decide) -> None:
-        visitor = Visitor(urlsplit(self.link).port or 0)
-        _, body, headers = visitor.post("/api/session", {"token": token_of(self.link)})
-        visitor.cookie, visitor.csrf = headers["set-cookie"].split(";")[0], body["csrf"]
+        visitor = signed_in(self.link)
         with suppress(ConnectionError):  # once the stage has enough, it closes its page
             while (item := visitor.next()) is not None:
                 try:

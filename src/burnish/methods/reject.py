@@ -122,7 +122,9 @@ def _rollouts(
     """The round's answers. With `kept` they are drawn once and stay there: people may come back to them after days."""
     if kept is not None and kept.exists():
         rows = json.loads(kept.read_text(encoding="utf-8"))
-        return [Rollout(r["prompt"], r["sample"], tuple(r["tokens"]), (), r["finished"], 0) for r in rows]
+        return [
+            Rollout(r["prompt"], r["sample"], tuple(r["tokens"]), tuple(r["logprobs"]), r["finished"], 0) for r in rows
+        ]
     rollouts = LocalEngine(policy).sample(
         [tree.prompt for tree in asked],
         config.samples,
@@ -134,7 +136,8 @@ def _rollouts(
         _check_sampler(policy, asked, rollouts, template, config)
     if kept is not None:
         kept.parent.mkdir(parents=True, exist_ok=True)
-        write_durably(kept, json.dumps([_row(rollout) for rollout in rollouts]))
+        # with log-probabilities: the store refuses the same texts with others
+        write_durably(kept, json.dumps([_row(rollout) | {"logprobs": rollout.logprobs} for rollout in rollouts]))
     return rollouts
 
 
