@@ -150,6 +150,15 @@ def test_the_probabilities_that_are_told_are_taken():
     assert (math.exp(a), math.exp(b)) == (pytest.approx(0.6), pytest.approx(0.3))
 
 
+def test_a_token_that_is_half_a_character_or_nul_is_one_among_others():
+    with serving(says("A", top=[*known(A=0.6, B=0.3), {"token": "\0", "logprob": -9.0}, {"token": "\ud83d"}])) as (
+        url,
+        _,
+    ):
+        ((a, b),) = ask(chat(url))
+    assert (math.exp(a), math.exp(b)) == (pytest.approx(0.6), pytest.approx(0.3))
+
+
 def test_of_a_model_that_thinks_first_the_letter_after_the_thought_counts():
     with serving(says("<think>\nA? The second is kinder.\n</think>\n\nB")) as (url, _):
         assert ask(chat(url, max_tokens=4000)) == [CERTAIN_B]

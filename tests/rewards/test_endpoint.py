@@ -256,3 +256,10 @@ def test_a_token_that_is_not_set_is_told_by_its_name(monkeypatch):
     monkeypatch.delenv("SCORER_TOKEN", raising=False)
     with pytest.raises(ConfigError, match="SCORER_TOKEN"):
         Endpoint("https://host/", token_env="SCORER_TOKEN")
+
+
+def test_who_keeps_an_answers_text_gets_none_that_cannot_be_written():
+    with serving(lambda h, _: reply(h, b'{"text": "a\\u0000b"}')) as (url, _):
+        with pytest.raises(Unreachable, match="holds a NUL character"):
+            Endpoint(url).ask({}, "prompt 1", lambda value: value["text"])
+        assert Endpoint(url).put({}, "prompt 1", lambda value: value["text"], any_text=True) == "a\0b"

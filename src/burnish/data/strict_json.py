@@ -60,8 +60,9 @@ def value_at(text: str, start: int) -> tuple[Any, int]:
     return value, end
 
 
-def parse(text: str) -> Any:
-    """One JSON value and nothing after it. Raises RowError."""
+def parse(text: str, *, any_text: bool = False) -> Any:
+    """One JSON value and nothing after it. `any_text`: also with NUL and half characters, for who keeps no text of it.
+    Raises RowError."""
     start = len(text) - len(text.lstrip(" \t\r\n"))
     try:
         value, end = value_at(text, start)
@@ -70,7 +71,7 @@ def parse(text: str) -> Any:
     rest = text[end:].lstrip(" \t\r\n")
     if rest:
         raise RowError("invalid JSON (something stands after the value)", column=len(text) - len(rest) + 1)
-    if _ESCAPE.search(text):
+    if not any_text and _ESCAPE.search(text):
         check_strings(value)
     return value
 

@@ -90,13 +90,16 @@ class Address:
         except RefusedError as refused:
             raise self.unreachable(about, refused) from None
 
-    def put(self, question: Any, about: str, read: Callable[[Any], T]) -> T:
-        """`ask` for who may put the question otherwise: raises RefusedError where asking the same again is no help."""
+    def put(self, question: Any, about: str, read: Callable[[Any], T], *, any_text: bool = False) -> T:
+        """`ask` for who may put the question otherwise: raises RefusedError where asking the same again is no help.
+
+        `any_text`: the answer may hold NUL and half characters, of which nothing is kept.
+        """
         body = json.dumps(question).encode()
         trouble = ""
         for attempt in range(self.retries + 1):
             try:
-                return read(_parsed(self._post(body)))
+                return read(_parsed(self._post(body), any_text))
             except _AgainError as again:
                 trouble = str(again)
                 if attempt < self.retries:
@@ -249,9 +252,9 @@ def _sendable(token: str) -> bool:
     return bool(token) and token.isascii() and token.isprintable()
 
 
-def _parsed(body: bytes) -> Any:
+def _parsed(body: bytes, any_text: bool) -> Any:
     try:
-        return strict_json.parse(body.decode("utf-8"))
+        return strict_json.parse(body.decode("utf-8"), any_text=any_text)
     except (UnicodeDecodeError, RowError) as error:
         beginning = printable(body[:60].decode("utf-8", "replace"), 60)
         raise RefusedError(f'answered something that is not JSON ({error}): "{beginning}"') from None
