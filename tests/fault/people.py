@@ -31,7 +31,7 @@ FORKS.set_forkserver_preload(["burnish.methods.evaluate", "burnish.methods.rejec
 
 
 def picking(model: Path, out: Path) -> Any:
-    config = RejectConfig(samples=3, epochs=5, batch_size=1, save_every=1, **SHORT)
+    config = RejectConfig(samples=3, epochs=3, batch_size=1, save_every=1, **SHORT)
     return reject(model, PROMPTS, config, by="people", out=out)
 
 

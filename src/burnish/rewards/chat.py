@@ -160,7 +160,8 @@ class Chat(Address):
             if said.logprobs is None:
                 met.unread += 1
                 room = f" in {self.max_tokens} tokens (max_tokens)" if said.cut else ""
-                met.last = f'about {about}: "{printable(said.text, 60)}"{room}, and none of {", ".join(replies)}'
+                text = printable(spoken(said.text) or said.text, 60)
+                met.last = f'about {about}: "{text}"{room}, and none of {", ".join(replies)}'
             else:
                 met.read += 1
                 if self.logprobs == "auto" and not said.told and not met.silent:
