@@ -1,6 +1,5 @@
 """Stages of people, each in a process and at a terminal of its own, which can be killed; and who sits there."""
 
-import multiprocessing
 import os
 import pty
 import re
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from fault.forks import FORKS
 from feedback.served import Visitor, signed_in
 
 from burnish.methods.evaluate import EvaluateConfig, evaluate
@@ -24,10 +24,6 @@ PROMPTS = [Group(f"{i} is ", origin=f"prompts:{i + 1}") for i in range(6)]
 SHORT: dict[str, Any] = {"max_length": 32, "sampling": Sampling(max_new_tokens=6), "annotators": ("ann",)}
 
 Stage = Callable[[Path, Path], Any]
-
-# one process loads torch, and every stage is a fork of it: a start takes no time
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["burnish.methods.evaluate", "burnish.methods.reject", "burnish.feedback.page.serving"])
 
 
 def picking(model: Path, out: Path) -> Any:

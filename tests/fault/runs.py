@@ -1,9 +1,5 @@
-"""One small run of each method, by name: what the kill tests start in a process of its own and in this one.
+"""One small run of each method, by name: what the kill tests start in a process of its own and in this one."""
 
-python runs.py METHOD MODEL OUT
-"""
-
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -60,6 +56,8 @@ RUNS: dict[str, Callable[[Path, Path], Figures]] = {
     "ppo": run_ppo,
 }
 
-if __name__ == "__main__":
+
+def run_alone(method: str, model: Path, out: Path) -> None:
+    """The run as a process of its own has it."""
     torch.set_num_threads(1)
-    RUNS[sys.argv[1]](Path(sys.argv[2]), Path(sys.argv[3]))
+    RUNS[method](model, out)

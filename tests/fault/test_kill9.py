@@ -2,13 +2,12 @@
 
 import json
 import shutil
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
-from fault.runs import RUNS, run_reward
+from fault.forks import FORKS
+from fault.runs import RUNS, run_alone, run_reward
 from safetensors.torch import load_file
 from torch import equal
 
@@ -30,14 +29,15 @@ def lines(out: Path) -> list[dict[str, float]]:
 
 
 def kill_after_some_steps(method: str, model: Path, out: Path, steps: int = 5) -> None:
-    command = [sys.executable, str(Path(__file__).with_name("runs.py")), method, str(model), str(out)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
-        metrics = out / "metrics.jsonl"
-        while not metrics.exists() or metrics.read_bytes().count(b"\n") < steps:
-            assert process.poll() is None, process.stderr.read().decode() if process.stderr else ""
-            time.sleep(0.002)
-        process.kill()
-        assert process.wait() == -9, "it ended before it could be killed; give it more steps"
+    process = FORKS.Process(target=run_alone, args=(method, model, out), daemon=True)
+    process.start()
+    metrics = out / "metrics.jsonl"
+    while not metrics.exists() or metrics.read_bytes().count(b"\n") < steps:
+        assert process.is_alive(), f"it ended with {process.exitcode} before its {steps} steps; see what it printed"
+        time.sleep(0.002)
+    process.kill()
+    process.join()
+    assert process.exitcode == -9, "it ended before it could be killed; give it more steps"
 
 
 @pytest.mark.parametrize("method", RUNS)
