@@ -107,10 +107,15 @@ class LocalEngine:
         return max(1, min(MOST_SLOTS, int(CACHE_BYTES / (token * tokens))))
 
 
+def positions(policy: Policy) -> int | None:
+    """The longest prompt with its answer that the model can compute, in tokens; None where nothing bounds it."""
+    limits = (getattr(policy.model.config.get_text_config(), "max_position_embeddings", None), policy.longest)
+    return min((limit for limit in limits if limit), default=None)
+
+
 def check_room(policy: Policy, prompts: Sequence[Sequence[int]], settings: Sampling) -> None:
     """Raise where a prompt is empty, or with its answer exceeds the model's positions."""
-    limits = (getattr(policy.model.config.get_text_config(), "max_position_embeddings", None), policy.longest)
-    limit = min((limit for limit in limits if limit), default=None)
+    limit = positions(policy)
     for index, prompt in enumerate(prompts):
         if not prompt:
             raise ValueError(f"prompt {index} has no tokens: nothing predicts its answer's first one")
