@@ -21,6 +21,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from burnish.data.durable import sync_folder
 from burnish.errors import CheckpointError, WriteFailed
 
 MANIFEST = "manifest.json"
@@ -53,14 +54,14 @@ def save_checkpoint(folder: Path, step: int, shards: Shards, facts: Mapping[str,
         for name, tensors in shards.items():
             path = aside / f"{name}.safetensors"
             save_file({k: v.detach().contiguous() for k, v in tensors.items()}, path)
-            _sync(path)
+            sync_folder(path)
             files[path.name] = {"bytes": path.stat().st_size, "sha256": file_hash(path), "tensors": len(tensors)}
         write_durably(aside / MANIFEST, json.dumps({"step": step, "files": files, "facts": facts}, indent=1))
-        _sync(aside)
+        sync_folder(aside)
         if final.exists():  # the same step of a run that was cut before it could say so
             _discard(final)
         aside.rename(final)
-        _sync(folder)
+        sync_folder(folder)
     except OSError as error:
         shutil.rmtree(aside, ignore_errors=True)
         raise WriteFailed(
@@ -108,7 +109,7 @@ def write_durably(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     aside.replace(path)
-    _sync(path.parent)
+    sync_folder(path.parent)
 
 
 def optimiser_tensors(optimiser: torch.optim.Optimizer, names: Mapping[torch.nn.Parameter, str]) -> dict[str, Tensor]:
@@ -160,11 +161,3 @@ def _room_for(folder: Path, size: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < size * 1.2:
         raise OSError(f"{free / 1e9:.2f} GB are free and {size * 1.2 / 1e9:.2f} GB are needed")
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
