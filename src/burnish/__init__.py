@@ -31,6 +31,8 @@ _PUBLIC = {
     "RejectConfig": "burnish.methods.reject:RejectConfig",
     "generate": "burnish.methods.generate:generate",
     "GenerateConfig": "burnish.methods.generate:GenerateConfig",
+    "Chat": "burnish.methods.chat:Chat",
+    "ChatConfig": "burnish.methods.chat:ChatConfig",
     "rank": "burnish.methods.rank:rank",
     "RankConfig": "burnish.methods.rank:RankConfig",
     "Store": "burnish.feedback.store:Store",

@@ -10,7 +10,20 @@ import typer
 from typer.exceptions import TyperException
 from typer.main import get_command
 
-from burnish.cli import data, demo, doctor, evaluate, generate, methods, rank, rank_serve, rank_stats, recipes, score
+from burnish.cli import (
+    chat,
+    data,
+    demo,
+    doctor,
+    evaluate,
+    generate,
+    methods,
+    rank,
+    rank_serve,
+    rank_stats,
+    recipes,
+    score,
+)
 from burnish.data.problems import for_terminal
 from burnish.errors import BurnishError, MissingInput, OutOfMemory, UsageError, WriteFailed
 from burnish.recipes.secrets import masked
@@ -26,7 +39,7 @@ app = typer.Typer(
     help="Classical post-training of language models with people in the loop. "
     "Start with `burnish demo`: the whole chain on a tiny model, in a few minutes on a laptop.",
 )
-for group in (demo, recipes, methods, generate, score, evaluate, doctor):
+for group in (demo, recipes, methods, generate, chat, score, evaluate, doctor):
     app.add_typer(group.app)  # without a name: its commands stand at the top
 app.add_typer(data.app, name="data")
 rank.app.add_typer(rank_serve.app)

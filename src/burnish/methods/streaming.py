@@ -57,8 +57,8 @@ class StreamingModel:
         return self.engine.stream([prompt], n, config, end_tokens=sorted(self.template.end_tokens), seed=seed)
 
     def so_far(self, tokens: Sequence[int], config: StreamingConfig) -> str:
-        """What can be read of an answer: half of a character is left out until the other half is there."""
-        return config.before_stop(self.template.text(tokens)).rstrip("\ufffd")
+        """What can be read of an answer: half a character or stop string is left out until the rest is there."""
+        return config.certain(self.template.text(tokens)).rstrip("\ufffd")
 
     def finished(self, answer: Answer, config: StreamingConfig) -> Answer:
         """The answer as it is kept: its text ends before a stop string, its tokens are all that were drawn."""

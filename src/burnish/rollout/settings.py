@@ -36,6 +36,12 @@ class Sampling(BaseModel):
         places = [place for stop in self.stop if (place := text.find(stop)) >= 0]
         return text[: min(places, default=len(text))]
 
+    def certain(self, text: str) -> str:
+        """What no stop string that is still being written can take away from an unfinished answer's text."""
+        text = self.before_stop(text)
+        begun = (size for stop in self.stop for size in range(1, len(stop)) if text.endswith(stop[:size]))
+        return text[: len(text) - max(begun, default=0)]
+
     def for_training(self) -> None:
         """Raise ConfigError unless the log-probabilities of these answers are ones that a training pass can compute."""
         if troubles := self.beyond_training():
