@@ -5,7 +5,7 @@ import json
 import os
 import pty
 import select
-import subprocess
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -54,6 +54,30 @@ def test_a_line_that_is_piped_in_is_a_turn_and_what_is_saved_trains_a_reward_mod
     assert (tmp_path / "reward/model/config.json").exists()
 
 
+def test_blind_names_come_when_they_are_asked_for(
+    tiny_model: Path, other: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    said = "one\n/retry\n/keep C\n/save A > B to orders.jsonl\n/history\n"
+    for lines, names in ((said, False), (said + "/reveal\n", True)):
+        piped(lines, monkeypatch, tmp_path)
+        assert main(["chat", str(tiny_model), "--against", str(other), "--blind", *OPTIONS]) == 0
+        printed = capsys.readouterr()
+        shown_names = [name for name in ("tiny", "other") if name in printed.out + printed.err]
+        assert shown_names == (["tiny", "other"] if names else [])
+        assert [line for line in printed.out.splitlines() if line in "ABCD" and line] == ["A", "B", "C", "D"]
+    assert len(read(tmp_path / "orders.jsonl", kind="ranking")) == 2
+
+
+def test_a_setting_may_hold_spaces_as_in_a_shell(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    piped('/set temperature=0.5 stop=\'["a b", "c"]\'\n/set\n', monkeypatch, tmp_path)
+    assert main(["chat", str(tiny_model), *OPTIONS]) == 0
+    told = capsys.readouterr().err
+    assert "temperature         0.5" in told
+    assert "stop                ['a b', 'c']" in told
+
+
 def test_the_dialogue_as_one_object(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
@@ -72,6 +96,7 @@ def test_the_dialogue_as_one_object(
         ("/svae\n", "did you mean save", 64),
         ("one\n/save Q\n", "no such answer", 64),
         ("/set temperature=-1\n", "temperature", 78),
+        ("/set stop='a\n", "quotation", 64),
         (b"\xff\n", "line 1 of what is piped in is not UTF-8", 65),
     ],
 )
@@ -140,25 +165,30 @@ def test_a_narrow_terminal_gets_one_answer_below_the_other(monkeypatch: pytest.M
 
 
 class Typist:
-    """A command in a terminal of its own, which Ctrl-C typed there reaches."""
+    """A command in a terminal of its own, which Ctrl-C typed there reaches.
+
+    Forked, since a new process would load torch for ten seconds before it says a word.
+    """
 
     def __init__(self, command: Sequence[str], folder: Path) -> None:
-        ours, theirs = pty.openpty()
-        code = (
-            "import fcntl, os, sys, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0)\n"
-            "from burnish.cli.main import main; sys.exit(main(sys.argv[1:]))"
-        )
-        argv = [sys.executable, "-c", code, *command]
-        self.process = subprocess.Popen(argv, stdin=theirs, stdout=theirs, stderr=theirs, cwd=folder)
-        os.close(theirs)
-        self.terminal = ours
+        self.child, self.terminal = pty.fork()
+        if self.child == 0:
+            code = 70
+            try:
+                sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: SIM115  until it ends
+                os.chdir(folder)
+                code = main(command)
+            finally:
+                os._exit(code)  # pytest's own ending is the parent's
         self.unread = b""
 
     def sees(self, wanted: bytes) -> bytes:
         """What stands on the screen up to `wanted`, from where it was looked at last."""
         end = time.monotonic() + 60
         while wanted not in self.unread:
-            assert time.monotonic() < end, f"{wanted!r} did not come; seen {self.unread!r}"
+            if time.monotonic() > end:
+                os.kill(self.child, signal.SIGKILL)
+                pytest.fail(f"{wanted!r} did not come; seen {self.unread!r}")
             if select.select([self.terminal], [], [], 0.1)[0]:
                 self.unread += os.read(self.terminal, 65536)
         seen, found, self.unread = self.unread.partition(wanted)
@@ -167,38 +197,40 @@ class Typist:
     def types(self, keys: bytes) -> None:
         os.write(self.terminal, keys)
 
-    def leaves(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
+    def ends_with(self) -> int:
+        """Its exit code; killed where it goes on for 20 seconds."""
+        end = time.monotonic() + 20
+        while (over := os.waitpid(self.child, os.WNOHANG))[0] == 0:
+            if time.monotonic() > end:
+                os.kill(self.child, signal.SIGKILL)
+            time.sleep(0.02)
         os.close(self.terminal)
+        return os.waitstatus_to_exitcode(over[1])
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # what runs in the child computes in one thread
 def test_in_a_terminal_ctrl_c_stops_an_answer_a_mistake_ends_nothing_and_ctrl_d_leaves(tmp_path: Path):
     tiny_llama(max_position_embeddings=8192).save_pretrained(tmp_path / "long")
     byte_tokenizer().save_pretrained(tmp_path / "long")
     chat = ["chat", "long", "--set", "template=dialogue", "--set", "min_new_tokens=8000", "--max-new-tokens", "8000"]
     typist = Typist(chat, tmp_path)
-    try:
+    typist.sees(b"> ")
+    typist.types(b"one\n")
+    typist.sees(b"one\r\n")
+    time.sleep(0.3)
+    typist.types(b"\x03")
+    typist.sees(b"stopped; what was written is kept")
+    for keys, told in (
+        (b"/svae\n", b"did you mean save"),
+        (b"/save\n", b"saved as a demonstration"),
+        (b"\x03", b"/quit leaves"),
+    ):
         typist.sees(b"> ")
-        typist.types(b"one\n")
-        typist.sees(b"one\r\n")
-        time.sleep(0.3)
-        typist.types(b"\x03")
-        typist.sees(b"stopped; what was written is kept")
-        for keys, told in (
-            (b"/svae\n", b"did you mean save"),
-            (b"/save\n", b"saved as a demonstration"),
-            (b"\x03", b"/quit leaves"),
-        ):
-            typist.sees(b"> ")
-            typist.types(keys)
-            typist.sees(told)
-        typist.sees(b"> ")
-        typist.types(b"\x04")
-        assert typist.process.wait(30) == 0
-    finally:
-        typist.leaves()
+        typist.types(keys)
+        typist.sees(told)
+    typist.sees(b"> ")
+    typist.types(b"\x04")
+    assert typist.ends_with() == 0
     (group,) = read(tmp_path / "demonstrations.jsonl", kind="demonstration")
     assert group.answers[0].finished is False
     assert group.answers[0].tokens

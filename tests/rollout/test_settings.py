@@ -35,3 +35,9 @@ def test_lengths_that_contradict_each_other_are_refused():
 def test_an_empty_stop_string_is_refused():
     with pytest.raises(ValidationError, match="stands in every answer"):
         Sampling(stop=("",))
+
+
+def test_what_a_stop_string_may_still_take_away_is_not_certain():
+    sampling = Sampling(stop=("User:", "\n\n"))
+    certain = {"a Us": "a ", "a User": "a ", "a User: b": "a ", "a\n": "a", "a\nb": "a\nb"}
+    assert {text: sampling.certain(text) for text in certain} == certain

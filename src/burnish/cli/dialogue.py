@@ -5,6 +5,7 @@ ends the dialogue with its exit code: nobody is there to say it otherwise.
 """
 
 import contextlib
+import shlex
 import signal
 import sys
 from collections.abc import Generator, Iterator, Sequence
@@ -85,6 +86,8 @@ class Dialogue:
                 return
             except KeyboardInterrupt:
                 self.tell("\nCtrl-D or /quit leaves.")
+            except UnicodeDecodeError as error:
+                self.tell(f"what was typed is not {error.encoding} ({error.reason}); type it again")
 
     def said(self, line: str) -> None:
         if not line.strip():
@@ -148,7 +151,7 @@ class Dialogue:
     def save(self, rest: str) -> None:
         order, to, named = f" {rest}".partition(" to ")
         kind = "ranking" if ">" in order or "=" in order else "demonstration"
-        place = Path(named.strip()) if to else self.place or PLACES[kind]
+        place = Path(named.strip()).expanduser() if to else self.place or PLACES[kind]
         self.chat.save(place, order)
         self.tell(f"saved as a {kind} in {place}")
 
@@ -167,7 +170,10 @@ class Dialogue:
 
     def set(self, rest: str) -> None:
         if rest:
-            self.chat.set(settings_from(rest.split()))
+            try:
+                self.chat.set(settings_from(shlex.split(rest)))
+            except ValueError as error:
+                raise UsageError(f"/set {printable(rest)}: {error}; quotes are read as a shell reads them") from None
             return
         values = self.chat.config.model_dump(mode="json", include=set(SETTABLE))
         self.tell("\n".join(f"{name:<20}{value}" for name, value in values.items()))

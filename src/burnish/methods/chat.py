@@ -91,6 +91,8 @@ class Chat:
         """
         if not said.strip() or "\0" in said:
             raise DataError("say something" if not said.strip() else "a NUL character cannot be said; leave it out")
+        if any("\ud800" <= character <= "\udfff" for character in said):
+            raise DataError("half a character cannot be said: what was typed is not UTF-8; set the terminal to UTF-8")
         turn = Turn(said, self._prompt(said))
         try:
             yield from self._answered(turn, len(self.turns))

@@ -88,6 +88,8 @@ def _said(replies: Sequence[Reply], models: Sequence[StreamingModel]) -> Sequenc
     """The answers with their tokens, unless these are of two vocabularies: a record's tokens are of one."""
     vocabularies = [models[at].template.tokenizer.get_vocab() for at in sorted({reply.model for reply in replies})]
     if any(other != vocabularies[0] for other in vocabularies[1:]):
+        if blank := next((reply.letter for reply in replies if not reply.answer.text.strip()), ""):
+            raise DataError(f"{blank} is blank, and beside an answer of another vocabulary a record holds texts only")
         return [replace(reply.answer, tokens=None, logprobs=None, finished=None) for reply in replies]
     return [reply.answer for reply in replies]
 
