@@ -6,6 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import torch
 from tiny import byte_tokenizer, tiny_llama
 
 import burnish
@@ -147,6 +148,20 @@ def test_equal_answers_cannot_be_ranked(chat: Chat, tmp_path: Path):
     whole(chat.retry())
     with pytest.raises(DataError, match="say the same"):
         chat.save(tmp_path / "rankings.jsonl", "B > A")
+
+
+def test_nothing_is_no_demonstration_but_may_be_the_worse_answer(tiny_model: Path, other_model: Path, tmp_path: Path):
+    flat = load_policy(tiny_model)
+    with torch.no_grad():
+        flat.head.weight_VD.zero_()  # every token is as likely as another, and the first is taken: !
+    chat = Chat(flat, SHORT.model_copy(update={"temperature": 0, "stop": ("!",)}), against=other_model)
+    whole(chat.ask("Say it"))
+    assert chat.last().reply.answer.text == ""
+    with pytest.raises(DataError, match="A is blank"):
+        chat.save(tmp_path / "demonstrations.jsonl")
+    chat.save(tmp_path / "rankings.jsonl", "B > A")
+    (group,) = read(tmp_path / "rankings.jsonl", kind="ranking")
+    assert group.answers[1].text == ""
 
 
 def test_tokens_of_two_vocabularies_are_not_put_into_one_record(tiny_model: Path, tmp_path: Path):

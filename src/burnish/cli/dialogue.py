@@ -127,6 +127,8 @@ class Dialogue:
         """What the texts alone do not say."""
         for reply in drawn:
             which = f"{reply.letter} was" if len(self.chat.models) > 1 or first else "the answer was"
+            if not reply.answer.text.strip():
+                self.tell(f"({which} blank)")
             if reply.stopped:
                 self.tell(f"({which} stopped; what was written is kept)")
             elif not reply.answer.finished and len(reply.answer.tokens or ()) >= self.chat.config.max_new_tokens:

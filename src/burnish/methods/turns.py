@@ -54,7 +54,7 @@ def record_of(turn: Turn, models: Sequence[StreamingModel], order: str = "") -> 
 
     No `order`, or one letter: a demonstration, of the answer that the dialogue goes on with or of that one. `B > A`,
     `A = B`, `C > A = B`: a ranking of the answers that it names, best first, `=` for a tie. Raises UsageError for an
-    order that is none, DataError for one of answers that say the same.
+    order that is none, DataError for one of answers that say the same, and for a demonstration of nothing.
     """
     places = places_of(order, turn)
     replies = [turn.replies[at] for tied in places for at in tied]
@@ -64,6 +64,10 @@ def record_of(turn: Turn, models: Sequence[StreamingModel], order: str = "") -> 
         raise DataError("two of these answers say the same, so neither can be better; /retry draws another one")
     group = Group(turn.prompt, tuple(_said(replies, models)), extra=_lineage(replies, models))
     if len(replies) == 1:
+        if not replies[0].answer.text.strip():
+            raise DataError(
+                f"{replies[0].letter} is blank, and would demonstrate how to say nothing; /retry draws another"
+            )
         return "demonstration", group
     count = iter(range(len(replies)))
     ranking: Order = tuple(tuple(next(count) for _ in tied) for tied in places)
