@@ -29,7 +29,8 @@ Prompt = str | tuple[Message, ...]
 class Answer:
     """One answer to a prompt. `later` is what the conversation says after it: further user and assistant turns.
 
-    `tokens`, `logprobs` and `finished` are there where a model sampled the answer: they go unchanged into the loss.
+    `tokens`, `logprobs` and `finished` are there where a model sampled the answer: they go unchanged into the loss of a
+    model that has its vocabulary.
     `extra` is what a template may read of this turn besides its text (reasoning, tool calls), as in `Message`.
     """
 

@@ -66,12 +66,24 @@ def test_scores_travel_with_their_answers(chat):
 
 
 def test_sampled_tokens_are_kept_and_an_unfinished_answer_has_not_ended(chat):
+    """Also with the stop string that cut it, which its text is without."""
     tokens = tuple(chat.tokenizer.encode("It rains and"))
-    sampled = Answer("other text", tokens=tokens, finished=False)
-    (branch,) = one(trees([group("What?", sampled)], chat, max_length=512)).branches
-    assert branch.tokens == tokens
-    assert all(branch.learned)
-    assert not branch.ended
+    for text in ("It rains and", "It rains"):
+        report = trees([group("What?", Answer(text, tokens=tokens, finished=False))], chat, max_length=512)
+        (branch,) = one(report).branches
+        assert branch.tokens == tokens
+        assert all(branch.learned)
+        assert not branch.ended
+        assert report.foreign == 0
+
+
+def test_tokens_that_another_vocabulary_wrote_are_left_and_the_text_is_learned(chat):
+    tokens = tuple(token + 1 for token in chat.tokenizer.encode("It rains."))
+    foreign, own = Answer("It rains.", tokens=tokens, finished=True), Answer("It rains.")
+    report = trees([group("What?", foreign)], chat, max_length=512)
+    (read,), (written,) = (one(made).branches for made in (report, trees([group("What?", own)], chat, max_length=512)))
+    assert (read.tokens, read.ended) == (written.tokens, True)
+    assert report.foreign == 1
 
 
 def test_the_text_of_an_unfinished_answer_gets_no_end_from_the_template(chat):

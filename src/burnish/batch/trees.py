@@ -33,6 +33,8 @@ class TreeReport:
     """Answers whose tokens would be others if prompt and answer were encoded in one piece."""
     rewritten: int = 0
     """Conversations that became one tree a learned turn, because the template shows past turns differently."""
+    foreign: int = 0
+    """Sampled answers whose tokens are of another vocabulary, so that their text is read."""
     skipped: tuple[str, ...] = ()
     """Why rows were left out, one message each; empty unless `on_too_long` is skip."""
 
@@ -45,6 +47,7 @@ class TreeReport:
             "equal": self.equal,
             "joint_differs": self.joint_differs,
             "rewritten": self.rewritten,
+            "foreign": self.foreign,
             "skipped": len(self.skipped),
         }
 
@@ -56,6 +59,7 @@ class _Counts:
     equal: int = 0
     joint_differs: int = 0
     rewritten: int = 0
+    foreign: int = 0
     skipped: list[str] = field(default_factory=list)
 
 
@@ -106,6 +110,7 @@ def trees(
         equal=counts.equal,
         joint_differs=counts.joint_differs,
         rewritten=counts.rewritten,
+        foreign=counts.foreign,
         skipped=tuple(counts.skipped),
     )
 
@@ -125,6 +130,7 @@ def _trees_of(
 ) -> list[Tree]:
     if not group.answers:
         raise _UnfitError("a prompt without answers; found none under response, chosen or answers; add one")
+    group = _in_own_tokens(group, template, counts)
     for number, answer in enumerate(group.answers, 1):
         _check_text(answer, number, template)
     prompt, paths = _fitting(group, template, max_length, learn_from)
@@ -140,6 +146,25 @@ def _trees_of(
             )
         return [_tree(index, group, [row[0] for row in paths], template, max_length, counts)]
     return [_tree(index, group, [path], template, max_length, counts) for path in paths[0]]
+
+
+def _in_own_tokens(group: Group, template: Template, counts: _Counts) -> Group:
+    """`group` without the tokens of answers that say something else in this vocabulary: another model sampled them."""
+    foreign = [answer.tokens is not None and not _says(answer, template) for answer in group.answers]
+    if not any(foreign):
+        return group
+    counts.foreign += sum(foreign)
+    answers = [
+        replace(answer, tokens=None, logprobs=None) if other else answer
+        for answer, other in zip(group.answers, foreign, strict=True)
+    ]
+    return replace(group, answers=tuple(answers))
+
+
+def _says(answer: Answer, template: Template) -> bool:
+    """Whether the answer's tokens are its text, or its text and the stop string that cut it."""
+    written = template.text(answer.tokens or ())
+    return written == answer.text or (bool(answer.text) and written.startswith(answer.text))
 
 
 def _check_text(answer: Answer, number: int, template: Template) -> None:

@@ -66,6 +66,7 @@ def say(report: TreeReport) -> None:
         "cut": "answers lost their end to max_length, and teach no end token",
         "shortened": "prompts lost their oldest turns to max_length",
         "equal": "answers became equal to another by cutting, and make no pair with it",
+        "foreign": "sampled answers are of another vocabulary: their text is read, not their tokens",
         "joint_differs": "answers would be other tokens if encoded together with their prompt",
         "rewritten": "conversations became a tree for each learned turn, because the template rewrites the past",
         "skipped": "rows were left out, because they cannot be cut to max_length or have nothing to learn",

@@ -199,25 +199,10 @@ def _by_model(
 def whole_trees(scorer: Scorer, groups: Sequence[Group], config: StageConfig) -> list[Tree]:
     """A tree for each group, under the reward model's own template. Raises DataError where it cannot read one whole."""
     template = resolve(scorer.tokenizer, config.template)
-    report = trees([_in_tokens_of(template, group) for group in groups], template, max_length=config.max_length)
+    report = trees(groups, template, max_length=config.max_length)
     if len(report.trees) != len(groups):
         raise DataError(f"{scorer.source} can read {len(report.trees)} of {len(groups)} prompts; raise max_length")
     return report.trees
-
-
-def _in_tokens_of(template: Template, group: Group) -> Group:
-    """`group` without the tokens of answers that say something else in this vocabulary: another model sampled them."""
-    if all(answer.tokens is None for answer in group.answers):
-        return group
-    return replace(
-        group,
-        answers=tuple(
-            answer
-            if answer.tokens is None or template.text(answer.tokens) == answer.text
-            else replace(answer, tokens=None, logprobs=None)
-            for answer in group.answers
-        ),
-    )
 
 
 def scores_in(table: Mapping[Key, Tensor], rows: Sequence[Tree], groups: Sequence[Group]) -> Table:
