@@ -11,8 +11,8 @@ import time
 import pytest
 from rewards.served import reply, serving
 
+from burnish.address import BODY_LIMIT, address_trouble
 from burnish.errors import ConfigError, Unreachable
-from burnish.rewards.address import BODY_LIMIT, address_trouble
 from burnish.rewards.endpoint import Endpoint
 from burnish.types import Message
 

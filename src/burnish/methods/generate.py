@@ -19,13 +19,13 @@ from typing import Any
 
 from pydantic import Field
 
+from burnish.address import Address
 from burnish.batch.trees import prompt_trees
 from burnish.data.convert import record
 from burnish.data.templates import resolve
 from burnish.errors import ConfigError, Interrupted, NotOurs, WriteFailed
 from burnish.methods.inputs import DataInput, PolicyInput, as_groups, as_policy, say
 from burnish.methods.scoring import answered
-from burnish.rewards.address import Address
 from burnish.rewards.by import URL
 from burnish.rollout.engine import Engine
 from burnish.rollout.local import LocalEngine

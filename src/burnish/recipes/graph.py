@@ -9,8 +9,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from burnish.address import Address
 from burnish.data.problems import described
-from burnish.rewards.address import Address
 from burnish.rewards.by import URL, Allowed, parts
 
 

@@ -5,13 +5,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from burnish.address import Address
 from burnish.data.problems import described, listed, nearest, printable
 from burnish.errors import BurnishError
 from burnish.recipes.graph import Result, placed
 from burnish.recipes.names import path_trouble
 from burnish.recipes.stages import METHODS, Input, Method, Takes
 from burnish.recipes.written import Written
-from burnish.rewards.address import Address
 from burnish.rewards.by import URL, Allowed, check, model_name
 from burnish.rewards.rubric import FILE
 from burnish.training.config import KeyPath

@@ -16,14 +16,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
+from burnish.address import BODY_LIMIT, Address, RefusedError, completed
 from burnish.data.problems import described, printable
 from burnish.errors import ConfigError, Unreachable
-from burnish.rewards.address import BODY_LIMIT, Address, RefusedError
 from burnish.rewards.replies import log_likelihoods, read_reply, spoken
 
-PATH = "/v1/chat/completions"
+ENDING = "/chat/completions"
 TRIES = 3  # a question is put so often before it is left undecided
 FEWEST = 20  # questions before their share that got no readable reply says anything
 TOKENS_TOLD = (20, 5)  # the most that OpenAI and vLLM tell of a place; the most that some others do
@@ -178,13 +177,8 @@ class Chat(Address):
 
 def chat(url: str, **settings: Any) -> Chat:
     """The judge at `url`: the whole address, or what stands before /v1/chat/completions or /chat/completions."""
-    made = Chat(url, **settings)
-    parts = urlsplit(url)
-    path = parts.path.rstrip("/")
-    if path.endswith("/chat/completions"):
-        return made
-    path = f"{path}/chat/completions" if path.endswith("/v1") else path + PATH
-    return replace(made, url=parts._replace(path=path).geturl())
+    made = Chat(url, **settings)  # it says what is wrong with the address
+    return replace(made, url=completed(url, ENDING))
 
 
 def _turn(role: str, content: str) -> Message:

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from burnish.address import Address, RefusedError, messages
 from burnish.errors import ConfigError
-from burnish.rewards.address import Address, RefusedError, messages
 from burnish.rewards.scores import named, score_trouble
 from burnish.types import Prompt
 

@@ -13,13 +13,12 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from burnish.address import Address, RefusedError, completed, messages
 from burnish.data.problems import described
 from burnish.errors import ConfigError
-from burnish.rewards.address import Address, RefusedError, messages
 from burnish.rewards.scores import named
 from burnish.rollout.settings import Sampling
 from burnish.training.order import derived_seed
@@ -70,12 +69,7 @@ class Served:
                 f"template: {template}: a model behind an address writes prompts with its own; choose auto, or none "
                 "for a model that goes on with plain text"
             )
-        end = "/completions" if template == "none" else "/chat/completions"
-        parts = urlsplit(where.url)
-        path = parts.path.rstrip("/")
-        if not path.endswith(end):
-            path += end if path.endswith("/v1") else f"/v1{end}"
-        url = parts._replace(path=path).geturl()
+        url = completed(where.url, "/completions" if template == "none" else "/chat/completions")
         address = replace(where, url=url, timeout=server.timeout, retries=server.retries, token_env=server.token_env)
         return cls(address, server, chat=template != "none")
 

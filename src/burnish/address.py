@@ -1,4 +1,4 @@
-"""An http address that is asked with JSON and answers with JSON: what rewards and judges behind http share.
+"""An http address that is asked with JSON and answers with JSON: rewards, judges and samplers behind http.
 
 The other side is not trusted: no redirects, a limit on the answer's size and on the time of the whole exchange,
 nothing but JSON, and no way to make burnish call, by a name that resolves to it, an address under which machines keep
@@ -258,6 +258,15 @@ def _parsed(body: bytes, any_text: bool) -> Any:
     except (UnicodeDecodeError, RowError) as error:
         beginning = printable(body[:60].decode("utf-8", "replace"), 60)
         raise RefusedError(f'answered something that is not JSON ({error}): "{beginning}"') from None
+
+
+def completed(url: str, ending: str) -> str:
+    """The address of an OpenAI-compatible interface: `url` where it ends so, else `url` with what it lacks."""
+    parts = urlsplit(url)
+    path = parts.path.rstrip("/")
+    if path.endswith(ending):
+        return url
+    return parts._replace(path=f"{path}{ending}" if path.endswith("/v1") else f"{path}/v1{ending}").geturl()
 
 
 def messages(prompt: Prompt) -> Any:
