@@ -1,0 +1,70 @@
+// What is on the page: the frame, an item in it, or a few words in its place.
+
+import { frame, notice } from "./frame.js";
+import { itemView } from "./item.js";
+import * as kept from "./kept.js";
+import { places } from "./order.js";
+import { state } from "./state.js";
+import { preferred, words } from "./texts.js";
+
+let act; // what keys and buttons call
+
+/** The page anew, in the language and the colours that are set. */
+export function build(whatIsDone = act) {
+  act = whatIsDone;
+  const chosen = kept.setting("language");
+  const language = chosen === "auto" ? preferred(navigator.languages) : chosen;
+  state.t = words(language);
+  document.documentElement.lang = language === "zh" ? "zh-Hans" : language;
+  document.documentElement.dataset.theme = kept.setting("theme");
+  state.page = frame(state.t, act);
+  state.page.hasGuidelines(state.me?.guidelines ?? false);
+  if (state.me) progress();
+  state.page.at(state.me?.lead ? state.desk : null);
+  state.page.refresh(state.work, state.view);
+}
+
+export function progress() {
+  const { me, page, spent } = state;
+  if (state.desk === "statistics") return page.progress(null);
+  const rate = spent.items >= 3 && spent.seconds > 0 ? Math.round((3600 * spent.items) / spent.seconds) : null;
+  page.progress(me.progress.rankings, me.progress.left, rate);
+}
+
+export function showItem() {
+  const { work, view } = state;
+  state.item = itemView(work, state.t, act);
+  state.page.main.replaceChildren(state.item.element);
+  refresh();
+  state.item.format(view.formatted ? view.promptTrees : null);
+  state.item.focus(work);
+}
+
+export function refresh() {
+  const { work, view } = state;
+  if (!work) return;
+  const best = places(work.order.ranks)[0];
+  view.best = best ? best[0] : null;
+  state.item.refresh(work, view, state.sending);
+  state.page.refresh(work, view);
+}
+
+export function goTo(answer) {
+  const { work } = state;
+  if (answer < 0 || answer >= work.count) return;
+  work.focus = answer;
+  refresh();
+  state.item.focus(work);
+}
+
+/** Something else than an item. */
+export function show(element) {
+  state.work = state.item = null;
+  state.page.main.replaceChildren(element);
+  state.page.refresh(null, state.view);
+}
+
+export function showNotice(...parts) {
+  show(notice(...parts));
+  state.page.main.querySelector("h2").focus();
+}

@@ -1,0 +1,23 @@
+// What every part of the page knows: who is here, at which desk, with which item, and how it is to be shown.
+
+import * as kept from "./kept.js";
+
+export const state = {
+  t: null, // the words of the page's language
+  page: null, // the frame
+  me: null,
+  work: null, // the item that is being ranked, as far as that has come
+  item: null, // the view of `work`
+  live: null, // where prompts are typed
+  sending: false,
+  desk: "rank", // or, for a lead, "decide" what is disputed, or "statistics"
+  spent: { items: 0, seconds: 0 },
+  view: { formatted: kept.setting("formatted") === "on", trees: null, diff: false, best: null },
+};
+
+export const deciding = () => state.desk === "decide";
+
+/** Where this desk's requests go. */
+export const address = (name) => (deciding() ? `/api/lead/${name}` : `/api/${name}`);
+
+export const lost = (away) => state.page.lost(away);
