@@ -316,6 +316,18 @@ def test_what_was_changed_after_an_undo_outlives_a_reload(serve: Callable[..., S
     assert (person.prompt, person.order()) == (first, "B>A")
 
 
+def test_the_digit_of_a_reason_to_skip_is_no_rank(serve: Callable[..., Served], come: Callable[..., Person]):
+    person = come(serve([item("a", "one", "two")], "ann"), "ann")
+    drafts: list[str] = []
+    person.page.on("request", lambda request: request.url.endswith("/api/draft") and drafts.append(request.url))
+    person.press("s", "2")
+    expect(person.page.locator(".notice h2")).to_have_text("All done")
+    person.press("u")
+    person.shows("Back at the item before.")
+    person.page.wait_for_timeout(500)  # a draft is sent 400 ms after a change
+    assert (person.order(), drafts) == ("", [])
+
+
 def test_a_second_tab_goes_on_where_the_first_one_was(serve: Callable[..., Served], come: Callable[..., Person]):
     served = serve([item("a", "one", "two"), item("b", "one", "two")], "ann")
     person = come(served, "ann")

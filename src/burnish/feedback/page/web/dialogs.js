@@ -58,7 +58,9 @@ export function askSkip(t, chosen, closed) {
   const dialog = show(t.skipTitle, t, h("div", { class: "choices-list" }, rows), [cancel], closed);
   dialog.addEventListener("keydown", (event) => {
     const name = names[Number(event.key) - 1];
-    if (name !== undefined && setting("letterKeys") === "on") take(dialog, name);
+    if (name === undefined || setting("letterKeys") !== "on") return;
+    event.stopPropagation(); // the dialog is closed before the page hears of it, and there a digit is a rank
+    take(dialog, name);
   });
 }
 
