@@ -52,6 +52,15 @@ class Person:
         """The page shows that the server has it."""
         expect(self.page.locator(".saved")).to_have_attribute("data-state", "saved")
 
+    def speaks(self, language: str) -> None:
+        """The page is in that language ("en", "zh") from here on."""
+        self.page.locator(".tools button").last.click()
+        self.page.locator("dialog select").first.select_option(language)
+        title = {"en": "Keys and settings", "zh": "按键与设置"}[language]
+        expect(self.page.locator("dialog h2")).to_have_text(title)  # it opens anew, in that language
+        self.press("Escape")
+        expect(self.page.locator("dialog")).to_have_count(0)
+
     def submit(self) -> None:
         """Enter, and wait until it is shown as saved and the next item, or the end, is there."""
         before = self.prompt
@@ -76,3 +85,11 @@ class Person:
             if rule["impact"] in ("serious", "critical")
             for node in rule["nodes"]
         ]
+
+
+def looked_at(person: Person, view: str, troubles: list[str]) -> None:
+    """What axe finds; in the dark nothing but the colours is different."""
+    troubles += [f"{view}: {found}" for found in person.serious()]
+    person.page.emulate_media(color_scheme="dark")
+    troubles += [f"{view}, dark: {found}" for found in person.serious(("color-contrast", "link-in-text-block"))]
+    person.page.emulate_media(color_scheme="light")

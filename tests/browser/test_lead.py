@@ -8,8 +8,8 @@ from collections.abc import Callable
 from itertools import permutations
 
 import pytest
-from browser.people import Person
-from browser.test_views import LIST, THREE, item, looked_at, picture
+from browser.people import Person, looked_at
+from browser.test_views import LIST, THREE, item, picture
 from feedback.served import Served
 from playwright.sync_api import expect
 

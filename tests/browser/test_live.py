@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from browser.people import Person
+from browser.people import Person, looked_at
 from feedback.served import Served
 from playwright.sync_api import Response, expect
 from tiny import byte_tokenizer, tiny_llama
@@ -16,6 +16,12 @@ from burnish.models.load import load_policy
 from burnish.training.identity import weights_hash
 
 OPTIONS = ("--answers", "4", "--set", "max_new_tokens=64", "--set", "template=dialogue", "--set", "max_length=240")
+
+
+def in_both_languages(person: Person, view: str, troubles: list[str]) -> None:
+    for language in ("zh", "en"):
+        person.speaks(language)
+        looked_at(person, f"{view}, {language}", troubles)
 
 
 def test_somebody_types_watches_ranks_goes_on_and_the_export_knows_who_wrote_what(
@@ -36,7 +42,8 @@ def test_somebody_types_watches_ranks_goes_on_and_the_export_knows_who_wrote_wha
             looks.append(response.json())
 
     person.page.on("response", heard)
-    assert person.serious() == []
+    troubles: list[str] = []
+    in_both_languages(person, "compose", troubles)
     person.page.locator("#typed").fill("What is the sea?")
     person.page.reload()
     expect(person.page.locator("#typed")).to_have_value("What is the sea?")
@@ -49,7 +56,8 @@ def test_somebody_types_watches_ranks_goes_on_and_the_export_knows_who_wrote_wha
     person.press("2", "1", "3", "3", "Enter")
     expect(person.page.locator(".compose h2")).to_have_text("Go on with the best answer")
     person.saved()
-    assert person.serious() == []
+    in_both_languages(person, "go on", troubles)
+    assert troubles == []
     person.page.get_by_label("Go on with the best answer").fill("And the land?")
     person.page.get_by_role("button", name="Send").click()
     person.shows("All is written. Rank the answers.")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from browser.people import Person
+from browser.people import Person, looked_at
 from feedback.served import Served
 from playwright.sync_api import Route, expect
 
@@ -190,7 +190,11 @@ def test_of_two_answers_one_key_says_which_is_better_and_goes_on(
 ):
     served = serve([Item(item(name, "good", "bad").group, task="pair") for name in "abcd"], "ann")
     person = come(served, "ann")
-    assert person.serious() == []
+    troubles: list[str] = []
+    for language in ("zh", "en"):
+        person.speaks(language)
+        looked_at(person, f"verdict, {language}", troubles)
+    assert troubles == []
     person.press("Enter")
     person.shows("Say which is better, or that they are about the same.")
     person.press("i", "n", "3", "d")  # what makes an order does nothing here

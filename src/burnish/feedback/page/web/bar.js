@@ -2,6 +2,7 @@
 
 import { button, h, keyed, letterOf } from "./dom.js";
 import { picked } from "./card.js";
+import { keyedFor } from "./keymap.js";
 import { acceptable, places, unplaced } from "./order.js";
 import { placed } from "./placed.js";
 
@@ -10,10 +11,10 @@ export function bar(work, t, act) {
   const order = h("ol", { class: "places", "aria-label": t.order });
   const hint = h("p", { class: "small hint" }, picking ? t.nothingPicked : t.orderEmpty);
   const sure = t.sure.map((name, at) =>
-    button(keyed(name, "zxc"[at]), () => act({ name: `sure${at + 1}` }), { "aria-pressed": "false" }),
+    button(keyedFor(name, `sure${at + 1}`), () => act({ name: `sure${at + 1}` }), { "aria-pressed": "false" }),
   );
   const none = picking
-    ? button(keyed(t.noneGood, "n"), () => act({ name: "noPick" }), { "aria-pressed": "false" })
+    ? button(keyedFor(t.noneGood, "line"), () => act({ name: "noPick" }), { "aria-pressed": "false" })
     : button(t.noneAcceptable, () => act({ name: "none" }), { "aria-pressed": "false" });
   const submit = button(keyed(t.submit, "⏎"), () => act({ name: "submit" }), { class: "primary" });
   const said = h("p", { class: "said-last small", role: "status" });
@@ -36,8 +37,8 @@ export function bar(work, t, act) {
     h(
       "div",
       { class: "doing" },
-      button(keyed(t.skip, "s"), () => act({ name: "skip" }), { class: "quiet" }),
-      button(keyed(t.undo, "u"), () => act({ name: "undo" }), { class: "quiet" }),
+      button(keyedFor(t.skip, "skip"), () => act({ name: "skip" }), { class: "quiet" }),
+      button(keyedFor(t.undo, "undo"), () => act({ name: "undo" }), { class: "quiet" }),
       submit,
     ),
   );

@@ -2,6 +2,7 @@
 
 import { button, formatted, h, letterOf } from "./dom.js";
 import { keepSetting, setting } from "./kept.js";
+import { ACTIONS, keyOf, setKey, signOf, SIGNS, usualKeys } from "./keymap.js";
 import { LANGUAGES } from "./texts.js";
 
 function show(title, t, content, buttons, closed) {
@@ -106,13 +107,44 @@ export function showHelp(t, changed, closed) {
         ([title, keys]) => [h("h3", {}, title), keyTable(keys)],
       ),
     ),
+    ownKeys(t, () => changed("keys")),
   );
   show(t.help, t, content, [closing(t.close)], closed);
 }
+
+/** A key of each action's own, from those that may be had; one that is taken is swapped. */
+function ownKeys(t, changed) {
+  const said = h("p", { class: "small", role: "status" });
+  const choices = ACTIONS.map((name) => {
+    const set = (event) => {
+      const key = event.target.value;
+      const other = setKey(name, key);
+      const does = t.actions;
+      tell(other ? t.keySwapped(key, does[name], keyOf(other), does[other]) : t.keySet(key, does[name]));
+    };
+    return h("select", { onchange: set }, SIGNS.map((key) => h("option", { value: key, selected: keyOf(name) === key }, key)));
+  });
+  function tell(words) {
+    ACTIONS.forEach((name, at) => (choices[at].value = keyOf(name)));
+    said.textContent = words;
+    changed();
+  }
+  const reset = button(t.usualKeys, () => (usualKeys(), tell(t.usualAgain)), { class: "quiet" });
+  const rows = ACTIONS.map((name, at) => h("label", { class: "setting" }, h("span", {}, t.actions[name]), choices[at]));
+  return h(
+    "details",
+    { class: "own-keys" },
+    h("summary", {}, t.ownKeys),
+    h("div", { class: "key-choices" }, rows),
+    h("div", { class: "doing" }, said, reset),
+  );
+}
+
+const keySign = (key) => (key.startsWith("{") ? signOf(key.slice(1, -1)) : h("kbd", {}, key));
 
 const keyTable = (rows) =>
   h(
     "dl",
     { class: "keys" },
-    rows.map(([keys, does]) => h("div", {}, h("dt", {}, keys.split(" ").map((key) => h("kbd", {}, key))), h("dd", {}, does))),
+    rows.map(([keys, does]) => h("div", {}, h("dt", {}, keys.split(" ").map(keySign)), h("dd", {}, does))),
   );

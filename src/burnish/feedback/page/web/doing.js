@@ -7,12 +7,14 @@ import { askFlags, askSkip, showGuidelines, showHelp } from "./dialogs.js";
 import { letterOf } from "./dom.js";
 import { saveDraft } from "./drafts.js";
 import * as kept from "./kept.js";
+import { keyOf, showKeys } from "./keymap.js";
+import { alignTo } from "./scroll.js";
 import { loadTrees, next, skip, submit, undo } from "./sending.js";
-import { build, goTo, refresh, showItem, showNotice } from "./showing.js";
+import { build, goTo, refresh, showItem, showNotice, showTheme } from "./showing.js";
 import { address, lost, state } from "./state.js";
-import { draftOf, question } from "./work.js";
+import { draftOf, isList, question } from "./work.js";
 
-const OTHERS = "formatted prompt guidelines help skip undo submit".split(" ");
+const OTHERS = "formatted prompt guidelines help skip undo submit focusMode scrollTogether".split(" ");
 const DOABLE = {
   pick: new Set([..."pick noPick focus next previous sure1 sure2 sure3 flag diff".split(" "), ...OTHERS]),
   pair: new Set(["left", "right", "same", ...OTHERS]),
@@ -22,6 +24,7 @@ export async function act(wish) {
   const { work, desk, sending } = state;
   if (wish.name === "desk" && !sending) return goToDesk(wish.value);
   if (desk === "statistics" && wish.name === "undo") return;
+  if (wish.name === "clear" && work !== null && nothingToClear(work)) return leaveFocusMode();
   if (sending || (!work && !["help", "guidelines", "undo"].includes(wish.name))) return;
   if (work !== null && !(DOABLE[work.task]?.has(wish.name) ?? true)) return;
   if (wish.name === "pick" && wish.value >= work.count) return;
@@ -37,6 +40,13 @@ export async function act(wish) {
   if (said !== null) state.item.say(said);
   if (question(work) !== null || wasAsking || (work.focus !== before && !wish.stay)) state.item.focus(work);
 }
+
+/** Esc takes a rank away; where there is none to take, it is free to lead out of the focus mode. */
+function nothingToClear(work) {
+  return question(work) !== null || work.task === "pick" || (state.view.focusMode && work.order.ranks[work.focus] === null);
+}
+
+const leaveFocusMode = () => state.view.focusMode && DOING.focusMode();
 
 function changed() {
   const { id } = state.work;
@@ -72,6 +82,23 @@ const DOING = {
     refresh();
     state.item?.format(view.formatted ? view.promptTrees : null);
   },
+  focusMode: () => {
+    const { view, t } = state;
+    view.focusMode = !view.focusMode;
+    kept.keepSetting("focusMode", view.focusMode ? "on" : "off");
+    refresh();
+    state.item.say(view.focusMode ? t.inFocus(keyOf("focusMode")) : t.outOfFocus);
+  },
+  scrollTogether: () => {
+    const { view, work, t } = state;
+    if (isList(work)) return;
+    view.scrollTogether = !view.scrollTogether;
+    kept.keepSetting("scrollTogether", view.scrollTogether ? "on" : "off");
+    const texts = state.item.texts();
+    if (view.scrollTogether) alignTo(texts[work.focus] ?? texts[0]);
+    refresh();
+    state.item.say(t.scrollsTogether[view.scrollTogether ? "on" : "off"]);
+  },
   flag: ({ answer }) => {
     const { work, t } = state;
     const set = (flags) => {
@@ -88,7 +115,8 @@ const DOING = {
 };
 
 function settingChanged(name) {
-  if (name === "letterKeys") return;
+  if (name === "letterKeys" || name === "keys") return showKeys();
+  if (name === "theme") return showTheme();
   const dialog = document.querySelector("dialog");
   build();
   document.body.append(dialog);
@@ -98,7 +126,6 @@ function settingChanged(name) {
   else if (state.desk === "statistics") showStatistics();
   else if (live !== null && state.desk === "rank") live.again();
   else next("");
-  if (name !== "language") return;
   dialog.addEventListener("close", DOING.help); // in the language that was chosen, once this one is gone
   dialog.close();
 }

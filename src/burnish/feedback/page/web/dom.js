@@ -18,7 +18,11 @@ export const button = (label, onclick, props = {}) => h("button", { type: "butto
 export const signButton = (sign, name, onclick, props = {}) =>
   h("button", { type: "button", onclick, "aria-label": name, title: name, ...props }, h("span", { "aria-hidden": "true" }, sign));
 
-export const keyed = (label, key) => [h("span", {}, label), h("kbd", { "aria-hidden": "true" }, key)];
+/** A button's label with its key; one that has a name (Enter) is still there where keys are turned off. */
+export const keyed = (label, key) => [
+  h("span", {}, label),
+  h("kbd", { "aria-hidden": "true", class: key.includes("⏎") ? "named" : null }, key),
+];
 
 const FORMATS = new Set(
   "p br em strong s code pre blockquote ul ol li h1 h2 h3 h4 h5 h6 hr table thead tbody tr th td".split(" "),

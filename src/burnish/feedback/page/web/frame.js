@@ -1,22 +1,19 @@
 // What stands around an item: the line on top, the banner, and the pages that are shown when there is no item.
 
-import { button, h, keyed, signButton } from "./dom.js";
+import { button, h, signButton } from "./dom.js";
+import { keyedFor } from "./keymap.js";
+import { tools } from "./tools.js";
 
 export function frame(t, act) {
   const progress = h("span", { class: "progress" });
   const rate = h("span", { class: "rate" });
   const saved = h("span", { class: "saved", role: "status" });
-  const modes = ["place", "insertion"].map((mode) =>
-    button(t.modes[mode], () => act({ name: "mode", value: mode }), { "aria-pressed": "false" }),
-  );
   const desks = ["statistics", "decide", "rank"].map((name) =>
     button(t.lead.desks[name], () => act({ name: "desk", value: name }), { "aria-pressed": "false" }),
   );
   const leading = h("span", { class: "segments", role: "group", "aria-label": t.lead.desk, hidden: true }, desks);
-  const formatted = button(keyed(t.markdown, "m"), () => act({ name: "formatted" }), { "aria-pressed": "false" });
-  const diff = button(keyed(t.diff, "d"), () => act({ name: "diff" }), { "aria-pressed": "false" });
-  const guidelines = button(keyed(t.guidelines, "g"), () => act({ name: "guidelines" }), { class: "quiet", hidden: true });
-  const tools = [h("span", { class: "segments", role: "group", "aria-label": t.mode }, modes), formatted, diff];
+  const guidelines = button(keyedFor(t.guidelines, "guidelines"), () => act({ name: "guidelines" }), { class: "quiet", hidden: true });
+  const { elements, refresh: refreshTools } = tools(t, act);
   const top = h(
     "header",
     { class: "top" },
@@ -25,7 +22,7 @@ export function frame(t, act) {
     h(
       "div",
       { class: "tools" },
-      tools,
+      elements,
       guidelines,
       signButton("?", t.help, () => act({ name: "help" }), { class: "quiet" }),
     ),
@@ -47,7 +44,7 @@ export function frame(t, act) {
     /** The desk that a lead is at; null for those who do not lead. */
     at: (desk) => {
       leading.hidden = desk === null;
-      for (const tool of tools) tool.hidden = desk === "statistics";
+      for (const tool of elements) tool.hidden = desk === "statistics";
       desks.forEach((one, at) => one.setAttribute("aria-pressed", String(desk === ["statistics", "decide", "rank"][at])));
     },
     saved: (text, state) => {
@@ -59,12 +56,8 @@ export function frame(t, act) {
       rate.textContent = (anHour ?? null) === null ? "" : t.rate(anHour);
     },
     refresh: (work, view) => {
-      modes.forEach((one, at) => one.setAttribute("aria-pressed", String(work?.task === "rank" && work.mode === ["place", "insertion"][at])));
-      formatted.setAttribute("aria-pressed", String(view.formatted));
-      diff.setAttribute("aria-pressed", String(view.diff));
-      formatted.disabled = !work;
-      diff.disabled = !work || work.task === "pair";
-      for (const one of modes) one.disabled = work?.task !== "rank";
+      refreshTools(work, view);
+      document.documentElement.dataset.focus = work && view.focusMode ? "on" : "off";
     },
   };
 }

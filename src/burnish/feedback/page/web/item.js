@@ -60,5 +60,7 @@ export function itemView(work, t, act) {
     if (asking !== null) asking.heading.focus({ preventScroll: true });
     else cards[now.focus].text.focus({ preventScroll: false });
   }
-  return { element, refresh, focus, say: below.say, format: top.format, unfold: top.unfold };
+  /** The answers' texts as they stand beside each other. */
+  const texts = () => [...middle.querySelectorAll(".cards .text")];
+  return { element, refresh, focus, texts, say: below.say, format: top.format, unfold: top.unfold };
 }

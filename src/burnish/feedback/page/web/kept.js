@@ -7,6 +7,8 @@ const SETTINGS = {
   letterKeys: ["on", "off"],
   mode: ["place", "insertion"],
   formatted: ["off", "on"],
+  focusMode: ["off", "on"],
+  scrollTogether: ["off", "on"],
 };
 
 function read(name) {
@@ -35,6 +37,10 @@ export function setting(name) {
 export function keepSetting(name, value) {
   if (SETTINGS[name].includes(value)) write(`burnish.${name}`, value);
 }
+
+/** Keys as they were stored, which may be anything; null for the usual ones. */
+export const storedKeys = () => read("burnish.keys");
+export const keepKeys = (keys) => write("burnish.keys", keys);
 
 export const localDraft = (assignment) => read(`burnish.draft.${assignment}`);
 export const keepDraft = (assignment, draft) => write(`burnish.draft.${assignment}`, draft);

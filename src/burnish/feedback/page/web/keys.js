@@ -1,27 +1,15 @@
 // From a key to what it does. Signs are taken as typed, so that they work on every keyboard layout.
 
-const PLACE = {
-  j: "next",
-  k: "previous",
-  "=": "tie",
-  n: "line",
-  z: "sure1",
-  x: "sure2",
-  c: "sure3",
-  d: "diff",
-  m: "formatted",
-  f: "flag",
-  i: "mode",
-  p: "prompt",
-  g: "guidelines",
-  s: "skip",
-  u: "undo",
-  "?": "help",
-};
-const PAIR = { 1: "left", 2: "right", "=": "same", u: "takeBack", m: "formatted", i: "mode", p: "prompt", g: "guidelines", s: "skip", "?": "help" };
-const VERDICT = { ...PAIR, u: "undo", i: undefined };
+import { actionOf } from "./keymap.js";
+
+const ANYWHERE = "formatted prompt guidelines skip help focusMode scrollTogether".split(" ");
+const only = (names, others) => ({ ...Object.fromEntries([...ANYWHERE, ...names].map((name) => [name, name])), ...others });
+/** What the action of a key is where something else than an order is asked for; what is not named does nothing there. */
+const PAIRS = only(["mode"], { tie: "same", undo: "takeBack" });
+const VERDICT = only(["undo"], { tie: "same" });
+const DIGITS = { 1: "left", 2: "right" };
 const NAMED = { ArrowRight: "next", ArrowLeft: "previous", Escape: "clear", Enter: "submit" };
-const PAIR_NAMED = { ArrowLeft: "left", ArrowRight: "right" };
+const PAIR_NAMED = { ArrowLeft: "left", ArrowRight: "right", Escape: "clear" };
 const VERDICT_NAMED = { ...PAIR_NAMED, Enter: "submit" }; // what was decided before it was taken back
 
 /** {name, value?} for a key that does something now, else null. `pairs`: a question is being asked. */
@@ -41,11 +29,11 @@ export function action(event, { pairs, task, letterKeys, list }) {
   if (!pairs && /^[1-9]$/.test(key)) {
     return pick ? { name: "pick", value: Number(key) - 1 } : { name: "rank", value: Number(key) };
   }
-  if (pick && key === "n") return { name: "noPick" };
   if (!pairs && shiftKey && /^[A-P]$/i.test(key)) {
     return { name: pick ? "pick" : "focus", value: key.toUpperCase().charCodeAt(0) - 65 };
   }
-  const known = (task === "pair" ? VERDICT : pairs ? PAIR : PLACE)[key.toLowerCase()];
+  const name = actionOf(key);
+  const known = pairs ? (DIGITS[key] ?? (task === "pair" ? VERDICT : PAIRS)[name]) : pick && name === "line" ? "noPick" : name;
   return known ? { name: known } : null;
 }
 

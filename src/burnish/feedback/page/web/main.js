@@ -6,6 +6,7 @@ import { act } from "./doing.js";
 import { action } from "./keys.js";
 import * as kept from "./kept.js";
 import { collection } from "./live.js";
+import { listenToScrolling } from "./scroll.js";
 import { open, refused, undo } from "./sending.js";
 import { build, refresh, show, showNotice } from "./showing.js";
 import { address, lost, state } from "./state.js";
@@ -50,6 +51,7 @@ function listen() {
     work.focus = Number(answer);
     refresh();
   });
+  listenToScrolling();
   for (const sign of ["keydown", "pointerdown", "pointermove", "wheel"]) {
     addEventListener(sign, () => (lastActive = performance.now()), { passive: true });
   }

@@ -2,6 +2,7 @@
 
 import { button, h, keyed, letterOf } from "./dom.js";
 import { textOf } from "./card.js";
+import { keyedFor } from "./keymap.js";
 
 /** Returns the element, its heading (which takes the focus) and `refresh`, which shows the text as the view says. */
 export function pairQuestion(work, step, t, act) {
@@ -18,7 +19,7 @@ export function pairQuestion(work, step, t, act) {
     const head = h("div", { class: "controls" }, h("span", { class: "letter", "aria-hidden": "true" }, letterOf(answer)), choose);
     return { answer, choose, element: h("li", { class: "card" }, head, note, text), fill: textOf(text, note, t) };
   });
-  const same = button(keyed(t.same, "="), () => act({ name: "same" }));
+  const same = button(keyedFor(t.same, "tie"), () => act({ name: "same" }));
   const heading = h("h2", { tabindex: -1 }, t.question(x, y));
   const element = h(
     "section",
@@ -29,7 +30,7 @@ export function pairQuestion(work, step, t, act) {
       "div",
       { class: "choices" },
       same,
-      alone ? null : button(keyed(t.takeBack, "u"), () => act({ name: "takeBack" }), { class: "quiet", disabled: work.asked.length === 0 }),
+      alone ? null : button(keyedFor(t.takeBack, "undo"), () => act({ name: "takeBack" }), { class: "quiet", disabled: work.asked.length === 0 }),
     ),
   );
   const plain = (view) => ({ ...view, diff: false });

@@ -2,6 +2,7 @@
 
 import { frame, notice } from "./frame.js";
 import { itemView } from "./item.js";
+import { showKeys } from "./keymap.js";
 import * as kept from "./kept.js";
 import { places } from "./order.js";
 import { state } from "./state.js";
@@ -16,13 +17,16 @@ export function build(whatIsDone = act) {
   const language = chosen === "auto" ? preferred(navigator.languages) : chosen;
   state.t = words(language);
   document.documentElement.lang = language === "zh" ? "zh-Hans" : language;
-  document.documentElement.dataset.theme = kept.setting("theme");
+  showTheme();
   state.page = frame(state.t, act);
   state.page.hasGuidelines(state.me?.guidelines ?? false);
   if (state.me) progress();
   state.page.at(state.me?.lead ? state.desk : null);
   state.page.refresh(state.work, state.view);
+  showKeys();
 }
+
+export const showTheme = () => (document.documentElement.dataset.theme = kept.setting("theme"));
 
 export function progress() {
   const { me, page, spent } = state;

@@ -12,7 +12,14 @@ export const state = {
   sending: false,
   desk: "rank", // or, for a lead, "decide" what is disputed, or "statistics"
   spent: { items: 0, seconds: 0 },
-  view: { formatted: kept.setting("formatted") === "on", trees: null, diff: false, best: null },
+  view: {
+    formatted: kept.setting("formatted") === "on",
+    focusMode: kept.setting("focusMode") === "on",
+    scrollTogether: kept.setting("scrollTogether") === "on",
+    trees: null,
+    diff: false,
+    best: null,
+  },
 };
 
 export const deciding = () => state.desk === "decide";

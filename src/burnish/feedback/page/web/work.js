@@ -92,6 +92,9 @@ export function question(work) {
   return step.pair ? { ...step, most: insertion.atMost(work.count) } : null;
 }
 
+/** More answers than stand beside each other: one at a time is shown, and a list of all. */
+export const isList = (work) => work.count > 4 && question(work) === null;
+
 /** crypto.randomUUID is missing where the page comes over plain http from another machine. */
 export function uuid() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
