@@ -20,7 +20,7 @@ from burnish.types import Answer, Group
 COUNT = 13  # one of them is skipped
 AUTHOR = "zq7model"
 NAMED = "zq7item"
-EXACTLY = {"id", "task", "prompt", "answers", "draft", "submission"}
+EXACTLY = {"id", "task", "prompt", "answers", "draft", "submission", "practice"}
 
 
 def items() -> list[Item]:

@@ -153,14 +153,16 @@ def test_the_policy_is_shown_and_changed(tmp_path, monkeypatch, capsys):
     a_store(Path("s.db")).close()
     assert main(["rank", "policy", "--store", "s.db", "--overlap", "0.5", "--annotators", "3", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {
-        "overlap": 0.5, "annotators": 3, "gold": 0.05, "repeats": 0.03, "active": 0.5,
+        "overlap": 0.5, "annotators": 3, "gold": 0.05, "repeats": 0.03, "active": 0.5, "calibration": 5,
     }  # fmt: skip
     assert main(["rank", "policy", "--store", "s.db", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["annotators"] == 3
+    assert main(["rank", "policy", "--store", "s.db", "--calibration", "-1"]) == 78
+    assert "calibration: -1: choose how many items" in capsys.readouterr().err
     assert main(["rank", "policy", "--store", "s.db", "--overlap", "2"]) == 78
     assert "overlap: 2.0: choose a share from 0 to 1" in capsys.readouterr().err
     with Store.open("s.db") as store:
-        (entry,) = store.audit()  # of three commands one changed something
+        (entry,) = store.audit()  # of four commands one changed something
     assert (entry["what"], json.loads(entry["old"])["annotators"], json.loads(entry["new"])["annotators"]) == (
         "policy", 2, 3,
     )  # fmt: skip

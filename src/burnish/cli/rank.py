@@ -148,6 +148,12 @@ def policy(
     active: Annotated[
         float | None, typer.Option("--active", help="Share of fresh items drawn for uncertainty.")
     ] = None,
+    calibration: Annotated[
+        int | None,
+        typer.Option(
+            "--calibration", help="Gold items that someone new practises on first, told how they did; 0 for none."
+        ),
+    ] = None,
 ) -> dict[str, Any]:
     """Show how items are given out, or change it for what is given out from now on.
 
@@ -158,6 +164,7 @@ def policy(
     from burnish.feedback.store import Store
 
     given = {"overlap": overlap, "annotators": annotators, "gold": gold, "repeats": repeats, "active": active}
+    given["calibration"] = calibration
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     with Store.open(store) as opened:
         if changes:

@@ -84,6 +84,7 @@ def lines(found: "Statistics", names: Mapping[str, str]) -> Iterable[str]:
     )
     yield from _section("agreement", _agreement(found))
     yield from _section("annotators", _annotators(found, names))
+    yield from _section("practice beside the orders known to be right (in no other figure)", _practice(found, names))
     yield from _section("two annotators", _two(found, names))
     yield from _section("blocks that the same annotators ranked whole (Kendall's W)", _blocks(found, names))
     yield from _section("position and length", _bias(found))
@@ -183,6 +184,13 @@ def _annotator(one: "AnnotatorFigures") -> tuple[str, ...]:
         _number(one.reliability.weight if one.reliability else None, ".2f"),
         "; ".join(work.flags) or "–",
     )
+
+
+def _practice(found: "Statistics", names: Mapping[str, str]) -> list[Sequence[str]]:
+    rows: list[Sequence[str]] = [("", "items", "pairs right")]
+    for name, one in found.calibration.items():
+        rows.append((names.get(name, name), str(one.items), f"{one.right}/{one.pairs}"))
+    return rows
 
 
 def _two(found: "Statistics", names: Mapping[str, str]) -> list[Sequence[str]]:

@@ -79,8 +79,8 @@ def export(
 
 
 def _nothing(store: Store, layers: Collection[Layer], left_out: Mapping[str, int]) -> str:
-    there = {name.removeprefix("rankings_"): n for name, n in store.counts().items() if name.startswith("rankings_")}
-    found = ", ".join(f"{count} of layer {layer}" for layer, count in there.items()) or "none"
+    there = {layer: store.counts().get(f"rankings_{layer}", 0) for layer in LAYERS}
+    found = ", ".join(f"{count} of layer {layer}" for layer, count in there.items() if count) or "none"
     return (
         f"{store.path}: no ranking of {', '.join(layers)} to write; the store has {found}"
         f"{''.join(f'; left out {count} ({reason})' for reason, count in left_out.items())}; choose with --layer"

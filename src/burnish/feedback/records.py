@@ -21,8 +21,8 @@ ANSWERS: Mapping[str, tuple[int, int]] = {"rank": (2, 9), "pick": (2, len(LETTER
 
 Task = Literal["rank", "pick", "pair"]
 ORDERED: tuple[Task, ...] = ("rank", "pair")  # all answers are put in order; a pick says nothing of the others
-Layer = Literal["people", "judge", "imported", "adjudicated"]
-Kind = Literal["uniform", "active", "overlap", "gold", "repeat", "live", "adjudication", "imported"]
+Layer = Literal["people", "judge", "imported", "adjudicated", "calibration"]
+Kind = Literal["uniform", "active", "overlap", "gold", "repeat", "live", "calibration", "adjudication", "imported"]
 Mode = Literal["place", "insertion", "pick", "pair"]
 Verdict = Literal[">", "=", "<"]
 
@@ -73,11 +73,20 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True)
+class Practice:
+    """Which of the items that come before real work: the `number`-th, from 1, `of` so many."""
+
+    number: int
+    of: int
+
+
+@dataclass(frozen=True, slots=True)
 class Assignment:
     """An item as its annotator sees it. Nothing here tells which model wrote an answer, or in what order they came.
 
     `id` is random and means nothing elsewhere. `answers` stand under the letters A, B, C … in that order. `draft` is
-    what the annotator last left of it, `submission` what was sent before an undo.
+    what the annotator last left of it, `submission` what was sent before an undo. `practice`: set where it counts for
+    nothing, and the order known to be right is told afterwards.
     """
 
     id: str
@@ -87,6 +96,7 @@ class Assignment:
     lease_end: float
     draft: Mapping[str, Any] | None = None
     submission: Mapping[str, Any] | None = None
+    practice: Practice | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +118,24 @@ class Submission:
     mode: Mode = "place"
     comparisons: tuple[tuple[str, str, Verdict], ...] = ()
     client_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """The order known to be right of a practice item, in the letters of who ranked it. `agree`: how many `of` the pairs
+    that it decides they put the same way."""
+
+    order: tuple[tuple[str, ...], ...]
+    agree: int
+    of: int
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """That a ranking is saved, and since when. `feedback`: of a practice item."""
+
+    saved: float
+    feedback: Feedback | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,7 @@ from burnish.feedback.records import (
     Opinion,
     Progress,
     Ranking,
+    Receipt,
     Session,
     Submission,
 )
@@ -274,8 +275,8 @@ class Store:
             lambda c: decisions.save_draft(c, annotator.number, id, draft, self._clock()), durable=False
         )
 
-    def submit(self, annotator: Annotator, id: str, submission: Submission, key: str) -> float:  # noqa: A002
-        """Save a ranking and return when that was. `key`: a UUID made once for each submit; sent twice, saved once.
+    def submit(self, annotator: Annotator, id: str, submission: Submission, key: str) -> Receipt:  # noqa: A002
+        """Save a ranking and return its receipt. `key`: a UUID made once for each submit; sent twice, saved once.
 
         Raises MissingInput for an assignment that is not theirs, DataError for one that is done, or no order.
         """
@@ -286,7 +287,8 @@ class Store:
         self._writer.do(lambda c: decisions.skip(c, annotator.number, id, reason, self._clock(), client_ms))
 
     def undo(self, annotator: Annotator) -> Assignment | None:
-        """Take back the last submit or skip, at most ten in a row; the assignment comes with what was sent."""
+        """Take back the last submit or skip, at most ten in a row; the assignment comes with what was sent. None where
+        there is none, or where the order known to be right was shown after it."""
 
         def job(connection: sqlite3.Connection) -> Assignment | None:
             found = decisions.undo(connection, annotator.number, self._clock())
@@ -312,7 +314,7 @@ class Store:
             return reading.progress_all(connection)
 
     def counts(self) -> dict[str, int]:
-        """Items in all and by state (fresh, waiting, taken, gold), and standing rankings by layer."""
+        """Items in all and by state (fresh, waiting, taken, gold), and standing rankings by layer (practice is one)."""
         with self._reading() as connection:
             return reading.counts(connection)
 

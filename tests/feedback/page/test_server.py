@@ -272,8 +272,10 @@ def test_no_figure_of_a_whole_session_tells_gold_items_and_repeats_from_the_rest
     server = Served(path, "ann")
     try:
         ann = server.visitor("ann")
+        practice = [_practised(ann) for _ in range(5)]
+        assert len(set(practice)) == 1, "nor does any figure of practice tell what comes after it"
         told, ids, forms = [], [], set()
-        for turn in range(28):
+        for turn in range(len(practice), 28):
             if turn % COUNTED_EVERY == 0:
                 with Store.open(path) as store:
                     (before,) = store.progress_all()
@@ -292,10 +294,19 @@ def test_no_figure_of_a_whole_session_tells_gold_items_and_repeats_from_the_rest
     assert len(forms) == 1
     steps = {
         tuple(after[name] - before[name] for name in ("rankings", "skipped", "left"))
-        for turn, (before, after) in enumerate(pairwise(told), 1)
+        for turn, (before, after) in enumerate(pairwise(told), len(practice) + 1)
         if turn % COUNTED_EVERY
     }
     assert steps == {(1, 0, -1)}
+
+
+def _practised(visitor: Visitor) -> tuple[object, ...]:
+    """The form of all that is told of a practice item, and the figures that must stand still meanwhile."""
+    body = visitor.post("/api/next")[1]
+    assert body["item"]["practice"]["of"] == 5
+    receipt = visitor.post("/api/submit", ranked(body["item"], key()))[1]
+    progress = tuple(body["progress"].items())
+    return tuple(body["item"]), progress, tuple(receipt), tuple(receipt["feedback"]), receipt["feedback"]["of"]
 
 
 # ---- 22: sent twice

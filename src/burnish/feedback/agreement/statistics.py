@@ -40,6 +40,7 @@ from burnish.feedback.agreement.conduct import Conduct, conduct
 from burnish.feedback.agreement.reliability import Reliability, reliability
 from burnish.feedback.agreement.systems import Systems, strengths
 from burnish.feedback.agreement.verdicts import readings, verdicts
+from burnish.feedback.calibration import Calibration, calibration
 from burnish.feedback.records import ANNOTATED, ORDERED, Layer, Ranking
 from burnish.feedback.unsure import ask_next
 
@@ -63,6 +64,7 @@ class Statistics:
 
     `alpha`: Krippendorff's α of pairs, ordinal (primary), `alpha_nominal` the same with three unordered verdicts,
     `alpha_ranks` by number of answers. `ceiling`: how often an annotator's verdict is foretold by another.
+    `calibration`: how each annotator practised, which enters no other figure.
     """
 
     rankings: int
@@ -77,6 +79,7 @@ class Statistics:
     beside: Beside | None
     curve: LearningCurve | None
     annotators: Mapping[str, AnnotatorFigures]
+    calibration: Mapping[str, Calibration]
     two_annotators: Sequence[TwoAnnotators]
     blocks: Sequence[Block]
     position: PositionBias
@@ -137,6 +140,7 @@ def statistics(
             name: AnnotatorFigures(figures, gold.get(name), consistency.get(name), reliable.get(name))
             for name, figures in conduct(ranked).items()
         },
+        calibration=calibration(everything),
         two_annotators=tau_of_annotators(by_item),
         blocks=blocks(by_item),
         position=position_bias(one for one in ranked if one.task in ORDERED),

@@ -38,8 +38,8 @@ def readings(
 
 
 def known_layers(names: Collection[str]) -> tuple[Layer, ...]:
-    """The layers of these names. Raises UsageError for another name."""
-    layers: tuple[Layer, ...] = get_args(Layer)
+    """The layers of these names. Raises UsageError for another name, practice among them: it enters no figure."""
+    layers: tuple[Layer, ...] = tuple(layer for layer in get_args(Layer) if layer != "calibration")
     wrong = [name for name in names if name not in layers]
     if wrong:
         raise UsageError(f"there is no layer {', '.join(wrong)}; choose of {', '.join(layers)}")

@@ -1,7 +1,8 @@
 """Which item an annotator gets next.
 
-In this order: what they have open or left unfinished; a gold item (5 %); one of their own again, shuffled anew (3 %);
-an item that waits for a second annotator; a fresh one. An item is given to each annotator once, and again only as a
+In this order: what they have open or left unfinished; before they begin real work, the items to practise on
+(practice.py); a gold item (5 %); one of their own again, shuffled anew (3 %); an item that waits for a second
+annotator; a fresh one. An item is given to each annotator once, and again only as a
 repeat; one that they skipped does not come back to them. A lease that ran out frees its item for the others.
 
 A fresh item is drawn in two ways, mixed. Uniform: the pool has a random order, and its first item is taken, which is a
@@ -26,6 +27,7 @@ from dataclasses import asdict, dataclass
 from random import Random
 
 from burnish.errors import ConfigError
+from burnish.feedback.database import practice
 from burnish.feedback.database.audit import record
 
 LEASE_SECONDS = 15 * 60.0
@@ -33,25 +35,35 @@ MOST_OPEN = 3
 TOP = 50
 REPEAT_AFTER = 10  # assignments between an item and its repeat, so that it is judged anew and not remembered
 LOOKED_AT = 200  # waiting items, many of them the annotator's own, that one draw goes through
-APART = ("gold", "repeat", "live", "adjudication")  # kinds of assignments that leave their item's pool as it is
+APART = (
+    "gold",
+    "repeat",
+    "live",
+    "calibration",
+    "adjudication",
+)  # kinds of assignments that leave their item's pool as it is
 COUNTED_EVERY = 10  # assignments
 LAST = 1 << 62  # skipped items go behind all others
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How items are given out. `overlap`: the share of items that go to `annotators` people instead of one."""
+    """How items are given out. `overlap`: the share of items that go to `annotators` people instead of one.
+    `calibration`: how many gold items a new annotator practises on; see practice.py."""
 
     overlap: float = 0.2
     annotators: int = 2
     gold: float = 0.05
     repeats: float = 0.03
     active: float = 0.5
+    calibration: int = 5
 
     def __post_init__(self) -> None:
         for name in ("overlap", "gold", "repeats", "active"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name}: {getattr(self, name)}: choose a share from 0 to 1")
+        if self.calibration < 0:
+            raise ConfigError(f"calibration: {self.calibration}: choose how many items, or 0 for none")
         if self.annotators < 2:
             raise ConfigError(f"annotators: {self.annotators}: an overlap takes 2 at least; for none set overlap: 0")
         if self.active == 1:
@@ -129,19 +141,23 @@ def _count_work(connection: sqlite3.Connection, annotator: int) -> None:
 
 
 def done(connection: sqlite3.Connection, annotator: int) -> tuple[int, int]:
-    """(rankings that stand, assignments skipped)."""
+    """(rankings that stand, assignments skipped), practice left out."""
     (rankings,) = connection.execute(
-        "SELECT count(*) FROM ranking WHERE annotator = ? AND removed IS NULL", (annotator,)
+        # one less the other, each by its index: looking at the layer of 20,000 rankings would take longer than all else
+        "SELECT (SELECT count(*) FROM ranking WHERE annotator = :who AND removed IS NULL) - "
+        "(SELECT count(*) FROM ranking WHERE annotator = :who AND removed IS NULL AND layer = 'calibration')",
+        {"who": annotator},
     ).fetchone()
     (skipped,) = connection.execute(
-        "SELECT count(*) FROM assignment WHERE annotator = ? AND state = 'skipped'", (annotator,)
+        "SELECT count(*) FROM assignment WHERE annotator = ? AND state = 'skipped' AND kind <> 'calibration'",
+        (annotator,),
     ).fetchone()
     return rankings, skipped
 
 
 def opened(connection: sqlite3.Connection, annotator: int) -> int:
-    """Assignments that they hold."""
-    query = "SELECT count(*) FROM assignment WHERE annotator = ? AND state = 'open'"
+    """Assignments that they hold, practice left out."""
+    query = "SELECT count(*) FROM assignment WHERE annotator = ? AND state = 'open' AND kind <> 'calibration'"
     return int(connection.execute(query, (annotator,)).fetchone()[0])
 
 
@@ -165,7 +181,7 @@ def _left_unfinished(connection: sqlite3.Connection, annotator: int) -> int | No
     """An assignment of theirs that ran out and that nobody has taken since: their draft of it is still there."""
     row = connection.execute(
         "SELECT a.assignment FROM assignment a JOIN item i USING (item) WHERE a.annotator = ? AND a.state = 'expired' "
-        "AND (a.kind IN ('gold', 'repeat', 'live') OR i.state IN ('fresh', 'waiting')) "
+        "AND (a.kind IN ('gold', 'repeat', 'live', 'calibration') OR i.state IN ('fresh', 'waiting')) "
         "ORDER BY a.undone DESC, a.assignment",
         (annotator,),
     ).fetchone()
@@ -174,6 +190,10 @@ def _left_unfinished(connection: sqlite3.Connection, annotator: int) -> int | No
 
 def _drawn(connection: sqlite3.Connection, annotator: int, chance: Random) -> Draw | None:
     policy = policy_of(connection)
+    practised = practice.due(connection, annotator, policy.calibration)
+    if practised is not None:
+        # where nothing is left to rank there is nothing to practise for
+        return Draw(practised, "calibration", 1.0) if left(connection, annotator) else None
     luck = chance.random()
     draw = None
     if luck < policy.gold + policy.repeats and not left(connection, annotator):
@@ -189,9 +209,9 @@ _NOT_HAD = "NOT EXISTS (SELECT 1 FROM assignment a WHERE a.annotator = :who AND 
 
 
 def _gold(connection: sqlite3.Connection, annotator: int, chance: Random) -> Draw | None:
-    """A gold item from a random place on, or else from the first."""
+    """A gold item that nobody practises on, from a random place on, or else from the first."""
     query = (
-        f"SELECT item FROM item i WHERE state = 'gold' AND place >= :place AND {_NOT_HAD} "  # noqa: S608  our own text
+        f"SELECT item FROM item i WHERE state = 'gold' AND practice = 0 AND place >= :place AND {_NOT_HAD} "  # noqa: S608  our own text
         "ORDER BY place LIMIT 1"
     )
     for place in (chance.getrandbits(62), 0):
@@ -208,7 +228,8 @@ def _repeat(connection: sqlite3.Connection, annotator: int, chance: Random) -> D
         return None
     row = connection.execute(
         "SELECT f.item, f.propensity FROM assignment f WHERE f.annotator = :who AND f.number >= :start "
-        "AND f.number <= :end AND f.repeat = 0 AND f.state = 'submitted' AND f.kind <> 'gold' AND NOT EXISTS "
+        "AND f.number <= :end AND f.repeat = 0 AND f.state = 'submitted' "
+        "AND f.kind NOT IN ('gold', 'calibration') AND NOT EXISTS "
         "(SELECT 1 FROM assignment a WHERE a.annotator = :who AND a.item = f.item AND a.repeat = 1) "
         "ORDER BY f.number LIMIT 1",
         {"who": annotator, "start": chance.randint(1, given - REPEAT_AFTER), "end": given - REPEAT_AFTER},

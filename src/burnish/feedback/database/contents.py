@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from burnish.data.split import prompt_key
-from burnish.types import Answer, Group, Message, Prompt
+from burnish.types import Answer, Group, Message, Order, Prompt
 
 PERSONAL = (
     "annotator", "acceptable", "confidence", "seconds", "flags", "layer", "kind", "propensity", "mode", "weight",
@@ -58,6 +58,16 @@ def shown_text(answer: Answer) -> str:
     """What an annotator reads of an answer: its text, and what the conversation says after it."""
     later = "".join(f"\n\n[{turn.role}]\n{turn.content}" for turn in answer.later)
     return answer.text + later
+
+
+def order_of(text: str) -> Order:
+    return tuple(tuple(tied) for tied in json.loads(text))
+
+
+def places_of(order: Order, count: int) -> tuple[int, ...]:
+    """The place of each answer, 0 is best."""
+    where = {answer: place for place, tied in enumerate(order) for answer in tied}
+    return tuple(where[answer] for answer in range(count))
 
 
 def _packed_message(message: Message) -> dict[str, Any]:

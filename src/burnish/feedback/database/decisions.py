@@ -14,10 +14,11 @@ from typing import Any, get_args
 from burnish.data.fields import order as checked_order
 from burnish.data.problems import RowError, described
 from burnish.errors import DataError, MissingInput
-from burnish.feedback.database.assignment import APART, LEASE_SECONDS, release, reopen
+from burnish.feedback.database import practice
+from burnish.feedback.database.assignment import APART, LEASE_SECONDS, policy_of, release, reopen
 from burnish.feedback.database.audit import record
 from burnish.feedback.database.contents import shown_text, unpacked
-from burnish.feedback.records import FLAGS, LETTERS, SKIP_REASONS, Assignment, Mode, Submission
+from burnish.feedback.records import FLAGS, LETTERS, SKIP_REASONS, Assignment, Mode, Receipt, Submission
 
 UNDOABLE = 10
 MOST_SECONDS = 24 * 3600.0
@@ -29,9 +30,9 @@ class DoneAlready(DataError):
 
 def view(connection: sqlite3.Connection, assignment: int) -> Assignment:
     """An assignment as its annotator sees it."""
-    id_, shown, lease_end, draft, task, body = connection.execute(
-        "SELECT a.id, a.shown, a.lease_end, a.draft, i.task, c.body FROM assignment a JOIN item i USING (item) "
-        "JOIN content c USING (item) WHERE a.assignment = ?",
+    id_, shown, lease_end, draft, kind, number, task, body = connection.execute(
+        "SELECT a.id, a.shown, a.lease_end, a.draft, a.kind, a.number, i.task, c.body FROM assignment a "
+        "JOIN item i USING (item) JOIN content c USING (item) WHERE a.assignment = ?",
         (assignment,),
     ).fetchone()
     group = unpacked(body)
@@ -47,6 +48,9 @@ def view(connection: sqlite3.Connection, assignment: int) -> Assignment:
         lease_end=lease_end,
         draft=None if draft is None else json.loads(draft),
         submission=None if before is None else json.loads(before[0])["sent"],
+        practice=practice.stand(connection, number, policy_of(connection).calibration)
+        if kind == "calibration"
+        else None,
     )
 
 
@@ -62,18 +66,20 @@ def _own(connection: sqlite3.Connection, annotator: int, id_: str) -> tuple[int,
     return row
 
 
-def _opened(connection: sqlite3.Connection, annotator: int, id_: str, now: float) -> tuple[int, int, str, str, int]:
-    """(assignment, item, shown, task, answers) of one that can still be worked on.
+def _opened(
+    connection: sqlite3.Connection, annotator: int, id_: str, now: float
+) -> tuple[int, int, str, str, str, int]:
+    """(assignment, item, kind, shown, task, answers) of one that can still be worked on.
 
     One that ran out is leased again: whoever was away for an hour and comes back loses nothing. Raises DataError for
     one that is done.
     """
-    assignment, item, state, _, shown, task, answers = _own(connection, annotator, id_)
+    assignment, item, state, kind, shown, task, answers = _own(connection, annotator, id_)
     if state in ("submitted", "skipped"):
         raise DoneAlready(f"assignment {id_}: is {state} already; undo that first")
     if state == "expired":
         reopen(connection, assignment, now)
-    return assignment, item, shown, task, answers
+    return assignment, item, kind, shown, task, answers
 
 
 def heartbeat(connection: sqlite3.Connection, annotator: int, id_: str, now: float) -> float:
@@ -95,8 +101,10 @@ def save_draft(
     return now + LEASE_SECONDS
 
 
-def submit(connection: sqlite3.Connection, annotator: int, id_: str, given: Submission, key: str, now: float) -> float:
-    """Save a ranking, and return when it was saved: with a key that came before, when it was saved then.
+def submit(
+    connection: sqlite3.Connection, annotator: int, id_: str, given: Submission, key: str, now: float
+) -> Receipt:
+    """Save a ranking, and return its receipt: with a key that came before, the one that was given then.
 
     Raises MissingInput for an assignment that is not theirs, DataError for one that is done or a ranking that is none.
     """
@@ -105,9 +113,10 @@ def submit(connection: sqlite3.Connection, annotator: int, id_: str, given: Subm
     if before is not None:
         if before[1] != _own(connection, annotator, id_)[0]:  # else what is sent now would be told as saved, and lost
             raise DataError(f"key {key}: belongs to another ranking; make a new UUID")
-        return float(before[0])
-    assignment, item, shown, task, answers = _opened(connection, annotator, id_, now)
+        return Receipt(float(before[0]), practice.feedback(connection, before[1]))
+    assignment, item, kind, shown, task, answers = _opened(connection, annotator, id_, now)
     (layer,) = connection.execute("SELECT layer FROM annotator WHERE annotator = ?", (annotator,)).fetchone()
+    practised = kind == "calibration"
     if layer == "adjudicated" and is_decided(connection, item):
         raise DoneAlready(f"assignment {id_}: another lead has decided this item; ask for the next one")
     order = check(given, answers, task)
@@ -122,17 +131,22 @@ def submit(connection: sqlite3.Connection, annotator: int, id_: str, given: Subm
         "INSERT INTO ranking (key, layer, item, annotator, assignment, places, acceptable, confidence, seconds, flags, "
         "mode, comparisons, extra, saved) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            key, layer, item, annotator, assignment, json.dumps(places), given.acceptable, given.confidence,
+            key, kind if practised else layer, item, annotator, assignment, json.dumps(places), given.acceptable,
+            given.confidence,
             given.seconds, json.dumps(flags), given.mode, json.dumps(comparisons),
             json.dumps({"sent": asdict(given)}), now,
         ),
     )  # fmt: skip
     connection.execute(
-        "UPDATE assignment SET state = 'submitted', closed = ?, undone = 0, draft = NULL WHERE assignment = ?",
-        (now, assignment),
+        "UPDATE assignment SET state = 'submitted', closed = ?, undone = 0, draft = NULL, revealed = ? "
+        "WHERE assignment = ?",
+        (now, now if practised else None, assignment),
     )
-    record(connection, now, annotator, "submit", item=item, new=places, client_ms=given.client_ms)
-    return now
+    record(
+        connection, now, annotator, "practise" if practised else "submit", item=item, new=places,
+        client_ms=given.client_ms,
+    )  # fmt: skip
+    return Receipt(now, practice.feedback(connection, assignment))
 
 
 def is_decided(connection: sqlite3.Connection, item: int) -> bool:
@@ -224,7 +238,8 @@ def skip(
 
 
 def undo(connection: sqlite3.Connection, annotator: int, now: float) -> int | None:
-    """Take back the annotator's last submit or skip and open its assignment again; None where none is left.
+    """Take back the annotator's last submit or skip and open its assignment again; None where none is left, or where
+    the last was submitted and its key shown.
 
     At most `UNDOABLE` may be open at once that were taken back. The ranking is marked as removed and stays in the
     table, and the audit tells it.
@@ -233,13 +248,13 @@ def undo(connection: sqlite3.Connection, annotator: int, now: float) -> int | No
         "SELECT count(*) FROM assignment WHERE annotator = ? AND state = 'open' AND undone > 0", (annotator,)
     ).fetchone()
     row = connection.execute(
-        "SELECT assignment, item, state, reason FROM assignment WHERE annotator = ? "
+        "SELECT assignment, item, state, reason, revealed FROM assignment WHERE annotator = ? "
         "AND state IN ('submitted', 'skipped') ORDER BY closed DESC, assignment DESC LIMIT 1",
         (annotator,),
     ).fetchone()
-    if row is None or back >= UNDOABLE:
+    if row is None or row[4] is not None or back >= UNDOABLE:
         return None
-    assignment, item, state, old = row
+    assignment, item, state, old, _ = row
     if state == "submitted":
         (old,) = connection.execute(
             "UPDATE ranking SET removed = ? WHERE assignment = ? AND removed IS NULL RETURNING places",

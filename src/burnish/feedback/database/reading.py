@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from burnish.feedback.database.assignment import done, left, opened, pool
-from burnish.feedback.database.contents import shown_text, unpacked
+from burnish.feedback.database.contents import order_of, places_of, shown_text, unpacked
 from burnish.feedback.database.schema import connect
 from burnish.feedback.records import Annotator, Item, Layer, Progress, Ranking
-from burnish.types import Group, Order
+from burnish.types import Group
 
 
 @contextmanager
@@ -137,17 +137,7 @@ def _standing(
         saved=saved,
     )
     ranked = Group(group.prompt, group.answers, order=order, id=id_, origin=group.origin, extra=group.extra)
-    return Standing(ranked, ranking, {} if layer == "people" else json.loads(extra))
-
-
-def order_of(text: str) -> Order:
-    return tuple(tuple(tied) for tied in json.loads(text))
-
-
-def places_of(order: Order, count: int) -> tuple[int, ...]:
-    """The place of each answer, 0 is best."""
-    where = {answer: place for place, tied in enumerate(order) for answer in tied}
-    return tuple(where[answer] for answer in range(count))
+    return Standing(ranked, ranking, {} if layer in ("people", "calibration") else json.loads(extra))
 
 
 def audit(path: Path) -> Iterator[dict[str, Any]]:

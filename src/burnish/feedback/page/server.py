@@ -10,7 +10,7 @@ leak. Requests that wait for the disk do so in threads.
     POST  /api/next                    {item, progress}      item: null where nothing is left
     POST  /api/draft     {assignment, draft}
     POST  /api/heartbeat {assignment}
-    POST  /api/submit    {assignment, key, order, …}         {saved}, after the commit
+    POST  /api/submit    {assignment, key, order, …}         {saved, feedback?}, after the commit
     POST  /api/skip      {assignment, reason}
     POST  /api/undo                    {item, progress}
     POST  /api/formatted {text}        {tree}                Markdown as a tree
@@ -28,6 +28,7 @@ import hmac
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict
 from importlib import resources
 from typing import Any
 
@@ -241,7 +242,8 @@ class Page:
 
     def _submit(self, who: Annotator, body: Any) -> dict[str, Any]:
         given = SubmitBody.model_validate(body)
-        return {"saved": self._store.submit(who, given.assignment, given.submission(), str(given.key))}
+        receipt = self._store.submit(who, given.assignment, given.submission(), str(given.key))
+        return {name: value for name, value in asdict(receipt).items() if value is not None}
 
     def _skip(self, who: Annotator, body: Any) -> dict[str, Any]:
         given = SkipBody.model_validate(body)
@@ -263,6 +265,7 @@ def seen(assignment: Assignment | None) -> dict[str, Any] | None:
         "answers": [visible(answer) for answer in assignment.answers],
         "draft": assignment.draft,
         "submission": assignment.submission,
+        "practice": None if assignment.practice is None else asdict(assignment.practice),
     }
 
 
