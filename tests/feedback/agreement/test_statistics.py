@@ -186,6 +186,21 @@ def test_the_terminal_names_people_and_what_leaves_the_store_has_aliases(tmp_pat
     assert '"ann"' not in told
 
 
+def test_how_somebody_practised_is_one_line_of_its_own(tmp_path, capsys):
+    """One of two gold items is practised on, ranked as its key says: three pairs of three."""
+    with a_store(tmp_path / "people.db", items=2) as store:
+        store.add_items(an_item(f"gold-{n}", gold=((0,), (1,), (2,))) for n in range(2))
+        who = someone(store)
+        given = store.next_item(who)
+        order = tuple(("ABC"[[text[-1] for text in given.answers].index(str(n))],) for n in range(3))
+        store.submit(who, given.id, Submission(order), key())
+        store.submit(who, store.next_item(who).id, as_shown(3), key())
+    shown = run(capsys, "--store", str(tmp_path / "people.db"))
+    practice = shown.split("practice beside the orders known to be right (in no other figure)\n")[1]
+    assert [line.split() for line in practice.splitlines()[:2]] == [["items", "pairs", "right"], ["ann", "1", "3/3"]]
+    assert shown.startswith("1 rankings of 1 items")
+
+
 def test_insertion_questions_reach_transitivity(tmp_path):
     with a_store(tmp_path / "people.db") as store:
         store.add_items([an_item("one", answers=3)])

@@ -18,7 +18,7 @@ export async function goToDesk(name) {
   page.saved("", "");
   progress();
   if (name === "statistics") return showStatistics();
-  state.work = state.item = null;
+  state.work = state.item = state.after = null;
   if (kept.pending(me.name, deciding()) !== null) return deliver();
   if (deciding()) page.main.replaceChildren(notice(t.lead.desks.decide, t.lead.working));
   const asked = name === "rank" ? me.live?.asked : null;

@@ -9,8 +9,8 @@ import { saveDraft } from "./drafts.js";
 import * as kept from "./kept.js";
 import { keyOf, showKeys } from "./keymap.js";
 import { alignTo } from "./scroll.js";
-import { loadTrees, next, skip, submit, undo } from "./sending.js";
-import { build, goTo, refresh, showItem, showNotice, showTheme } from "./showing.js";
+import { goOn, loadTrees, next, skip, submit, undo } from "./sending.js";
+import { build, goTo, refresh, showAftermath, showItem, showNotice, showTheme } from "./showing.js";
 import { address, lost, state } from "./state.js";
 import { draftOf, isList, question } from "./work.js";
 
@@ -25,6 +25,7 @@ export async function act(wish) {
   if (wish.name === "desk" && !sending) return goToDesk(wish.value);
   if (desk === "statistics" && wish.name === "undo") return;
   if (wish.name === "clear" && work !== null && nothingToClear(work)) return leaveFocusMode();
+  if (state.after !== null && wish.name === "submit") return goOn();
   if (sending || (!work && !["help", "guidelines", "undo"].includes(wish.name))) return;
   if (work !== null && !(DOABLE[work.task]?.has(wish.name) ?? true)) return;
   if (wish.name === "pick" && wish.value >= work.count) return;
@@ -122,6 +123,7 @@ function settingChanged(name) {
   document.body.append(dialog);
   const { t, live } = state;
   if (state.work) showItem();
+  else if (state.after !== null) showAftermath(state.after);
   else if (state.me === null) showNotice(t.login, t.loginText);
   else if (state.desk === "statistics") showStatistics();
   else if (live !== null && state.desk === "rank") live.again();

@@ -55,6 +55,10 @@ export function frame(t, act) {
       progress.textContent = done === null ? "" : t.progress(done, left === null ? null : done + left);
       rate.textContent = (anHour ?? null) === null ? "" : t.rate(anHour);
     },
+    practice: ({ number, of }) => {
+      progress.textContent = t.practice.count(number, of);
+      rate.textContent = "";
+    },
     refresh: (work, view) => {
       refreshTools(work, view);
       document.documentElement.dataset.focus = work && view.focusMode ? "on" : "off";

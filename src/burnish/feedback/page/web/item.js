@@ -31,8 +31,9 @@ export function itemView(work, t, act) {
   let asking = null;
   let asked = null;
   const middle = h("div", { class: "middle" });
+  const practice = work.practice ? h("p", { class: "practice" }, t.practice.about(work.practice.of)) : null;
   const said = work.opinions ? opinions(work.opinions, t) : null;
-  const element = h("div", { class: "item" }, top.element, said, middle, below.element);
+  const element = h("div", { class: "item" }, practice, top.element, said, middle, below.element);
 
   function refresh(now, view, sending) {
     const step = question(now);

@@ -36,6 +36,7 @@ async function signedIn() {
 function listen() {
   addEventListener("keydown", (event) => {
     if (document.querySelector("dialog[open]")) return;
+    if (event.repeat && state.after !== null) return; // a key that is held would go on before anything is read
     const { work } = state;
     const pairs = work !== null && question(work) !== null;
     const list = work !== null && work.count > 4;

@@ -5,7 +5,7 @@ import { button, letters } from "./dom.js";
 import { forgetDraft } from "./drafts.js";
 import * as kept from "./kept.js";
 import { unplaced } from "./order.js";
-import { goTo, progress, refresh, showItem, showNotice } from "./showing.js";
+import { goTo, progress, refresh, showAftermath, showItem, showNotice } from "./showing.js";
 import { address, deciding, lost, state } from "./state.js";
 import { begun, question, submissionOf } from "./work.js";
 
@@ -49,11 +49,21 @@ export async function deliver() {
 /** All that comes between a receipt and the next item. */
 async function received(receipt, sent) {
   const { page, spent, t, work } = state;
-  spent.items += 1;
-  spent.seconds += sent.seconds;
+  if (!receipt.feedback) {
+    spent.items += 1;
+    spent.seconds += sent.seconds;
+  }
   if (work?.id === sent.assignment && state.desk === "rank") state.live?.ranked(work);
   page.saved(t.saved(new Date(receipt.saved * 1000).toLocaleTimeString(document.documentElement.lang)), "saved");
+  if (receipt.feedback) return showAftermath({ receipt, sent, work: work?.id === sent.assignment ? work : null });
   await next(t.submitted);
+}
+
+/** From what is told of the last item to the next one. */
+export async function goOn() {
+  const practice = state.after.work?.practice;
+  state.after = null; // a second Enter finds nothing to go on from
+  await next(practice && practice.number === practice.of ? state.t.practice.over : state.t.submitted);
 }
 
 export async function skip(reason) {

@@ -1,5 +1,6 @@
 // What is on the page: the frame, an item in it, or a few words in its place.
 
+import { aftermath } from "./aftermath.js";
 import { frame, notice } from "./frame.js";
 import { itemView } from "./item.js";
 import { showKeys } from "./keymap.js";
@@ -31,12 +32,15 @@ export const showTheme = () => (document.documentElement.dataset.theme = kept.se
 export function progress() {
   const { me, page, spent } = state;
   if (state.desk === "statistics") return page.progress(null);
+  const practice = (state.work ?? state.after?.work)?.practice;
+  if (practice) return page.practice(practice);
   const rate = spent.items >= 3 && spent.seconds > 0 ? Math.round((3600 * spent.items) / spent.seconds) : null;
   page.progress(me.progress.rankings, me.progress.left, rate);
 }
 
 export function showItem() {
   const { work, view } = state;
+  state.after = null;
   state.item = itemView(work, state.t, act);
   state.page.main.replaceChildren(state.item.element);
   refresh();
@@ -62,10 +66,18 @@ export function goTo(answer) {
 }
 
 /** Something else than an item. */
-export function show(element) {
+export function show(element, after = null) {
   state.work = state.item = null;
+  state.after = after;
   state.page.main.replaceChildren(element);
   state.page.refresh(null, state.view);
+}
+
+/** What is told of an item that was just saved, until Enter or its button goes on. */
+export function showAftermath(after) {
+  const shown = aftermath(after, state.t, () => act({ name: "submit" }));
+  show(shown.element, after);
+  shown.heading.focus();
 }
 
 export function showNotice(...parts) {

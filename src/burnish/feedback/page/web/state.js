@@ -8,6 +8,7 @@ export const state = {
   me: null,
   work: null, // the item that is being ranked, as far as that has come
   item: null, // the view of `work`
+  after: null, // what was just saved and is told about, in place of an item: see aftermath.js
   live: null, // where prompts are typed
   sending: false,
   desk: "rank", // or, for a lead, "decide" what is disputed, or "statistics"

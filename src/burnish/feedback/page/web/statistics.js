@@ -23,7 +23,7 @@ export function statistics(told, t, again) {
     ),
     found === null ? h("p", {}, w.nothing) : headline(found, w),
     progress(told, w),
-    ...(found === null ? [] : [agreement(found, w), annotators(found, name, t), two(found, name, w), blocks(found, name, w), bias(found, w), systems(found, w)]),
+    ...(found === null ? [] : [agreement(found, w), annotators(found, name, t), practice(found, name, w), two(found, name, w), blocks(found, name, w), bias(found, w), systems(found, w)]),
   );
   return { element, heading };
 }
@@ -77,6 +77,11 @@ function annotators(found, name, t) {
   ]);
   return table(w.annotators, ["", w.n, w.rate, w.seconds, w.ties, w.noneOk, w.repeats, w.gold, w.transitive, w.discerns, w.weight, w.flags], rows);
 }
+
+const practice = (found, name, w) =>
+  table(w.practice, ["", w.itemsHead, w.pairsRight], Object.entries(found.calibration).map(([alias, one]) => [
+    name(alias), String(one.items), `${one.right}/${one.pairs}`,
+  ]));
 
 const two = (found, name, w) =>
   table(w.two, ["", w.tau, w.itemsHead, w.undefined], found.two_annotators.map((one) => [

@@ -118,6 +118,26 @@ const en = {
     "all alike": "The answers came out all alike, so there is nothing to rank. Try another prompt.",
     failed: "The answers could not be written. What you typed is still here.",
   },
+  practice: {
+    count: (number, of) => `Practice ${number} of ${of}`,
+    about: (of) =>
+      of === 1
+        ? "This item is for practice. Once you have submitted it you see the order known to be right; it counts for nothing."
+        : `The first ${of} items are for practice. After each you see the order known to be right; they count for nothing.`,
+    over: "Practice is over. What you rank from here on counts.",
+  },
+  after: {
+    title: "Your order beside the known one",
+    agree: (agree, of) =>
+      agree === of ? `As in the known order: all ${of} pairs` : `${agree} of ${of} pairs stand as in the known order`,
+    allLevel: "In the known order all answers are level",
+    known: "Known order",
+    differing: "Pairs that differ",
+    differs: ({ better, worse, level }) =>
+      level ? `${better} is better than ${worse}; you had them level` : `${better} is better than ${worse}; you had ${worse} above ${better}`,
+    ranks: (known, own) => (known === own ? `rank ${known}, as yours` : `rank ${known}; yours ${own}`),
+    goOn: "Go on",
+  },
 };
 
 const zh = {
@@ -233,6 +253,21 @@ const zh = {
     "too long": "内容过长，无法回答。请缩短，或开始新的对话。",
     "all alike": "回答全部相同，无需排序。请换一个提问。",
     failed: "未能生成回答。您输入的内容仍在此处。",
+  },
+  practice: {
+    count: (number, of) => `练习 ${number} / ${of}`,
+    about: (of) => (of === 1 ? "这一题是练习：提交后会显示已知的正确顺序，不计入结果。" : `前 ${of} 题是练习：每题提交后会显示已知的正确顺序，不计入结果。`),
+    over: "练习结束。从现在起，您的排序计入结果。",
+  },
+  after: {
+    title: "您的排序与已知顺序对照",
+    agree: (agree, of) => (agree === of ? `与已知顺序一致：全部 ${of} 对` : `${of} 对中有 ${agree} 对与已知顺序一致`),
+    allLevel: "已知顺序中所有回答并列",
+    known: "已知顺序",
+    differing: "不一致的各对",
+    differs: ({ better, worse, level }) => (level ? `${better} 优于 ${worse}；您排为并列` : `${better} 优于 ${worse}；您把 ${worse} 排在前面`),
+    ranks: (known, own) => (known === own ? `第 ${known} 名，与您的相同` : `第 ${known} 名；您的：第 ${own} 名`),
+    goOn: "继续",
   },
 };
 

@@ -1,0 +1,90 @@
+"""Someone new at the page: they practise, are told how they did, and then rank."""
+
+from collections.abc import Callable
+
+from browser.people import Person
+from browser.test_views import looked_at, picture
+from feedback.served import Served
+from playwright.sync_api import expect
+
+from burnish.feedback.records import Item
+from burnish.feedback.store import Store
+from burnish.types import Answer, Group
+
+TAUGHT = {
+    "What does a kettle do?": ("It boils water.", "It boils water, mostly for tea.", "It is a bird."),
+    "How many legs has a spider?": ("Eight.", "Eight, I think.", "Six, like every insect."),
+    "Which way does the sun rise?": ("In the east.", "In the east, I think.", "In the west."),
+    "What is ice?": ("Frozen water.", "Frozen water, I think.", "A kind of glass."),
+}
+"""Prompt → answers, the first two known to be as good and the third worse."""
+
+
+def items() -> list[Item]:
+    real = Group("Real?", (Answer("One."), Answer("Two."), Answer("Three.")), id="real")
+    return [Item(real)] + [
+        Item(Group(prompt, tuple(map(Answer, texts)), id=prompt), gold=((0, 1), (2,)))
+        for prompt, texts in TAUGHT.items()
+    ]
+
+
+def rank(person: Person, *ranks: int) -> None:
+    """The answers as they stand in `TAUGHT` get these ranks, and all is sent by Enter."""
+    for text, one in zip(TAUGHT[person.prompt], ranks, strict=True):
+        person.press(f"Shift+{chr(65 + person.answers().index(text))}", str(one))
+    person.press("Enter")
+
+
+def letters(person: Person, prompt: str) -> list[str]:
+    """Under which letter each answer of `TAUGHT` stands, while it is told how it was ranked."""
+    shown = person.page.locator(".read .text").all_text_contents()
+    return [chr(65 + shown.index(text)) for text in TAUGHT[prompt]]
+
+
+def test_someone_new_practises_is_told_what_was_wrong_and_ranks(
+    serve: Callable[..., Served], come: Callable[..., Person]
+):
+    served = serve(items(), "ann")
+    person = come(served, "ann")
+    page, troubles = person.page, []
+    expect(page.locator(".progress")).to_have_text("Practice 1 of 2")
+    expect(page.locator(".practice")).to_contain_text("The first 2 items are for practice")
+    first = person.prompt
+    rank(person, 2, 3, 1)
+    told = page.locator(".aftermath")
+    expect(told.locator("h2")).to_have_text("0 of 2 pairs stand as in the known order")
+    expect(told.locator("h2")).to_be_focused()
+    good, also, bad = letters(person, first)
+    differs = {f"{better} is better than {bad}; you had {bad} above {better}" for better in (good, also)}
+    assert set(told.locator("li").filter(has_text="better").all_inner_texts()) == differs
+    assert page.locator(".read .small").nth(ord(bad) - 65).inner_text() == "rank 2; yours 1"
+    expect(page.locator(".read .differs")).to_have_count(3)
+    person.saved()
+    picture(person, "practice")
+    looked_at(person, "told, English", troubles)
+    person.press("u")  # its key was shown: there is no way back
+    person.press("?")
+    page.get_by_label("Language").select_option("zh")
+    person.press("Escape")
+    expect(told.locator("h2")).to_have_text("2 对中有 0 对与已知顺序一致")
+    expect(page.locator(".progress")).to_have_text("练习 1 / 2")
+    looked_at(person, "told, Chinese", troubles)
+    person.press("Enter")
+    expect(page.locator(".progress")).to_have_text("练习 2 / 2")
+    looked_at(person, "practice, Chinese", troubles)
+    rank(person, 1, 2, 3)
+    expect(told.locator("h2")).to_have_text("与已知顺序一致：全部 2 对")
+    expect(page.locator(".read .differs")).to_have_count(0)  # where the key has a tie, any order is as good
+    page.reload()  # loses the view of it, and nothing else
+    expect(page.locator(".progress")).to_have_text("0 / 1")
+    assert person.prompt == "Real?"
+    expect(page.locator(".practice")).to_have_count(0)
+    person.press("1", "2", "3")
+    person.submit()
+    served.stop()
+    with Store.open(served.store) as store:
+        assert [(one.layer, one.kind) for one in store.rankings()] == [("calibration", "calibration")] * 2 + [
+            ("people", "uniform")
+        ]
+    assert troubles == []
+    assert person.faults == []
