@@ -1,4 +1,4 @@
-"""Someone new at the page: they practise, are told how they did, and then rank."""
+"""Someone new at the page: they practise, are told how they did, and then rank; and are told who wrote what."""
 
 from collections.abc import Callable
 
@@ -20,9 +20,13 @@ TAUGHT = {
 """Prompt → answers, the first two known to be as good and the third worse."""
 
 
+def real(prompt: str) -> Item:
+    answers = (Answer("One.", source="small"), Answer("Two.", source="large"), Answer("Three."))
+    return Item(Group(prompt, answers, id=prompt))
+
+
 def items() -> list[Item]:
-    real = Group("Real?", (Answer("One."), Answer("Two."), Answer("Three.")), id="real")
-    return [Item(real)] + [
+    return [real("Real?")] + [
         Item(Group(prompt, tuple(map(Answer, texts)), id=prompt), gold=((0, 1), (2,)))
         for prompt, texts in TAUGHT.items()
     ]
@@ -86,5 +90,21 @@ def test_someone_new_practises_is_told_what_was_wrong_and_ranks(
         assert [(one.layer, one.kind) for one in store.rankings()] == [("calibration", "calibration")] * 2 + [
             ("people", "uniform")
         ]
+    with Store.open(served.store) as store:
+        store.add_items([real("More?")])
+    served.options = ("--reveal",)
+    served.start()
+    again = come(served, "ann", viewport={"width": 390, "height": 844})
+    texts = again.answers()
+    again.press("1", "1", "2", "Enter")
+    told = again.page.locator(".aftermath")
+    expect(told.locator("h2")).to_have_text("Who wrote what")
+    wrote = dict(zip(texts, told.locator("dd").all_inner_texts()[1:], strict=True))
+    assert wrote == {"One.": "small", "Two.": "large", "Three.": "not known"}
+    looked_at(again, "revealed, on a phone", troubles)
+    picture(again, "reveal")
+    again.press("u", "Enter")
+    expect(again.page.locator(".notice h2")).to_have_text("All done")
     assert troubles == []
+    assert again.faults == []
     assert person.faults == []

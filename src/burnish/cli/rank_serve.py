@@ -61,6 +61,14 @@ def serve(
         int | None,
         typer.Option("--answers", help="With --live: answers a prompt. Unset is 4.", min=2, max=9, metavar="K"),
     ] = None,
+    reveal: Annotated[
+        bool,
+        typer.Option(
+            "--reveal",
+            help="Tell annotators which model wrote what once they have ranked it; it cannot be undone then, and "
+            "nothing checks them.",
+        ),
+    ] = False,
     settings: SetOption = None,
     no_open: Annotated[bool, typer.Option("--no-open", help="Open no browser.")] = False,
     as_json: JsonOption = False,
@@ -106,6 +114,7 @@ def serve(
             guidelines=words,
             live=opening.enter_context(Live(opened, models)) if models else None,
             browser=not no_open and not as_json,
+            reveal=reveal,
             told=told,
         )
         saved = opened.counts()

@@ -132,10 +132,12 @@ class Feedback:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """That a ranking is saved, and since when. `feedback`: of a practice item."""
+    """That a ranking is saved, and since when. `feedback`: of a practice item. `sources`: what wrote A, B, C …, if
+    that is to be revealed, None where it is not known."""
 
     saved: float
     feedback: Feedback | None = None
+    sources: tuple[str | None, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -233,15 +233,20 @@ class Store:
 
     # ---- ranking
 
-    def next_item(self, annotator: Annotator, beside: Collection[str] = (), *, draw: bool = True) -> Assignment | None:
+    def next_item(
+        self, annotator: Annotator, beside: Collection[str] = (), *, draw: bool = True, checks: bool = True
+    ) -> Assignment | None:
         """What the annotator works on next, leased for 15 minutes; None where nothing is left or three are open.
 
         An assignment of theirs that is open comes first, so that a reload shows the same again; `beside` names those
-        that the page holds already, and asks for one more. Without `draw` nothing is begun that was not.
+        that the page holds already, and asks for one more. Without `draw` nothing is begun that was not,
+        without `checks` no gold item or repeat.
         """
 
         def job(connection: sqlite3.Connection) -> Assignment | None:
-            found = assignment.give(connection, annotator.number, self._clock(), self._chance, beside, draw=draw)
+            found = assignment.give(
+                connection, annotator.number, self._clock(), self._chance, beside, draw=draw, checks=checks
+            )
             return None if found is None else decisions.view(connection, found)
 
         return self._writer.do(job, durable=False)
@@ -275,12 +280,24 @@ class Store:
             lambda c: decisions.save_draft(c, annotator.number, id, draft, self._clock()), durable=False
         )
 
-    def submit(self, annotator: Annotator, id: str, submission: Submission, key: str) -> Receipt:  # noqa: A002
+    def submit(
+        self,
+        annotator: Annotator,
+        id: str,  # noqa: A002  the record's own name
+        submission: Submission,
+        key: str,
+        *,
+        reveal: bool = False,
+    ) -> Receipt:
         """Save a ranking and return its receipt. `key`: a UUID made once for each submit; sent twice, saved once.
+
+        `reveal`: the receipt tells what wrote each answer, and the ranking cannot be taken back.
 
         Raises MissingInput for an assignment that is not theirs, DataError for one that is done, or no order.
         """
-        return self._writer.do(lambda c: decisions.submit(c, annotator.number, id, submission, key, self._clock()))
+        return self._writer.do(
+            lambda c: decisions.submit(c, annotator.number, id, submission, key, self._clock(), reveal=reveal)
+        )
 
     def skip(self, annotator: Annotator, id: str, reason: str, client_ms: int | None = None) -> None:  # noqa: A002
         """Pass it by, for a reason of `records.SKIP_REASONS`. Raises MissingInput, DataError."""
@@ -288,7 +305,7 @@ class Store:
 
     def undo(self, annotator: Annotator) -> Assignment | None:
         """Take back the last submit or skip, at most ten in a row; the assignment comes with what was sent. None where
-        there is none, or where the order known to be right was shown after it."""
+        there is none, or where the order known to be right, or what wrote the answers, was shown after it."""
 
         def job(connection: sqlite3.Connection) -> Assignment | None:
             found = decisions.undo(connection, annotator.number, self._clock())

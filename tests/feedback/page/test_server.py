@@ -286,6 +286,7 @@ def test_no_figure_of_a_whole_session_tells_gold_items_and_repeats_from_the_rest
             if turn % COUNTED_EVERY == 0:
                 assert body["progress"]["left"] == before.left, "counted before the draw, whatever was drawn"
             assert list(ann.post("/api/submit", ranked(body["item"] | {"id": ids[-1]}, key()))[1]) == ["saved"]
+        assert "model-" not in "".join(ann.seen), "nor does anything tell what wrote an answer"
     finally:
         server.stop()
     with closing(sqlite3.connect(path)) as connection:
@@ -298,6 +299,31 @@ def test_no_figure_of_a_whole_session_tells_gold_items_and_repeats_from_the_rest
         if turn % COUNTED_EVERY
     }
     assert steps == {(1, 0, -1)}
+
+
+def test_sources_are_told_with_the_receipt_where_they_are_to_be_revealed_and_not_before(tmp_path: Path):
+    path = tmp_path / "s.db"
+    with Store.create(path) as store:
+        store.set_policy(Policy(gold=0.5, repeats=0.5, active=0.0))
+        store.add_items([an_item(f"item-{index}") for index in range(12)])
+        store.add_items([an_item(f"gold-{index}", gold=((0,), (1,), (2,))) for index in range(4)])
+    server = Served(path, "ann", options=("--reveal",))
+    try:
+        ann = server.visitor("ann")
+        for turn in range(14):
+            item = ann.next()
+            assert "model-" not in ann.seen[-1]
+            receipt = ann.post("/api/submit", ranked(item, key()))[1]
+            assert receipt["sources"] == [f"model-{text[-1]}" for text in item["answers"]]
+            assert ("feedback" in receipt) == (item["practice"] is not None) == (turn < 2)
+            assert ann.post("/api/undo")[1]["item"] is None
+        assert ann.next() is None
+    finally:
+        server.stop()
+    with Store.open(path) as store:
+        assert {one.kind for one in store.rankings()} == {"calibration", "uniform"}, (
+            "nothing checks who is told so much"
+        )
 
 
 def _practised(visitor: Visitor) -> tuple[object, ...]:

@@ -23,7 +23,7 @@ import json
 import secrets
 import sqlite3
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from random import Random
 
 from burnish.errors import ConfigError
@@ -100,11 +100,12 @@ def give(
     beside: Collection[str] = (),
     *,
     draw: bool = True,
+    checks: bool = True,
 ) -> int | None:
     """The assignment (its number in the table) that the annotator works on next, leased anew; None when none is left.
 
     `beside`: ids of assignments that the page holds already and does not ask for. Without `draw` it is one that the
-    annotator has begun, or none.
+    annotator has begun, or none; without `checks` it is no gold item or repeat.
     """
     expire(connection, now)
     held = connection.execute(
@@ -126,7 +127,7 @@ def give(
     if not draw:
         return None
     _count_work(connection, annotator)
-    drawn = _drawn(connection, annotator, chance)
+    drawn = _drawn(connection, annotator, chance, checks)
     if drawn is None:  # what comes later, by an import say, is counted anew
         connection.execute("UPDATE annotator SET work = NULL WHERE annotator = ?", (annotator,))
         return None
@@ -188,8 +189,10 @@ def _left_unfinished(connection: sqlite3.Connection, annotator: int) -> int | No
     return None if row is None else int(row[0])
 
 
-def _drawn(connection: sqlite3.Connection, annotator: int, chance: Random) -> Draw | None:
+def _drawn(connection: sqlite3.Connection, annotator: int, chance: Random, checks: bool) -> Draw | None:
     policy = policy_of(connection)
+    if not checks:
+        policy = replace(policy, gold=0.0, repeats=0.0)
     practised = practice.due(connection, annotator, policy.calibration)
     if practised is not None:
         # where nothing is left to rank there is nothing to practise for
@@ -222,13 +225,13 @@ def _gold(connection: sqlite3.Connection, annotator: int, chance: Random) -> Dra
 
 
 def _repeat(connection: sqlite3.Connection, annotator: int, chance: Random) -> Draw | None:
-    """An item that they ranked a while ago and have not been asked twice."""
+    """An item that they ranked a while ago and have not been asked twice; none of which they know who wrote what."""
     (given,) = connection.execute("SELECT given FROM annotator WHERE annotator = ?", (annotator,)).fetchone()
     if given <= REPEAT_AFTER:
         return None
     row = connection.execute(
         "SELECT f.item, f.propensity FROM assignment f WHERE f.annotator = :who AND f.number >= :start "
-        "AND f.number <= :end AND f.repeat = 0 AND f.state = 'submitted' "
+        "AND f.number <= :end AND f.repeat = 0 AND f.state = 'submitted' AND f.revealed IS NULL "
         "AND f.kind NOT IN ('gold', 'calibration') AND NOT EXISTS "
         "(SELECT 1 FROM assignment a WHERE a.annotator = :who AND a.item = f.item AND a.repeat = 1) "
         "ORDER BY f.number LIMIT 1",

@@ -102,18 +102,28 @@ def save_draft(
 
 
 def submit(
-    connection: sqlite3.Connection, annotator: int, id_: str, given: Submission, key: str, now: float
+    connection: sqlite3.Connection,
+    annotator: int,
+    id_: str,
+    given: Submission,
+    key: str,
+    now: float,
+    *,
+    reveal: bool = False,
 ) -> Receipt:
-    """Save a ranking, and return its receipt: with a key that came before, the one that was given then.
+    """Save a ranking, and return its receipt: with a key that came before, when it was saved then.
+
+    `reveal`: with what wrote each answer, except to a lead who decides.
 
     Raises MissingInput for an assignment that is not theirs, DataError for one that is done or a ranking that is none.
     """
     key = _checked_key(key)
-    before = connection.execute("SELECT saved, assignment FROM ranking WHERE key = ?", (key,)).fetchone()
+    before = connection.execute("SELECT saved, assignment, removed FROM ranking WHERE key = ?", (key,)).fetchone()
     if before is not None:
         if before[1] != _own(connection, annotator, id_)[0]:  # else what is sent now would be told as saved, and lost
             raise DataError(f"key {key}: belongs to another ranking; make a new UUID")
-        return Receipt(float(before[0]), practice.feedback(connection, before[1]))
+        stands = before[2] is None  # one that was taken back is to be ranked again, and blind
+        return _receipt(connection, before[1], float(before[0]), now, reveal=reveal and stands)
     assignment, item, kind, shown, task, answers = _opened(connection, annotator, id_, now)
     (layer,) = connection.execute("SELECT layer FROM annotator WHERE annotator = ?", (annotator,)).fetchone()
     practised = kind == "calibration"
@@ -138,15 +148,34 @@ def submit(
         ),
     )  # fmt: skip
     connection.execute(
-        "UPDATE assignment SET state = 'submitted', closed = ?, undone = 0, draft = NULL, revealed = ? "
-        "WHERE assignment = ?",
-        (now, now if practised else None, assignment),
+        "UPDATE assignment SET state = 'submitted', closed = ?, undone = 0, draft = NULL WHERE assignment = ?",
+        (now, assignment),
     )
     record(
         connection, now, annotator, "practise" if practised else "submit", item=item, new=places,
         client_ms=given.client_ms,
     )  # fmt: skip
-    return Receipt(now, practice.feedback(connection, assignment))
+    return _receipt(connection, assignment, now, now, reveal=reveal and layer == "people")
+
+
+def _receipt(connection: sqlite3.Connection, assignment: int, saved: float, now: float, *, reveal: bool) -> Receipt:
+    """What is told of a saved ranking. Once the key or the sources are told, it cannot be taken back."""
+    feedback = practice.feedback(connection, assignment)
+    sources = _sources(connection, assignment) if reveal else None
+    if feedback is not None or sources is not None:
+        connection.execute(
+            "UPDATE assignment SET revealed = coalesce(revealed, ?) WHERE assignment = ?", (now, assignment)
+        )
+    return Receipt(saved, feedback, sources)
+
+
+def _sources(connection: sqlite3.Connection, assignment: int) -> tuple[str | None, ...]:
+    """What wrote A, B, C …"""
+    shown, body = connection.execute(
+        "SELECT a.shown, c.body FROM assignment a JOIN content c USING (item) WHERE a.assignment = ?", (assignment,)
+    ).fetchone()
+    answers = unpacked(body).answers
+    return tuple(answers[index].source for index in json.loads(shown))
 
 
 def is_decided(connection: sqlite3.Connection, item: int) -> bool:
@@ -239,7 +268,7 @@ def skip(
 
 def undo(connection: sqlite3.Connection, annotator: int, now: float) -> int | None:
     """Take back the annotator's last submit or skip and open its assignment again; None where none is left, or where
-    the last was submitted and its key shown.
+    the last was submitted and its key or its sources were shown.
 
     At most `UNDOABLE` may be open at once that were taken back. The ranking is marked as removed and stays in the
     table, and the audit tells it.

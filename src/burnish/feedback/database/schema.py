@@ -190,7 +190,7 @@ _LEADS = (
 _COUNTS = ("ALTER TABLE annotator ADD COLUMN work INTEGER",)  # what it is told to have in all, see assignment.py
 _PRACTICE = (
     "ALTER TABLE item ADD COLUMN practice INTEGER NOT NULL DEFAULT 0",  # annotators are shown its key
-    "ALTER TABLE assignment ADD COLUMN revealed REAL",  # when the key was shown: from then on it cannot be taken back
+    "ALTER TABLE assignment ADD COLUMN revealed REAL",  # when key or sources were shown: no way back
     "CREATE INDEX ranking_practice ON ranking (annotator) WHERE layer = 'calibration' AND removed IS NULL",
 )
 MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _PAIRS, _GUARDED, _LEADS, _COUNTS, _PRACTICE)

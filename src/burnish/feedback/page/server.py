@@ -10,7 +10,7 @@ leak. Requests that wait for the disk do so in threads.
     POST  /api/next                    {item, progress}      item: null where nothing is left
     POST  /api/draft     {assignment, draft}
     POST  /api/heartbeat {assignment}
-    POST  /api/submit    {assignment, key, order, …}         {saved, feedback?}, after the commit
+    POST  /api/submit    {assignment, key, order, …}         {saved, feedback?, sources?}, after the commit
     POST  /api/skip      {assignment, reason}
     POST  /api/undo                    {item, progress}
     POST  /api/formatted {text}        {tree}                Markdown as a tree
@@ -75,7 +75,8 @@ _log = logging.getLogger("burnish.feedback")
 
 class Page:
     """The routes on one store. `guidelines`: what annotators are asked to look at, as Markdown. `live`: who answers
-    what they type; then they get nothing else. `redeemed` is told each token of a link that has opened a session."""
+    what they type; then they get nothing else. `redeemed` is told each token of a link that has opened a session.
+    `reveal`: annotators are told what wrote each answer once they have ranked it."""
 
     def __init__(
         self,
@@ -83,8 +84,11 @@ class Page:
         guidelines: str = "",
         live: Live | None = None,
         redeemed: Callable[[str], None] = lambda token: None,
+        *,
+        reveal: bool = False,
     ) -> None:
         self._store = store
+        self._reveal = reveal
         self._redeemed = redeemed
         self._live = live
         self._guidelines: Tree = (markdown(visible(guidelines)) or [["p", guidelines]]) if guidelines else []
@@ -207,7 +211,10 @@ class Page:
         return shown if self._live is None else shown | {"left": None}
 
     def _next(self, who: Annotator, _: Any) -> dict[str, Any]:
-        return {"item": seen(self._store.next_item(who, draw=self._live is None)), "progress": self._progress(who)}
+        # No checks where sources are told: a gold item would be known by its own (a teacher's beside a model's), and a
+        # repeat would not be blind. Practice stays: it is no check, and said to be none.
+        given = self._store.next_item(who, draw=self._live is None, checks=not self._reveal)
+        return {"item": seen(given), "progress": self._progress(who)}
 
     def _undo(self, who: Annotator, _: Any) -> dict[str, Any]:
         return {"item": seen(self._store.undo(who)), "progress": self._progress(who)}
@@ -242,8 +249,11 @@ class Page:
 
     def _submit(self, who: Annotator, body: Any) -> dict[str, Any]:
         given = SubmitBody.model_validate(body)
-        receipt = self._store.submit(who, given.assignment, given.submission(), str(given.key))
-        return {name: value for name, value in asdict(receipt).items() if value is not None}
+        receipt = self._store.submit(who, given.assignment, given.submission(), str(given.key), reveal=self._reveal)
+        told = {name: value for name, value in asdict(receipt).items() if value is not None}
+        if receipt.sources is not None:
+            told["sources"] = [None if source is None else visible(source) for source in receipt.sources]
+        return told
 
     def _skip(self, who: Annotator, body: Any) -> dict[str, Any]:
         given = SkipBody.model_validate(body)

@@ -49,6 +49,7 @@ def serve(
     allowed_hosts: Sequence[str] = (),
     guidelines: str = "",
     live: Live | None = None,
+    reveal: bool = False,
     browser: bool = False,
     told: Callable[[Links], None],
     until: Callable[[], bool] | None = None,
@@ -56,6 +57,7 @@ def serve(
     """Serve the page of `store` until SIGINT or SIGTERM, or until `until()`, which is asked every second, says so.
 
     What was acknowledged by then is saved. `live`: who answers what annotators type; its thread is the caller's to end.
+    `reveal`: annotators are told what wrote each answer once they have ranked it.
     `browser`: open a single link on this desktop too; of several none is known to be this desktop's own.
 
     `told` is called once, when requests are accepted, with a link for each annotator and each of `leads`. Without any
@@ -87,7 +89,7 @@ def serve(
             if browser and len(links) == 1:
                 handover.open(*links.values())
 
-        page = Page(store, guidelines, live, redeemed=handover.used)
+        page = Page(store, guidelines, live, redeemed=handover.used, reveal=reveal)
         _Served(_config(application(page, hosts)), started, until).run(sockets=[listening])
 
 

@@ -1,4 +1,5 @@
-// What is told of an item once it is saved: the order known to be right, beside the annotator's own.
+// What is told of an item once it is saved: the order known to be right beside the annotator's own, and what wrote each
+// answer, where the server says so.
 
 import { button, h, keyed, letterOf } from "./dom.js";
 import { placed } from "./placed.js";
@@ -7,21 +8,34 @@ import { prompt } from "./prompt.js";
 /** `after`: {receipt, sent, work}; `work` is null where the page was loaded anew in between, and then no text is shown.
  * `goOn` is called for the next item. Returns the element and its heading, which takes the focus. */
 export function aftermath({ receipt, sent, work }, t, goOn) {
-  const { order, agree, of } = receipt.feedback;
-  const heading = h("h2", { tabindex: -1 }, of === 0 ? t.after.allLevel : t.after.agree(agree, of));
-  const row = (name, groups, above) => [h("dt", {}, name), h("dd", {}, h("ol", { class: "places", "aria-label": name }, placed(groups, above, t)))];
-  const pairs = differing(sent.order, order);
+  const known = receipt.feedback?.order ?? null;
+  const sources = (receipt.sources ?? []).map((source) => source ?? t.after.unknown);
+  const heading = h("h2", { tabindex: -1 }, headline(receipt.feedback, t));
+  const row = (name, ...shown) => [h("dt", {}, name), h("dd", { dir: "auto" }, shown)];
+  const orderRow = (name, groups, above) => row(name, h("ol", { class: "places", "aria-label": name }, placed(groups, above, t)));
+  const pairs = known === null ? [] : differing(sent.order, known);
   const panel = h(
     "section",
     { class: "aftermath", "aria-label": t.after.title },
     heading,
-    h("dl", {}, row(t.after.known, order, null), row(t.order, sent.order, sent.acceptable)),
+    h(
+      "dl",
+      {},
+      known === null ? null : orderRow(t.after.known, known, null),
+      orderRow(t.order, sent.order, sent.acceptable),
+      sources.flatMap((source, answer) => row(t.answer(letterOf(answer)), source)),
+    ),
     pairs.length === 0 ? null : h("ul", { "aria-label": t.after.differing }, pairs.map((pair) => h("li", {}, t.after.differs(pair)))),
   );
   const bar = h("footer", { class: "bar" }, h("div", { class: "doing" }, button(keyed(t.after.goOn, "⏎"), goOn, { class: "primary ready" })));
-  const texts = work === null ? null : read(work, sent.order, order, pairs, t);
+  const texts = work === null ? null : read(work, sent.order, known, pairs, t);
   const element = h("div", { class: "item" }, work === null ? null : prompt(work.prompt, t).element, panel, texts, bar);
   return { element, heading };
+}
+
+function headline(feedback, t) {
+  if (!feedback) return t.after.sources;
+  return feedback.of === 0 ? t.after.allLevel : t.after.agree(feedback.agree, feedback.of);
 }
 
 /** The answers as they stood, to read once more, each with its rank in both orders. Marked are those of `pairs`, which
@@ -29,7 +43,8 @@ export function aftermath({ receipt, sent, work }, t, goOn) {
 function read(work, own, known, pairs, t) {
   const differs = new Set(pairs.flatMap(({ better, worse }) => [better, worse]));
   const card = (text, answer) => {
-    const [mine, right] = [own, known].map((groups) => rankOf(groups, letterOf(answer)));
+    const mine = rankOf(own, letterOf(answer));
+    const ranks = known === null ? t.after.rank(mine) : t.after.ranks(rankOf(known, letterOf(answer)), mine);
     return h(
       "li",
       { class: differs.has(letterOf(answer)) ? "card differs" : "card" },
@@ -37,7 +52,7 @@ function read(work, own, known, pairs, t) {
         "div",
         { class: "controls" },
         h("span", { class: "letter" }, letterOf(answer)),
-        h("span", { class: "small" }, t.after.ranks(right, mine)),
+        h("span", { class: "small" }, ranks),
       ),
       h("div", { class: "text plain", dir: "auto" }, text),
     );

@@ -55,7 +55,7 @@ async function received(receipt, sent) {
   }
   if (work?.id === sent.assignment && state.desk === "rank") state.live?.ranked(work);
   page.saved(t.saved(new Date(receipt.saved * 1000).toLocaleTimeString(document.documentElement.lang)), "saved");
-  if (receipt.feedback) return showAftermath({ receipt, sent, work: work?.id === sent.assignment ? work : null });
+  if (receipt.feedback || receipt.sources) return showAftermath({ receipt, sent, work: work?.id === sent.assignment ? work : null });
   await next(t.submitted);
 }
 

@@ -127,7 +127,7 @@ const en = {
     over: "Practice is over. What you rank from here on counts.",
   },
   after: {
-    title: "Your order beside the known one",
+    title: "What you ranked",
     agree: (agree, of) =>
       agree === of ? `As in the known order: all ${of} pairs` : `${agree} of ${of} pairs stand as in the known order`,
     allLevel: "In the known order all answers are level",
@@ -136,6 +136,9 @@ const en = {
     differs: ({ better, worse, level }) =>
       level ? `${better} is better than ${worse}; you had them level` : `${better} is better than ${worse}; you had ${worse} above ${better}`,
     ranks: (known, own) => (known === own ? `rank ${known}, as yours` : `rank ${known}; yours ${own}`),
+    rank: (own) => `rank ${own}`,
+    sources: "Who wrote what",
+    unknown: "not known",
     goOn: "Go on",
   },
 };
@@ -260,13 +263,16 @@ const zh = {
     over: "练习结束。从现在起，您的排序计入结果。",
   },
   after: {
-    title: "您的排序与已知顺序对照",
+    title: "您刚才的排序",
     agree: (agree, of) => (agree === of ? `与已知顺序一致：全部 ${of} 对` : `${of} 对中有 ${agree} 对与已知顺序一致`),
     allLevel: "已知顺序中所有回答并列",
     known: "已知顺序",
     differing: "不一致的各对",
     differs: ({ better, worse, level }) => (level ? `${better} 优于 ${worse}；您排为并列` : `${better} 优于 ${worse}；您把 ${worse} 排在前面`),
     ranks: (known, own) => (known === own ? `第 ${known} 名，与您的相同` : `第 ${known} 名；您的：第 ${own} 名`),
+    rank: (own) => `第 ${own} 名`,
+    sources: "各回答的作者",
+    unknown: "未知",
     goOn: "继续",
   },
 };
