@@ -9,7 +9,8 @@ import pytest
 from feedback.stores import a_store, an_item, as_shown, key, someone
 
 from burnish.errors import ConfigError, DataError
-from burnish.feedback.database.assignment import LEASE_SECONDS, Policy, give, shuffled
+from burnish.feedback.database.assignment import Policy, give
+from burnish.feedback.database.leases import LEASE_SECONDS, shuffled
 from burnish.feedback.store import Store
 
 ONE_EACH = Policy(overlap=0, gold=0, repeats=0, active=0)

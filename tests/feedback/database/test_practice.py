@@ -11,7 +11,8 @@ from burnish.feedback.agreement.bootstrap import Bootstrap
 from burnish.feedback.agreement.statistics import statistics
 from burnish.feedback.agreement.verdicts import known_layers
 from burnish.feedback.calibration import Calibration, right_pairs
-from burnish.feedback.database.assignment import LEASE_SECONDS, Policy
+from burnish.feedback.database.assignment import Policy
+from burnish.feedback.database.leases import LEASE_SECONDS
 from burnish.feedback.exports import export
 from burnish.feedback.records import Feedback, Practice, Submission
 from burnish.feedback.store import Store

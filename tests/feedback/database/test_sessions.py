@@ -7,8 +7,9 @@ from random import Random
 import pytest
 from feedback.stores import Clock, a_store, an_item, as_shown, key, someone
 
-from burnish.feedback.database.assignment import LEASE_SECONDS, Policy
+from burnish.feedback.database.assignment import Policy
 from burnish.feedback.database.decisions import DoneAlready
+from burnish.feedback.database.leases import LEASE_SECONDS
 from burnish.feedback.database.schema import connect
 from burnish.feedback.records import SKIP_REASONS
 

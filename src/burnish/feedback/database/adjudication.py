@@ -8,8 +8,8 @@ import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 
-from burnish.feedback.database.assignment import LEASE_SECONDS, Draw, expire, lease_shuffled, reopen
 from burnish.feedback.database.decisions import is_decided
+from burnish.feedback.database.leases import LEASE_SECONDS, Draw, expire, lease_shuffled, reopen
 from burnish.feedback.records import ANNOTATED, DRAWN, LETTERS, Opinion
 
 

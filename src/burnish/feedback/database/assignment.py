@@ -2,8 +2,8 @@
 
 In this order: what they have open or left unfinished; before they begin real work, the items to practise on
 (practice.py); a gold item (5 %); one of their own again, shuffled anew (3 %); an item that waits for a second
-annotator; a fresh one. An item is given to each annotator once, and again only as a
-repeat; one that they skipped does not come back to them. A lease that ran out frees its item for the others.
+annotator; a fresh one. An item is given to each annotator once, and again only as a repeat; one that they skipped does
+not come back to them. A lease (leases.py) that ran out frees its item for the others.
 
 A fresh item is drawn in two ways, mixed. Uniform: the pool has a random order, and its first item is taken, which is a
 uniform draw without replacement. Active: one of the `TOP` items of highest uncertainty, each as likely. With n fresh
@@ -18,32 +18,22 @@ before the draw, and goes down by one for whatever is done in between.
 No query looks at all items: each pool is an index, and what an annotator has been through is remembered by a cursor.
 """
 
-import hashlib
 import json
-import secrets
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from random import Random
 
 from burnish.errors import ConfigError
 from burnish.feedback.database import practice
 from burnish.feedback.database.audit import record
+from burnish.feedback.database.leases import LEASE_SECONDS, Draw, expire, lease_shuffled, reopen
 
-LEASE_SECONDS = 15 * 60.0
 MOST_OPEN = 3
 TOP = 50
 REPEAT_AFTER = 10  # assignments between an item and its repeat, so that it is judged anew and not remembered
 LOOKED_AT = 200  # waiting items, many of them the annotator's own, that one draw goes through
-APART = (
-    "gold",
-    "repeat",
-    "live",
-    "calibration",
-    "adjudication",
-)  # kinds of assignments that leave their item's pool as it is
 COUNTED_EVERY = 10  # assignments
-LAST = 1 << 62  # skipped items go behind all others
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +71,6 @@ def set_policy(connection: sqlite3.Connection, policy: Policy, now: float) -> No
     connection.execute("INSERT OR REPLACE INTO setting VALUES ('policy', ?)", (json.dumps(new),))
     if old != new:
         record(connection, now, None, "policy", old=old, new=new)
-
-
-@dataclass(frozen=True, slots=True)
-class Draw:
-    """An item for an annotator, and how it was drawn."""
-
-    item: int
-    kind: str
-    propensity: float
 
 
 def give(
@@ -296,108 +277,3 @@ def pool(connection: sqlite3.Connection, state: str) -> int:
     """How many items have that state."""
     row = connection.execute("SELECT value FROM counter WHERE name = ?", (state,)).fetchone()
     return 0 if row is None else int(row[0])
-
-
-# ---- leases
-
-
-def lease_shuffled(connection: sqlite3.Connection, annotator: int, draw: Draw, now: float) -> int:
-    """A new assignment of an item, whose answers stand in an order of this annotator's own."""
-    (answers,) = connection.execute("SELECT answers FROM item WHERE item = ?", (draw.item,)).fetchone()
-    repeat = int(draw.kind == "repeat")
-    shown = shuffled(_seed(connection), annotator, draw.item, repeat, answers)
-    assignment = lease(connection, annotator, draw, shown, now)
-    if draw.kind not in APART:
-        take(connection, draw.item)
-    return assignment
-
-
-def lease(connection: sqlite3.Connection, annotator: int, draw: Draw, shown: Sequence[int], now: float) -> int:
-    """A new assignment, whose answers stand in the order `shown`. The item's pool is left as it is."""
-    (number,) = connection.execute(
-        "UPDATE annotator SET given = given + 1 WHERE annotator = ? RETURNING given", (annotator,)
-    ).fetchone()
-    (assignment,) = connection.execute(
-        "INSERT INTO assignment (id, annotator, item, repeat, number, kind, propensity, shown, state, given, lease_end)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'open', ?, ?) RETURNING assignment",
-        (
-            secrets.token_urlsafe(16), annotator, draw.item, int(draw.kind == "repeat"), number, draw.kind,
-            draw.propensity, json.dumps(shown), now, now + LEASE_SECONDS,
-        ),
-    ).fetchone()  # fmt: skip
-    return int(assignment)
-
-
-def shuffled(seed: str, annotator: int, item: int, repeat: int, answers: int) -> list[int]:
-    """The item's own indices in the order in which this annotator sees them: the same whenever it is asked for."""
-
-    def lot(index: int) -> bytes:
-        return hashlib.blake2b(f"{seed}\0{annotator}\0{item}\0{repeat}\0{index}".encode(), digest_size=16).digest()
-
-    return sorted(range(answers), key=lot)
-
-
-def _seed(connection: sqlite3.Connection) -> str:
-    connection.execute("INSERT OR IGNORE INTO setting VALUES ('seed', ?)", (secrets.token_hex(16),))
-    return str(connection.execute("SELECT value FROM setting WHERE name = 'seed'").fetchone()[0])
-
-
-def expire(connection: sqlite3.Connection, now: float) -> None:
-    """Free the items of leases that ran out."""
-    late = connection.execute(
-        "SELECT assignment, item, kind FROM assignment WHERE state = 'open' AND lease_end < ? LIMIT ?", (now, LOOKED_AT)
-    )
-    for assignment, item, kind in late.fetchall():
-        connection.execute("UPDATE assignment SET state = 'expired' WHERE assignment = ?", (assignment,))
-        if kind not in APART:
-            release(connection, item)
-
-
-def reopen(connection: sqlite3.Connection, assignment: int, now: float) -> None:
-    """Lease an assignment again that ran out or was taken back. If others took its item, it has one annotator more."""
-    item, kind, state = connection.execute(
-        "SELECT item, kind, state FROM assignment WHERE assignment = ?", (assignment,)
-    ).fetchone()
-    connection.execute(
-        "UPDATE assignment SET state = 'open', lease_end = ?, closed = NULL WHERE assignment = ?",
-        (now + LEASE_SECONDS, assignment),
-    )
-    if kind not in APART and state in ("expired", "skipped"):
-        take(connection, item)
-
-
-def take(connection: sqlite3.Connection, item: int) -> None:
-    connection.execute("UPDATE item SET people = people + 1, wanted = coalesce(wanted, 1) WHERE item = ?", (item,))
-    _settle(connection, item)
-
-
-def release(connection: sqlite3.Connection, item: int, *, last: bool = False) -> None:
-    """One annotator less has the item. `last`: it goes behind all fresh ones, as a skipped item does."""
-    connection.execute("UPDATE item SET people = people - 1 WHERE item = ?", (item,))
-    if last:
-        connection.execute("UPDATE item SET place = ? WHERE item = ?", (LAST + _next(connection, "skips"), item))
-    _settle(connection, item)
-
-
-def _settle(connection: sqlite3.Connection, item: int) -> None:
-    """The state that follows from how many annotators the item has and how many it is to have."""
-    people, wanted, state = connection.execute(
-        "SELECT people, wanted, state FROM item WHERE item = ?", (item,)
-    ).fetchone()
-    if state == "gold":
-        return
-    if people == 0:
-        connection.execute("UPDATE item SET state = 'fresh', waiting = NULL WHERE item = ?", (item,))
-    elif people < wanted:
-        number = _next(connection, "turn")
-        connection.execute("UPDATE item SET state = 'waiting', waiting = ? WHERE item = ?", (number, item))
-    else:
-        connection.execute("UPDATE item SET state = 'taken', waiting = NULL WHERE item = ?", (item,))
-
-
-def _next(connection: sqlite3.Connection, name: str) -> int:
-    """A number that grows; the names are not those of an item's states, which the same table counts."""
-    (value,) = connection.execute(
-        "INSERT INTO counter VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET value = value + 1 RETURNING value", (name,)
-    ).fetchone()
-    return int(value)

@@ -15,9 +15,10 @@ from burnish.data.fields import order as checked_order
 from burnish.data.problems import RowError, described
 from burnish.errors import DataError, MissingInput
 from burnish.feedback.database import practice
-from burnish.feedback.database.assignment import APART, LEASE_SECONDS, policy_of, release, reopen
+from burnish.feedback.database.assignment import policy_of
 from burnish.feedback.database.audit import record
 from burnish.feedback.database.contents import shown_text, unpacked
+from burnish.feedback.database.leases import APART, LEASE_SECONDS, release, reopen
 from burnish.feedback.records import FLAGS, LETTERS, SKIP_REASONS, Assignment, Mode, Receipt, Submission
 
 UNDOABLE = 10

@@ -5,10 +5,10 @@ import sqlite3
 from collections.abc import Sequence
 
 from burnish.errors import MissingInput
-from burnish.feedback.database.assignment import Draw, lease
 from burnish.feedback.database.audit import record
 from burnish.feedback.database.contents import unpacked
 from burnish.feedback.database.intake import Row, refuse_other_content
+from burnish.feedback.database.leases import Draw, lease
 from burnish.types import Message
 
 
