@@ -287,16 +287,19 @@ class Store:
         submission: Submission,
         key: str,
         *,
-        reveal: bool = False,
+        reveal_since: float | None = None,
     ) -> Receipt:
         """Save a ranking and return its receipt. `key`: a UUID made once for each submit; sent twice, saved once.
 
-        `reveal`: the receipt tells what wrote each answer, and the ranking cannot be taken back.
+        `reveal_since`: of an assignment that was given from that moment on (seconds since 1970) the receipt tells what
+        wrote each answer, and the ranking cannot be taken back.
 
         Raises MissingInput for an assignment that is not theirs, DataError for one that is done, or no order.
         """
         return self._writer.do(
-            lambda c: decisions.submit(c, annotator.number, id, submission, key, self._clock(), reveal=reveal)
+            lambda c: decisions.submit(
+                c, annotator.number, id, submission, key, self._clock(), reveal_since=reveal_since
+            )
         )
 
     def skip(self, annotator: Annotator, id: str, reason: str, client_ms: int | None = None) -> None:  # noqa: A002

@@ -86,7 +86,7 @@ def give(
     """The assignment (its number in the table) that the annotator works on next, leased anew; None when none is left.
 
     `beside`: ids of assignments that the page holds already and does not ask for. Without `draw` it is one that the
-    annotator has begun, or none; without `checks` it is no gold item or repeat.
+    annotator has begun, or none; without `checks` no gold item or repeat is drawn.
     """
     expire(connection, now)
     held = connection.execute(

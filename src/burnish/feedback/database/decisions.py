@@ -110,21 +110,20 @@ def submit(
     key: str,
     now: float,
     *,
-    reveal: bool = False,
+    reveal_since: float | None = None,
 ) -> Receipt:
     """Save a ranking, and return its receipt: with a key that came before, when it was saved then.
 
-    `reveal`: with what wrote each answer, except to a lead who decides.
+    `reveal_since`: with what wrote each answer, where the assignment was given from that moment on; see `_sources`.
 
     Raises MissingInput for an assignment that is not theirs, DataError for one that is done or a ranking that is none.
     """
     key = _checked_key(key)
-    before = connection.execute("SELECT saved, assignment, removed FROM ranking WHERE key = ?", (key,)).fetchone()
+    before = connection.execute("SELECT saved, assignment FROM ranking WHERE key = ?", (key,)).fetchone()
     if before is not None:
         if before[1] != _own(connection, annotator, id_)[0]:  # else what is sent now would be told as saved, and lost
             raise DataError(f"key {key}: belongs to another ranking; make a new UUID")
-        stands = before[2] is None  # one that was taken back is to be ranked again, and blind
-        return _receipt(connection, before[1], float(before[0]), now, reveal=reveal and stands)
+        return _receipt(connection, before[1], float(before[0]), now, reveal_since)
     assignment, item, kind, shown, task, answers = _opened(connection, annotator, id_, now)
     (layer,) = connection.execute("SELECT layer FROM annotator WHERE annotator = ?", (annotator,)).fetchone()
     practised = kind == "calibration"
@@ -142,9 +141,8 @@ def submit(
         "INSERT INTO ranking (key, layer, item, annotator, assignment, places, acceptable, confidence, seconds, flags, "
         "mode, comparisons, extra, saved) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            key, kind if practised else layer, item, annotator, assignment, json.dumps(places), given.acceptable,
-            given.confidence,
-            given.seconds, json.dumps(flags), given.mode, json.dumps(comparisons),
+            key, "calibration" if practised else layer, item, annotator, assignment, json.dumps(places),
+            given.acceptable, given.confidence, given.seconds, json.dumps(flags), given.mode, json.dumps(comparisons),
             json.dumps({"sent": asdict(given)}), now,
         ),
     )  # fmt: skip
@@ -156,13 +154,15 @@ def submit(
         connection, now, annotator, "practise" if practised else "submit", item=item, new=places,
         client_ms=given.client_ms,
     )  # fmt: skip
-    return _receipt(connection, assignment, now, now, reveal=reveal and layer == "people")
+    return _receipt(connection, assignment, now, now, reveal_since)
 
 
-def _receipt(connection: sqlite3.Connection, assignment: int, saved: float, now: float, *, reveal: bool) -> Receipt:
+def _receipt(
+    connection: sqlite3.Connection, assignment: int, saved: float, now: float, reveal_since: float | None
+) -> Receipt:
     """What is told of a saved ranking. Once the key or the sources are told, it cannot be taken back."""
     feedback = practice.feedback(connection, assignment)
-    sources = _sources(connection, assignment) if reveal else None
+    sources = None if reveal_since is None else _sources(connection, assignment, reveal_since)
     if feedback is not None or sources is not None:
         connection.execute(
             "UPDATE assignment SET revealed = coalesce(revealed, ?) WHERE assignment = ?", (now, assignment)
@@ -170,11 +170,22 @@ def _receipt(connection: sqlite3.Connection, assignment: int, saved: float, now:
     return Receipt(saved, feedback, sources)
 
 
-def _sources(connection: sqlite3.Connection, assignment: int) -> tuple[str | None, ...]:
-    """What wrote A, B, C …"""
-    shown, body = connection.execute(
-        "SELECT a.shown, c.body FROM assignment a JOIN content c USING (item) WHERE a.assignment = ?", (assignment,)
+def _sources(connection: sqlite3.Connection, assignment: int, since: float) -> tuple[str | None, ...] | None:
+    """What wrote A, B, C …; None where that stays hidden.
+
+    It does to a lead who decides; of a ranking that was taken back, whose item is to be ranked anew and blind; and of
+    every assignment that was given before `since`: it may check the annotator, and a gold item's sources (a teacher's
+    beside a model's) would say so, as would a check that alone has none.
+    """
+    row = connection.execute(
+        "SELECT a.shown, c.body FROM assignment a JOIN content c USING (item) JOIN annotator p USING (annotator) "
+        "JOIN ranking r USING (assignment) "
+        "WHERE a.assignment = ? AND a.given >= ? AND p.layer = 'people' AND r.removed IS NULL",
+        (assignment, since),
     ).fetchone()
+    if row is None:
+        return None
+    shown, body = row
     answers = unpacked(body).answers
     return tuple(answers[index].source for index in json.loads(shown))
 

@@ -76,7 +76,8 @@ _log = logging.getLogger("burnish.feedback")
 class Page:
     """The routes on one store. `guidelines`: what annotators are asked to look at, as Markdown. `live`: who answers
     what they type; then they get nothing else. `redeemed` is told each token of a link that has opened a session.
-    `reveal`: annotators are told what wrote each answer once they have ranked it."""
+    `reveal_since`: of what is given from that moment on (seconds since 1970), annotators are told what wrote each
+    answer once they have ranked it."""
 
     def __init__(
         self,
@@ -85,10 +86,10 @@ class Page:
         live: Live | None = None,
         redeemed: Callable[[str], None] = lambda token: None,
         *,
-        reveal: bool = False,
+        reveal_since: float | None = None,
     ) -> None:
         self._store = store
-        self._reveal = reveal
+        self._reveal_since = reveal_since
         self._redeemed = redeemed
         self._live = live
         self._guidelines: Tree = (markdown(visible(guidelines)) or [["p", guidelines]]) if guidelines else []
@@ -213,7 +214,7 @@ class Page:
     def _next(self, who: Annotator, _: Any) -> dict[str, Any]:
         # No checks where sources are told: a gold item would be known by its own (a teacher's beside a model's), and a
         # repeat would not be blind. Practice stays: it is no check, and said to be none.
-        given = self._store.next_item(who, draw=self._live is None, checks=not self._reveal)
+        given = self._store.next_item(who, draw=self._live is None, checks=self._reveal_since is None)
         return {"item": seen(given), "progress": self._progress(who)}
 
     def _undo(self, who: Annotator, _: Any) -> dict[str, Any]:
@@ -249,7 +250,9 @@ class Page:
 
     def _submit(self, who: Annotator, body: Any) -> dict[str, Any]:
         given = SubmitBody.model_validate(body)
-        receipt = self._store.submit(who, given.assignment, given.submission(), str(given.key), reveal=self._reveal)
+        receipt = self._store.submit(
+            who, given.assignment, given.submission(), str(given.key), reveal_since=self._reveal_since
+        )
         told = {name: value for name, value in asdict(receipt).items() if value is not None}
         if receipt.sources is not None:
             told["sources"] = [None if source is None else visible(source) for source in receipt.sources]

@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +58,7 @@ def serve(
     """Serve the page of `store` until SIGINT or SIGTERM, or until `until()`, which is asked every second, says so.
 
     What was acknowledged by then is saved. `live`: who answers what annotators type; its thread is the caller's to end.
-    `reveal`: annotators are told what wrote each answer once they have ranked it.
+    `reveal`: of what is given from now on, annotators are told what wrote each answer once they have ranked it.
     `browser`: open a single link on this desktop too; of several none is known to be this desktop's own.
 
     `told` is called once, when requests are accepted, with a link for each annotator and each of `leads`. Without any
@@ -89,7 +90,7 @@ def serve(
             if browser and len(links) == 1:
                 handover.open(*links.values())
 
-        page = Page(store, guidelines, live, redeemed=handover.used, reveal=reveal)
+        page = Page(store, guidelines, live, redeemed=handover.used, reveal_since=time.time() if reveal else None)
         _Served(_config(application(page, hosts)), started, until).run(sockets=[listening])
 
 
