@@ -7,13 +7,15 @@ from typing import Any
 
 import pytest
 from feedback.served import Served, Visitor, ranked
-from feedback.stores import an_item, key
+from feedback.stores import a_store, an_item, key, someone
 
 from burnish.cli.main import main
 from burnish.errors import MissingInput
 from burnish.feedback.agreement.bootstrap import Bootstrap
 from burnish.feedback.agreement.statistics import statistics
 from burnish.feedback.database.assignment import Policy
+from burnish.feedback.page.reckoning import reckon
+from burnish.feedback.records import Submission
 from burnish.feedback.store import Store
 
 ITEMS = 3
@@ -138,6 +140,19 @@ def test_the_statistics_are_those_of_rank_stats(disputed: Served, lea: Visitor):
     assert set(told["statistics"]["annotators"]) == set(found.annotators) <= set(told["names"])
     assert told["names"].items() <= names.items()  # whoever was invited since is in the next
     assert {one["name"]: one["rankings"] for one in told["progress"]}["ann"] == ITEMS
+
+
+def test_how_somebody_practised_is_told_before_anything_is_ranked(tmp_path: Path):
+    """The last answer is known to be worse than the others, so two pairs are decided; all level, none is right."""
+    with a_store(tmp_path / "s.db", items=2) as store:
+        store.add_items([an_item(f"gold-{index}", gold=((0, 1), (2,))) for index in range(2)])
+        ann = someone(store)
+        given = store.next_item(ann)
+        assert given is not None
+        store.submit(ann, given.id, Submission(order=(("A", "B", "C"),)), key())
+    told = reckon(tmp_path / "s.db")
+    assert told["statistics"] is None
+    assert told["calibration"] == {ann.alias: {"items": 1, "right": 0, "pairs": 2}}
 
 
 # ---- what is disputed

@@ -8,11 +8,13 @@ as JSON.
 import json
 import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from burnish.data.strict_json import finite
 from burnish.errors import DataError
+from burnish.feedback.calibration import calibration
 from burnish.feedback.page.shown import visible
 from burnish.feedback.store import Store
 
@@ -23,8 +25,9 @@ def reckon(path: Path) -> dict[str, Any]:
     """All of it, as JSON can say it: NaN is null, names are as they may be shown.
 
     `state`: the store's when it was read. `statistics`: `Statistics.figures()` without its long lists, None where
-    nothing is ranked. `queue`: ids of disputed items, the worst first. `names`: alias → name. `counts`, `progress`: of
-    items and of everyone who was invited.
+    nothing is ranked. `calibration`: how annotators practised, which they do before anything is ranked. `queue`: ids of
+    disputed items, the worst first. `names`: alias → name. `counts`, `progress`: of items and of everyone who was
+    invited.
     """
     from burnish.feedback.agreement.bootstrap import Bootstrap  # here: the server imports this module, and not scipy
     from burnish.feedback.agreement.statistics import statistics
@@ -33,13 +36,16 @@ def reckon(path: Path) -> dict[str, Any]:
         state = store.state()  # before the rankings: what is saved in between makes the next reckoning
         people = store.progress_all()
         counts = store.counts()
+        rankings = list(store.rankings())
+        practised = {alias: asdict(one) for alias, one in calibration(rankings).items()}
         try:
-            found = statistics(store.rankings(), Bootstrap())
+            found = statistics(rankings, Bootstrap())
         except DataError:  # no rankings yet
             figures, queue = None, []
         else:
             queue = [one.item for one in found.disputes]
             figures = found.figures() | {"disputes": len(queue), "next_items": []}
+            del figures["calibration"]
             least = sorted(figures["two_annotators"], key=lambda two: (two["tau_b"] != two["tau_b"], two["tau_b"]))
             figures |= {"two_annotators": least[:MOST_ROWS], "blocks": figures["blocks"][:MOST_ROWS]}
             if figures["systems"] is not None:
@@ -52,7 +58,7 @@ def reckon(path: Path) -> dict[str, Any]:
     ]  # fmt: skip
     names = {one.annotator.alias: visible(one.annotator.name) for one in people}
     made = {"state": state, "statistics": figures, "queue": queue, "names": names, "counts": counts}
-    return {name: finite(value) for name, value in made.items()} | {"progress": progress}
+    return {name: finite(value) for name, value in made.items()} | {"progress": progress, "calibration": practised}
 
 
 def main() -> None:

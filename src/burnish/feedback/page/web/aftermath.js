@@ -27,7 +27,12 @@ export function aftermath({ receipt, sent, work }, t, goOn) {
     ),
     pairs.length === 0 ? null : h("ul", { "aria-label": t.after.differing }, pairs.map((pair) => h("li", {}, t.after.differs(pair)))),
   );
-  const bar = h("footer", { class: "bar" }, h("div", { class: "doing" }, button(keyed(t.after.goOn, "⏎"), goOn, { class: "primary ready" })));
+  const bar = h(
+    "footer",
+    { class: "bar" },
+    h("p", { class: "said-last small", role: "status" }),
+    h("div", { class: "doing" }, button(keyed(t.after.goOn, "⏎"), goOn, { class: "primary ready" })),
+  );
   const texts = work === null ? null : read(work, sent.order, known, pairs, t);
   const element = h("div", { class: "item" }, work === null ? null : prompt(work.prompt, t).element, panel, texts, bar);
   return { element, heading };

@@ -68,5 +68,6 @@ export function frame(t, act) {
 
 /** A page of a few words in place of an item. */
 export function notice(title, text, ...more) {
-  return h("section", { class: "notice" }, h("h2", { tabindex: -1 }, title), h("p", {}, text), more);
+  const said = h("p", { class: "small", role: "status" });
+  return h("section", { class: "notice" }, h("h2", { tabindex: -1 }, title), h("p", {}, text), more, said);
 }

@@ -5,7 +5,7 @@ import { button, letters } from "./dom.js";
 import { forgetDraft } from "./drafts.js";
 import * as kept from "./kept.js";
 import { unplaced } from "./order.js";
-import { goTo, progress, refresh, showAftermath, showItem, showNotice } from "./showing.js";
+import { goTo, progress, refresh, say, showAftermath, showItem, showNotice } from "./showing.js";
 import { address, deciding, lost, state } from "./state.js";
 import { begun, question, submissionOf } from "./work.js";
 
@@ -63,11 +63,13 @@ async function received(receipt, sent) {
 export async function goOn() {
   const practice = state.after.work?.practice;
   state.after = null; // a second Enter finds nothing to go on from
-  await next(practice && practice.number === practice.of ? state.t.practice.over : state.t.submitted);
+  await next(isLast(practice) ? state.t.practice.over : state.t.submitted);
 }
 
+const isLast = (practice) => Boolean(practice) && practice.number === practice.of;
+
 export async function skip(reason) {
-  const { id } = state.work;
+  const { id, practice } = state.work;
   forgetDraft();
   try {
     await persistently(() => post(address("skip"), { assignment: id, reason }), lost);
@@ -76,7 +78,7 @@ export async function skip(reason) {
   }
   kept.dropDraft(id);
   state.page.saved("", "");
-  await next(state.t.skipped);
+  await next(isLast(practice) ? state.t.practice.over : state.t.skipped);
 }
 
 /** One after another: two keys in a hurry go back two items, whichever answer comes first. */
@@ -88,7 +90,7 @@ export function undo() {
 async function undoOne() {
   try {
     const { item: given, progress: counts } = await post(address("undo"), {}, LONG);
-    if (given === null) return state.work ? state.item.say(state.t.nothingToUndo) : undefined;
+    if (given === null) return say(state.after === null ? state.t.nothingToUndo : state.t.after.stays);
     state.me.progress = counts;
     open(given, state.t.undone);
   } catch (error) {

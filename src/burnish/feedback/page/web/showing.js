@@ -73,6 +73,12 @@ export function show(element, after = null) {
   state.page.refresh(null, state.view);
 }
 
+/** Says what happened, read aloud and shown, where what is shown has a place for it. */
+export function say(text) {
+  const said = state.page.main.querySelector("[role=status]");
+  if (said) said.textContent = text;
+}
+
 /** What is told of an item that was just saved, until Enter or its button goes on. */
 export function showAftermath(after) {
   const shown = aftermath(after, state.t, () => act({ name: "submit" }));

@@ -23,7 +23,9 @@ export function statistics(told, t, again) {
     ),
     found === null ? h("p", {}, w.nothing) : headline(found, w),
     progress(told, w),
-    ...(found === null ? [] : [agreement(found, w), annotators(found, name, t), practice(found, name, w), two(found, name, w), blocks(found, name, w), bias(found, w), systems(found, w)]),
+    ...(found === null ? [] : [agreement(found, w), annotators(found, name, t)]),
+    practice(told, name, w),
+    ...(found === null ? [] : [two(found, name, w), blocks(found, name, w), bias(found, w), systems(found, w)]),
   );
   return { element, heading };
 }
@@ -78,8 +80,8 @@ function annotators(found, name, t) {
   return table(w.annotators, ["", w.n, w.rate, w.seconds, w.ties, w.noneOk, w.repeats, w.gold, w.transitive, w.discerns, w.weight, w.flags], rows);
 }
 
-const practice = (found, name, w) =>
-  table(w.practice, ["", w.itemsHead, w.pairsRight], Object.entries(found.calibration).map(([alias, one]) => [
+const practice = (told, name, w) =>
+  table(w.practice, ["", w.itemsHead, w.pairsRight], Object.entries(told.calibration).map(([alias, one]) => [
     name(alias), String(one.items), `${one.right}/${one.pairs}`,
   ]));
 

@@ -139,6 +139,7 @@ const en = {
     rank: (own) => `rank ${own}`,
     sources: "Who wrote what",
     unknown: "not known",
+    stays: "This cannot be taken back: you have seen what is told of it.",
     goOn: "Go on",
   },
 };
@@ -273,6 +274,7 @@ const zh = {
     rank: (own) => `第 ${own} 名`,
     sources: "各回答的作者",
     unknown: "未知",
+    stays: "已看到这些结果，不能再撤销。",
     goOn: "继续",
   },
 };
