@@ -1,9 +1,17 @@
-"""Someone at the ranking page, who uses nothing but the keyboard unless a test says otherwise."""
+"""Someone at the ranking page, who uses nothing but the keyboard unless a test says otherwise.
 
+With BURNISH_IMAGES=docs/images the pictures of the documentation are taken anew.
+"""
+
+import os
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from playwright.sync_api import Page, expect
+
+IMAGES = os.environ.get("BURNISH_IMAGES")
 
 AXE = (Path(__file__).parent / "axe/axe.min.js").read_text(encoding="utf-8")
 PATIENCE = 30_000  # ms; a busy machine is slow, and waiting costs nothing where all is well
@@ -93,3 +101,14 @@ def looked_at(person: Person, view: str, troubles: list[str]) -> None:
     person.page.emulate_media(color_scheme="dark")
     troubles += [f"{view}, dark: {found}" for found in person.serious(("color-contrast", "link-in-text-block"))]
     person.page.emulate_media(color_scheme="light")
+
+
+def picture(person: Person, name: str) -> None:
+    """Keep what is seen as a small PNG, where pictures are wanted."""
+    taken = person.page.screenshot()
+    image = Image.open(BytesIO(taken)).convert("RGB")
+    assert len(image.getcolors(1 << 24) or []) > 20, "there is something to be seen"
+    if IMAGES:
+        folder = Path(IMAGES)
+        folder.mkdir(parents=True, exist_ok=True)
+        image.quantize(96, dither=Image.Dither.NONE).save(folder / f"ranking-{name}.png", optimize=True)

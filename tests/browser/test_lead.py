@@ -1,15 +1,12 @@
-"""The lead's pages in a real browser: the statistics, and a dispute decided by keyboard.
-
-With BURNISH_IMAGES=docs/images the pictures of the documentation are taken anew.
-"""
+"""The lead's pages in a real browser: the statistics, and a dispute decided by keyboard."""
 
 import uuid
 from collections.abc import Callable
 from itertools import permutations
 
 import pytest
-from browser.people import Person, looked_at
-from browser.test_views import LIST, THREE, item, picture
+from browser.people import Person, looked_at, picture
+from browser.test_views import LIST, THREE, item
 from feedback.served import Served
 from playwright.sync_api import expect
 

@@ -2,8 +2,7 @@
 
 from collections.abc import Callable
 
-from browser.people import Person
-from browser.test_views import looked_at, picture
+from browser.people import Person, looked_at, picture
 from feedback.served import Served
 from playwright.sync_api import expect
 
@@ -66,7 +65,8 @@ def test_someone_new_practises_is_told_what_was_wrong_and_ranks(
     person.saved()
     picture(person, "practice")
     looked_at(person, "told, English", troubles)
-    person.press("u")  # its key was shown: there is no way back
+    person.press("u")
+    person.shows("This cannot be taken back: you have seen what is told of it.")
     person.press("?")
     page.get_by_label("Language").select_option("zh")
     person.press("Escape")
@@ -103,8 +103,12 @@ def test_someone_new_practises_is_told_what_was_wrong_and_ranks(
     assert wrote == {"One.": "small", "Two.": "large", "Three.": "not known"}
     looked_at(again, "revealed, on a phone", troubles)
     picture(again, "reveal")
-    again.press("u", "Enter")
+    again.press("u")
+    again.shows("This cannot be taken back: you have seen what is told of it.")
+    again.page.get_by_role("button", name="Go on").click()
     expect(again.page.locator(".notice h2")).to_have_text("All done")
+    again.page.get_by_role("button", name="Undo").click()
+    expect(again.page.locator(".notice [role=status]")).to_have_text("There is nothing to undo.")
     assert troubles == []
     assert again.faults == []
     assert person.faults == []

@@ -1,24 +1,17 @@
-"""Every view, in both languages, light and dark: what axe finds, and what it looks like.
+"""Every view, in both languages, light and dark: what axe finds, and what it looks like."""
 
-With BURNISH_IMAGES=docs/images the pictures of the documentation are taken anew.
-"""
-
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from io import BytesIO
 from pathlib import Path
 
 import pytest
-from browser.people import Person, looked_at
+from browser.people import Person, looked_at, picture
 from feedback.served import Served
-from PIL import Image
 from playwright.sync_api import expect
 
 from burnish.feedback.records import Item
 from burnish.types import Answer, Group, Message
 
-IMAGES = os.environ.get("BURNISH_IMAGES")
 GUIDELINES = "# What counts\n\nTrue before **helpful**, helpful before *short*.\n\n1. Read all.\n2. Then rank."
 THREE = (
     "How do I get candle wax out of a linen tablecloth?",
@@ -60,17 +53,6 @@ TURNS = (
     Message("assistant", "A herbal of 1543.\n\nIt may be looked at on Thursdays."),
     Message("user", "And who printed it? " + "I would like to know. " * 12),
 )
-
-
-def picture(person: Person, name: str) -> None:
-    """Keep what is seen as a small PNG, where pictures are wanted."""
-    taken = person.page.screenshot()
-    image = Image.open(BytesIO(taken)).convert("RGB")
-    assert len(image.getcolors(1 << 24) or []) > 20, "there is something to be seen"
-    if IMAGES:
-        folder = Path(IMAGES)
-        folder.mkdir(parents=True, exist_ok=True)
-        image.quantize(96, dither=Image.Dither.NONE).save(folder / f"ranking-{name}.png", optimize=True)
 
 
 @contextmanager

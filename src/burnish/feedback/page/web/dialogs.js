@@ -122,7 +122,8 @@ function ownKeys(t, changed) {
       const does = t.actions;
       tell(other ? t.keySwapped(key, does[name], keyOf(other), does[other]) : t.keySet(key, does[name]));
     };
-    return h("select", { onchange: set }, SIGNS.map((key) => h("option", { value: key, selected: keyOf(name) === key }, key)));
+    const now = keyOf(name);
+    return h("select", { onchange: set }, SIGNS.map((key) => h("option", { value: key, selected: key === now }, key)));
   });
   function tell(words) {
     ACTIONS.forEach((name, at) => (choices[at].value = keyOf(name)));
