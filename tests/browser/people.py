@@ -4,12 +4,14 @@ With BURNISH_IMAGES=docs/images the pictures of the documentation are taken anew
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 IMAGES = os.environ.get("BURNISH_IMAGES")
 
@@ -101,6 +103,28 @@ def looked_at(person: Person, view: str, troubles: list[str]) -> None:
     person.page.emulate_media(color_scheme="dark")
     troubles += [f"{view}, dark: {found}" for found in person.serious(("color-contrast", "link-in-text-block"))]
     person.page.emulate_media(color_scheme="light")
+
+
+def in_both_languages(person: Person, view: str, troubles: list[str]) -> None:
+    """The same, in Chinese and then in English."""
+    for language in ("zh", "en"):
+        person.speaks(language)
+        looked_at(person, f"{view}, {language}", troubles)
+
+
+@contextmanager
+def held(page: Page, address: str) -> Iterator[None]:
+    """What the page asks of that address meanwhile is not answered until afterwards."""
+    waiting: list[Route] = []
+
+    def hold(route: Route) -> None:
+        waiting.append(route)
+
+    page.route(address, hold)
+    yield
+    for route in waiting:
+        route.continue_()
+    page.unroute(address)
 
 
 def picture(person: Person, name: str) -> None:

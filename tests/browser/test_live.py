@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from browser.people import Person, looked_at
+from browser.people import Person, held, in_both_languages
 from feedback.served import Served
 from playwright.sync_api import Response, expect
 from tiny import byte_tokenizer, tiny_llama
@@ -16,12 +16,6 @@ from burnish.models.load import load_policy
 from burnish.training.identity import weights_hash
 
 OPTIONS = ("--answers", "4", "--set", "max_new_tokens=64", "--set", "template=dialogue", "--set", "max_length=240")
-
-
-def in_both_languages(person: Person, view: str, troubles: list[str]) -> None:
-    for language in ("zh", "en"):
-        person.speaks(language)
-        looked_at(person, f"{view}, {language}", troubles)
 
 
 def test_somebody_types_watches_ranks_goes_on_and_the_export_knows_who_wrote_what(
@@ -57,9 +51,12 @@ def test_somebody_types_watches_ranks_goes_on_and_the_export_knows_who_wrote_wha
     expect(person.page.locator(".compose h2")).to_have_text("Go on with the best answer")
     person.saved()
     in_both_languages(person, "go on", troubles)
-    assert troubles == []
     person.page.get_by_label("Go on with the best answer").fill("And the land?")
-    person.page.get_by_role("button", name="Send").click()
+    with held(person.page, "**/api/written"):
+        person.page.get_by_role("button", name="Send").click()
+        expect(person.page.locator(".writing")).to_be_visible()
+        in_both_languages(person, "writing", troubles)
+    assert troubles == []
     person.shows("All is written. Rank the answers.")
     said = person.page.locator(".prompt .said").all_text_contents()
     assert said == ["What is the sea?", first[1], "And the land?"]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from browser.people import Person, looked_at
+from browser.people import Person, in_both_languages
 from feedback.served import Served
 from playwright.sync_api import Route, expect
 
@@ -170,7 +170,9 @@ def test_one_of_sixteen_is_picked_by_one_key(serve: Callable[..., Served], come:
     person.press("3", "Shift+N", "Shift+ArrowUp", "=", "i")
     person.shows("N is picked")
     assert person.order() == "N"
-    assert person.serious() == []
+    troubles: list[str] = []
+    in_both_languages(person, "pick", troubles)
+    assert troubles == []
     person.press("f", "3", "Escape", "Enter")
     person.saved()
     person.shows("Saved. Next item.")
@@ -191,9 +193,7 @@ def test_of_two_answers_one_key_says_which_is_better_and_goes_on(
     served = serve([Item(item(name, "good", "bad").group, task="pair") for name in "abcd"], "ann")
     person = come(served, "ann")
     troubles: list[str] = []
-    for language in ("zh", "en"):
-        person.speaks(language)
-        looked_at(person, f"verdict, {language}", troubles)
+    in_both_languages(person, "verdict", troubles)
     assert troubles == []
     person.press("Enter")
     person.shows("Say which is better, or that they are about the same.")

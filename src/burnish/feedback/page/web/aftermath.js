@@ -23,7 +23,7 @@ export function aftermath({ receipt, sent, work }, t, goOn) {
       {},
       known === null ? null : orderRow(t.after.known, known, null),
       orderRow(t.order, sent.order, sent.acceptable),
-      sources.flatMap((source, answer) => row(t.answer(letterOf(answer)), source)),
+      work === null ? sources.flatMap((source, answer) => row(t.answer(letterOf(answer)), source)) : null,
     ),
     pairs.length === 0 ? null : h("ul", { "aria-label": t.after.differing }, pairs.map((pair) => h("li", {}, t.after.differs(pair)))),
   );
@@ -33,7 +33,7 @@ export function aftermath({ receipt, sent, work }, t, goOn) {
     h("p", { class: "said-last small", role: "status" }),
     h("div", { class: "doing" }, button(keyed(t.after.goOn, "⏎"), goOn, { class: "primary ready" })),
   );
-  const texts = work === null ? null : read(work, sent.order, known, pairs, t);
+  const texts = work === null ? null : read(work, { own: sent.order, known, pairs, sources }, t);
   const element = h("div", { class: "item" }, work === null ? null : prompt(work.prompt, t).element, panel, texts, bar);
   return { element, heading };
 }
@@ -43,13 +43,14 @@ function headline(feedback, t) {
   return feedback.of === 0 ? t.after.allLevel : t.after.agree(feedback.agree, feedback.of);
 }
 
-/** The answers as they stood, to read once more, each with its rank in both orders. Marked are those of `pairs`, which
- * differ: another rank alone is none, where one order has a tie. */
-function read(work, own, known, pairs, t) {
+/** The answers as they stood, to read once more, each with its rank in both orders and what wrote it. Marked are those of
+ * `pairs`, which differ: another rank alone is none, where one order has a tie. */
+function read(work, { own, known, pairs, sources }, t) {
   const differs = new Set(pairs.flatMap(({ better, worse }) => [better, worse]));
   const card = (text, answer) => {
     const mine = rankOf(own, letterOf(answer));
-    const ranks = known === null ? t.after.rank(mine) : t.after.ranks(rankOf(known, letterOf(answer)), mine);
+    const right = known === null ? mine : rankOf(known, letterOf(answer));
+    const ranks = known === null ? t.after.rank(mine) : t.after.ranks(right, mine);
     return h(
       "li",
       { class: differs.has(letterOf(answer)) ? "card differs" : "card" },
@@ -57,7 +58,8 @@ function read(work, own, known, pairs, t) {
         "div",
         { class: "controls" },
         h("span", { class: "letter" }, letterOf(answer)),
-        h("span", { class: "small" }, ranks),
+        h("span", { class: right === mine ? "small" : "small elsewhere" }, ranks),
+        sources.length ? h("span", { class: "author", dir: "auto" }, sources[answer]) : null,
       ),
       h("div", { class: "text plain", dir: "auto" }, text),
     );
