@@ -190,6 +190,7 @@ _LEADS = (
 _COUNTS = ("ALTER TABLE annotator ADD COLUMN work INTEGER",)  # what it is told to have in all, see assignment.py
 _PRACTICE = (
     "ALTER TABLE item ADD COLUMN practice INTEGER NOT NULL DEFAULT 0",  # annotators are shown its key
+    "CREATE INDEX item_practice ON item (place) WHERE practice = 1",
     "ALTER TABLE assignment ADD COLUMN revealed REAL",  # when key or sources were shown: no way back
     "CREATE INDEX ranking_practice ON ranking (annotator) WHERE layer = 'calibration' AND removed IS NULL",
 )
