@@ -52,7 +52,7 @@ class Served:
 
     def visitor(self, name: str) -> "Visitor":
         """`name`, signed in by their link."""
-        return signed_in(self.links[name])
+        return signed_in(f"{self.address}/#t={token_of(self.links[name])}")
 
 
 def token_of(link: str) -> str:
