@@ -1,8 +1,10 @@
 """The lead's pages in a real browser: the statistics, and a dispute decided by keyboard."""
 
+import json
 import uuid
 from collections.abc import Callable
 from itertools import permutations
+from pathlib import Path
 
 import pytest
 from browser.people import Person, looked_at, picture
@@ -13,16 +15,17 @@ from playwright.sync_api import expect
 from burnish.feedback.records import Submission
 from burnish.feedback.store import Store
 
+TEXTS = [THREE, *((f"{LIST[0]} ({way})", *answers) for way, answers in enumerate(permutations(LIST[1:4]), 1))]
 
-def ranked_by_two(serve: Callable[..., Served], *more: str) -> Served:
+
+def ranked_by_two(serve: Callable[..., Served], *options: str) -> Served:
     """A server on seven items that ann and bo have ranked, each in an order of their own; lea leads."""
-    texts = [THREE, *((f"{LIST[0]} ({way})", *answers) for way, answers in enumerate(permutations(LIST[1:4]), 1))]
-    served = serve([item(*text) for text in texts], "ann", "bo", options=("--lead", "lea"))
+    served = serve([item(*text) for text in TEXTS], "ann", "bo", options=("--lead", "lea", *options))
     with Store.open(served.store) as store:
         for seed, name in enumerate(("ann", "bo")):
             session = store.redeem(store.invite(name))
             assert session is not None
-            for turn, _ in enumerate(texts):
+            for turn, _ in enumerate(TEXTS):
                 given = store.next_item(session.annotator)
                 assert given is not None
                 letters = sorted("ABC", key=lambda letter: given.answers[ord(letter) - 65])
@@ -36,13 +39,29 @@ def at_statistics(person: Person) -> None:
     expect(person.page.locator(".figures").first).to_be_visible()
 
 
+def of_a_model(folder: Path) -> tuple[str, ...]:
+    """Scores that a reward model gave the items, and its accuracy after more and more rankings."""
+    rows = [
+        {"prompt": prompt, "answers": answers, "scores": [-len(one) / 10 for one in answers], "model": "m", "seed": 0}
+        for prompt, *answers in TEXTS
+    ]
+    sizes = [{"rankings": n, "accuracy": a, "low": a - 0.04, "high": a + 0.04}
+             for n, a in ((100, 0.58), (200, 0.62), (400, 0.65))]  # fmt: skip
+    for name, lines in (("scored", rows), ("curve", sizes)):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in lines), encoding="utf-8")
+    return ("--scores", str(folder / "scored.jsonl"), "--curve", str(folder / "curve.jsonl"))
+
+
 @pytest.mark.parametrize("language", ["en-GB", "zh-CN"])
 def test_axe_finds_nothing_serious_on_the_leads_pages(
-    serve: Callable[..., Served], come: Callable[..., Person], language: str
+    serve: Callable[..., Served], come: Callable[..., Person], language: str, tmp_path: Path
 ):
-    person = come(ranked_by_two(serve), "lea", locale=language)
+    person = come(ranked_by_two(serve, *of_a_model(tmp_path)), "lea", locale=language)
     troubles: list[str] = []
     at_statistics(person)
+    model, more = person.page.locator(".headline .large").all_inner_texts()
+    assert "%" in model
+    assert "200" in more
     looked_at(person, "statistics", troubles)
     picture(person, "statistics" if language == "en-GB" else "statistics-chinese")
     person.page.set_viewport_size({"width": 640, "height": 400})  # as zoomed by 200 %

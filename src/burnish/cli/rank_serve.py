@@ -1,6 +1,7 @@
 """Serve the page on which people rank."""
 
 import os
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -11,9 +12,10 @@ import typer
 
 from burnish.cli.common import JsonOption, SetOption, command, settings_of, show
 from burnish.data.problems import json_for_terminal
-from burnish.errors import MissingInput, UsageError
+from burnish.errors import DataError, MissingInput, UsageError
 
 if TYPE_CHECKING:
+    from burnish.feedback.page.reckoning import ModelFiles
     from burnish.methods.live import LiveModels
 
 app = typer.Typer()
@@ -69,6 +71,16 @@ def serve(
             "nothing checks them.",
         ),
     ] = False,
+    scores: Annotated[
+        Path | None,
+        typer.Option(
+            "--scores", help="What `score` wrote of the store's answers: a lead sees it beside people.", metavar="FILE"
+        ),
+    ] = None,
+    curve: Annotated[
+        Path | None,
+        typer.Option("--curve", help="As of `rank stats`: a lead sees what more rankings would bring.", metavar="FILE"),
+    ] = None,
     settings: SetOption = None,
     no_open: Annotated[bool, typer.Option("--no-open", help="Open no browser.")] = False,
     as_json: JsonOption = False,
@@ -82,6 +94,7 @@ def serve(
     Example: burnish rank serve --store rankings.db --annotator ann --annotator bo
     """
     from burnish.feedback.live import Live
+    from burnish.feedback.page.reckoning import ModelFiles
     from burnish.feedback.page.serving import Links, serve, store_of
     from burnish.feedback.store import Store
 
@@ -99,11 +112,16 @@ def serve(
         if links.warning:
             print(f"warning: {links.warning}", file=sys.stderr, flush=True)
 
+    if (scores or curve) and not lead:
+        raise UsageError("--scores and --curve are for a lead's statistics; name who leads: --lead NAME")
     if (settings or answers is not None) and not live:
         raise UsageError("--set and --answers say how answers are sampled; name who samples them: --live MODEL")
     models = _models(live, settings, answers, seed) if live else None  # before a store is made for them
     with ExitStack() as opening:
         opened = opening.enter_context(Store.at(path) if live else Store.open(path))
+        beside = ModelFiles(scores, curve)
+        if scores or curve:
+            _readable(path, beside)
         serve(
             opened,
             annotator or (),
@@ -115,10 +133,21 @@ def serve(
             live=opening.enter_context(Live(opened, models)) if models else None,
             browser=not no_open and not as_json,
             reveal=reveal,
+            beside=beside,
             told=told,
         )
         saved = opened.counts()
     print(f"stopped. {path} holds {saved.get('rankings_people', 0)} rankings by people.", file=sys.stderr)
+
+
+def _readable(path: Path, beside: "ModelFiles") -> None:
+    """Raise what is wrong with a reward model's files, before a lead finds it out. In a process of its own, as the page
+    does it: a server that had read them would keep scipy."""
+    from burnish.feedback.page.reckoning import command
+
+    tried = subprocess.run(command(path, beside), capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    if tried.returncode:
+        raise DataError(tried.stderr.strip())
 
 
 def _models(models: Sequence[str], settings: list[str] | None, answers: int | None, seed: int | None) -> "LiveModels":

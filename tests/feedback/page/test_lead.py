@@ -12,10 +12,11 @@ from feedback.stores import a_store, an_item, key, someone
 from burnish.cli.main import main
 from burnish.errors import MissingInput
 from burnish.feedback.agreement.bootstrap import Bootstrap
-from burnish.feedback.agreement.statistics import statistics
+from burnish.feedback.agreement.statistics import curve_of, statistics
 from burnish.feedback.database.assignment import Policy
-from burnish.feedback.page.reckoning import reckon
+from burnish.feedback.page.reckoning import ModelFiles, reckon
 from burnish.feedback.records import Submission
+from burnish.feedback.scores import scores_of
 from burnish.feedback.store import Store
 
 ITEMS = 3
@@ -153,6 +154,48 @@ def test_how_somebody_practised_is_told_before_anything_is_ranked(tmp_path: Path
     told = reckon(tmp_path / "s.db")
     assert told["statistics"] is None
     assert told["calibration"] == {ann.alias: {"items": 1, "right": 0, "pairs": 2}}
+
+
+def test_a_reward_model_stands_beside_people_as_in_rank_stats(tmp_path: Path):
+    """It likes what they like. Of items that nobody ranked twice its scores say nothing yet, and the page says so."""
+    scored, curve = tmp_path / "scored.jsonl", tmp_path / "curve.jsonl"
+    sizes = [(100, 0.58), (200, 0.62), (400, 0.65)]
+    rows = [{"rankings": n, "accuracy": a, "low": a - 0.04, "high": a + 0.04} for n, a in sizes]
+    curve.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    with a_store(tmp_path / "s.db", items=ITEMS) as store:
+        store.set_policy(EVERYBODY_ALL)
+        store_items = [item.group for item in store.items()]
+        rows = [
+            {"prompt": g.prompt, "answers": [a.text for a in g.answers], "scores": [3, 2, 1], "model": "m", "seed": 0}
+            for g in store_items
+        ]
+        scored.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        for name in ("ann", "bo"):
+            who = someone(store, name)
+            while (given := store.next_item(who)) is not None:
+                order = tuple((letter,) for _, letter in sorted(zip(given.answers, "ABC", strict=True)))
+                store.submit(who, given.id, Submission(order=order), key())
+            told = reckon(store.path, ModelFiles(scored, curve))
+            assert told["unscored"] is (name == "ann")
+            assert (told["statistics"]["beside"] is None) is (name == "ann")
+        given_scores = scores_of(store.items(), scored)[0]
+        found = statistics(store.rankings(), Bootstrap(), scores=given_scores, curve=curve_of(curve, Bootstrap()))
+    assert told["statistics"]["line"] == found.line()
+    assert told["statistics"]["beside"]["model"]["value"] == 1
+    assert told["statistics"]["curve"]["more"] == 200
+
+
+def test_files_of_a_model_that_are_none_are_refused_before_anybody_is_served(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    a_store(tmp_path / "s.db", items=2).close()
+    wrong = tmp_path / "scored.jsonl"
+    wrong.write_text('{"prompt": "another", "answers": ["a", "b"], "scores": [1, 2]}\n', encoding="utf-8")
+    command = ["rank", "serve", "--store", str(tmp_path / "s.db"), "--scores", str(wrong), "--no-open"]
+    assert main([*command, "--lead", "lea"]) == 65
+    assert "none of its 1 rows is an item of the store" in capsys.readouterr().err
+    assert main(command) == 64
+    assert "--scores and --curve are for a lead's statistics" in capsys.readouterr().err
 
 
 # ---- what is disputed

@@ -1,6 +1,6 @@
 """What a lead's session reaches besides: statistics, and the items that annotators dispute.
 
-    GET   /api/lead/statistics         {at, seconds, now, statistics, names, counts, progress}
+    GET   /api/lead/statistics         {at, seconds, now, statistics, unscored, names, counts, progress}
     POST  /api/lead/next               {item, progress}    item: an annotator's with `opinions`; null where none waits
     POST  /api/lead/draft, heartbeat, submit, skip          as without lead/
     POST  /api/lead/undo               {item, progress}
@@ -10,7 +10,6 @@ The lead sees who said what, and not which model wrote an answer: their letters 
 
 import asyncio
 import json
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -20,6 +19,7 @@ from typing import Any
 from starlette.concurrency import run_in_threadpool
 
 from burnish.errors import WriteFailed
+from burnish.feedback.page.reckoning import ModelFiles, command
 from burnish.feedback.page.shown import visible
 from burnish.feedback.records import Annotator, Assignment
 from burnish.feedback.store import Store
@@ -36,8 +36,11 @@ class Reckoning:
     the server, say.
     """
 
-    def __init__(self, path: Path, state: Callable[[], int], share: float = SHARE) -> None:
+    def __init__(
+        self, path: Path, state: Callable[[], int], share: float = SHARE, *, beside: ModelFiles | None = None
+    ) -> None:
         self._path, self._state, self._share = path, state, share
+        self._command = command(path, beside or ModelFiles())
         self._last: dict[str, Any] | None = None
         self._rested = 0.0  # on the monotonic clock, when the next may begin
         self._one = asyncio.Lock()
@@ -61,7 +64,7 @@ class Reckoning:
 
     async def _reckoned(self) -> dict[str, Any]:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", "burnish.feedback.page.reckoning", str(self._path)),
+            *self._command,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -81,9 +84,14 @@ class Reckoning:
 class Desk:
     """The lead's requests on a store. `seen`: an assignment as the page learns of it."""
 
-    def __init__(self, store: Store, seen: Callable[[Assignment | None], dict[str, Any] | None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        seen: Callable[[Assignment | None], dict[str, Any] | None],
+        beside: ModelFiles | None = None,
+    ) -> None:
         self._store, self._seen = store, seen
-        self._reckoning = Reckoning(store.path, store.state)
+        self._reckoning = Reckoning(store.path, store.state, beside=beside)
 
     async def statistics(self, who: Annotator, _: Any) -> dict[str, Any]:
         found = await self._reckoning.latest()

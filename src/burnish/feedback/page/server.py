@@ -63,6 +63,7 @@ from burnish.feedback.page.bodies import (
 from burnish.feedback.page.formatting import formatted
 from burnish.feedback.page.guard import BODY_LIMIT, Allowance, Fenced, SameOrigin, refusal
 from burnish.feedback.page.lead import Desk
+from burnish.feedback.page.reckoning import ModelFiles
 from burnish.feedback.page.shown import Tree, markdown, visible
 from burnish.feedback.records import Annotator, Assignment
 from burnish.feedback.store import Store
@@ -77,7 +78,7 @@ class Page:
     """The routes on one store. `guidelines`: what annotators are asked to look at, as Markdown. `live`: who answers
     what they type; then they get nothing else. `redeemed` is told each token of a link that has opened a session.
     `reveal_since`: of what is given from that moment on (seconds since 1970), annotators are told what wrote each
-    answer once they have ranked it."""
+    answer once they have ranked it. `beside`: what a lead's statistics set beside people."""
 
     def __init__(
         self,
@@ -87,6 +88,7 @@ class Page:
         redeemed: Callable[[str], None] = lambda token: None,
         *,
         reveal_since: float | None = None,
+        beside: ModelFiles | None = None,
     ) -> None:
         self._store = store
         self._reveal_since = reveal_since
@@ -95,7 +97,7 @@ class Page:
         self._guidelines: Tree = (markdown(visible(guidelines)) or [["p", guidelines]]) if guidelines else []
         # browsers send a cookie to every port of a host: two stores served side by side must not share a name
         self.cookie = "burnish_" + hashlib.sha256(str(store.path.resolve()).encode()).hexdigest()[:8]
-        self._desk = Desk(store, seen)
+        self._desk = Desk(store, seen, beside)
         self._requests = Allowance(rate=10, burst=60)
         self._failures = Allowance(rate=0.5, burst=20)
 

@@ -20,6 +20,7 @@ from burnish.errors import ConfigError, MissingInput, NotOurs
 from burnish.feedback.live import Live
 from burnish.feedback.page.guard import LOOPBACK
 from burnish.feedback.page.handover import Handover
+from burnish.feedback.page.reckoning import ModelFiles
 from burnish.feedback.page.server import Page, application
 from burnish.feedback.store import Store
 
@@ -51,6 +52,7 @@ def serve(
     guidelines: str = "",
     live: Live | None = None,
     reveal: bool = False,
+    beside: ModelFiles | None = None,
     browser: bool = False,
     told: Callable[[Links], None],
     until: Callable[[], bool] | None = None,
@@ -59,6 +61,7 @@ def serve(
 
     What was acknowledged by then is saved. `live`: who answers what annotators type; its thread is the caller's to end.
     `reveal`: of what is given from now on, annotators are told what wrote each answer once they have ranked it.
+    `beside`: a reward model's files, which a lead's statistics set beside people.
     `browser`: open a single link on this desktop too; of several none is known to be this desktop's own.
 
     `told` is called once, when requests are accepted, with a link for each annotator and each of `leads`. Without any
@@ -90,7 +93,8 @@ def serve(
             if browser and len(links) == 1:
                 handover.open(*links.values())
 
-        page = Page(store, guidelines, live, redeemed=handover.used, reveal_since=time.time() if reveal else None)
+        since = time.time() if reveal else None
+        page = Page(store, guidelines, live, redeemed=handover.used, reveal_since=since, beside=beside)
         _Served(_config(application(page, hosts)), started, until).run(sockets=[listening])
 
 

@@ -21,7 +21,7 @@ export function statistics(told, t, again) {
       " ",
       button(t.again, again, { class: "quiet" }),
     ),
-    found === null ? h("p", {}, w.nothing) : headline(found, w),
+    found === null ? h("p", {}, w.nothing) : headline(found, told.unscored, w),
     progress(told, w),
     ...(found === null ? [] : [agreement(found, w), annotators(found, name, t)]),
     practice(told, name, w),
@@ -30,14 +30,23 @@ export function statistics(told, t, again) {
   return { element, heading };
 }
 
-function headline(found, w) {
-  const { value, low, high } = found.ceiling;
-  const foretold = value === null ? w.noCeiling : w.ceiling(percent(value), `[${percent(low)}, ${percent(high)}]`);
+const points = (share) => signed(100 * share, 1);
+
+// The line that matters most: the model beside people, and what more rankings would bring.
+function foretelling({ ceiling, beside, curve }, unscored, w) {
+  const people = ceiling.value === null ? w.noCeiling : w.ceiling(percent(ceiling.value), interval(ceiling, percent));
+  const lines = [beside === null ? people : w.beside(percent(beside.model.value), interval(beside.model, percent), percent(beside.people.value), interval(beside.people, percent))];
+  if (unscored) lines.push(w.unscored);
+  if (curve !== null) lines.push(w.more(curve.more, points(curve.gain.value), interval(curve.gain, points)));
+  return lines;
+}
+
+function headline(found, unscored, w) {
   const people = Object.keys(found.annotators).length;
   return h(
     "div",
     { class: "headline" },
-    h("p", { class: "large" }, foretold),
+    ...foretelling(found, unscored, w).map((line) => h("p", { class: "large" }, line)),
     h("p", {}, w.summary(found.rankings, found.items, people, found.items_with_two)),
     h("p", {}, w.disputed(found.disputes)),
   );
@@ -58,6 +67,11 @@ function agreement(found, w) {
     row(w.withTies, found.pairs.with_ties, w.prompts),
     row(w.withoutTies, found.pairs.without_ties, w.prompts),
     row(w.foretold, found.ceiling, w.prompts),
+    ...(found.beside === null ? [] : [
+      row(w.byModel, found.beside.model, w.prompts),
+      row(w.byPeople, found.beside.people, w.prompts),
+      row(w.difference, found.beside.difference, w.prompts),
+    ]),
   ]);
 }
 
