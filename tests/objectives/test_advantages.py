@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from burnish.objectives.advantages import gae, moments, whiten
+from burnish.objectives.advantages import gae, group_relative, leave_one_out, moments, whiten
 
 
 def lengths(*tokens: int) -> Tensor:
@@ -123,3 +123,52 @@ def test_the_mean_of_nothing_is_refused():
 def test_a_mean_without_its_deviation_is_refused():
     with pytest.raises(ValueError, match="or neither"):
         whiten(torch.zeros(2), mean=torch.tensor(0.0))
+
+
+# among the answers to one prompt
+
+RETURNS = torch.tensor([1.0, 10.0, 3.0, 20.0, 5.0], dtype=torch.float64)
+GROUPS = torch.tensor([7, 2, 7, 2, 7])  # their order and their names say nothing
+
+
+def test_without_the_deviation_it_is_what_is_above_the_mean_of_the_group():
+    assert group_relative(RETURNS, GROUPS, deviation=False).tolist() == [-2.0, -5.0, 0.0, 5.0, 2.0]
+
+
+def test_with_the_deviation_both_groups_weigh_alike():
+    # deviations of a sample: √((4 + 0 + 4)/2) = 2 and √((25 + 25)/1) = √50
+    found = group_relative(RETURNS, GROUPS, deviation=True).tolist()
+    assert found == pytest.approx([-1.0, -(0.5**0.5), 0.0, 0.5**0.5, 1.0], rel=1e-4)
+
+
+@pytest.mark.parametrize("deviation", [True, False])
+def test_equal_returns_have_no_advantage(deviation):
+    assert group_relative(torch.full((4,), 0.1), torch.zeros(4), deviation=deviation).abs().max() < 1e-6
+
+
+def test_leave_one_out_takes_off_what_the_others_got():
+    # 1 - (3 + 5)/2, 10 - 20, 3 - (1 + 5)/2, 20 - 10, 5 - (1 + 3)/2
+    assert leave_one_out(RETURNS, GROUPS).tolist() == pytest.approx([-3.0, -10.0, 0.0, 10.0, 3.0])
+
+
+def test_leave_one_out_is_the_gap_to_the_mean_made_larger():
+    gap_N, count_N = group_relative(RETURNS, GROUPS, deviation=False), torch.tensor([3, 2, 3, 2, 3])
+    torch.testing.assert_close(leave_one_out(RETURNS, GROUPS), gap_N * count_N / (count_N - 1))
+
+
+@pytest.mark.parametrize("among", [leave_one_out, lambda r, g: group_relative(r, g, deviation=True)])
+def test_an_answer_that_is_alone_is_refused(among):
+    with pytest.raises(ValueError, match="draw two answers a prompt at least"):
+        among(torch.zeros(3), torch.tensor([0, 0, 1]))
+
+
+def test_one_group_for_all_answers_is_refused():
+    with pytest.raises(ValueError, match="one return and one group an answer"):
+        leave_one_out(torch.zeros(3), torch.zeros(1))
+
+
+def test_without_a_critic_and_lambda_1_a_token_has_the_rewards_that_follow_it():
+    """The return of REINFORCE++: Σ over later tokens, its own included."""
+    reward_T = torch.tensor([-1.0, -2.0, 8.0, 5.0])
+    advantage_T, _ = gae(reward_T, torch.zeros(4), lengths(3, 1), gamma=1.0, lam=1.0)
+    assert advantage_T.tolist() == [5.0, 6.0, 8.0, 5.0]

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from burnish.objectives.kl import exact, k1, k2, k3, rewards
+from burnish.objectives.kl import exact, k1, k2, k3, next_beta, penalty, rewards
 from burnish.objectives.ratio import ratio
 
 POLICY = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64).log()
@@ -172,3 +172,46 @@ def test_beyond_twenty_nats_value_and_slope_stay_those_at_twenty():
     expected = [math.exp(19), math.exp(20), math.exp(20)]
     assert ratio_T.tolist() == pytest.approx(expected)
     assert above_T.grad.tolist() == pytest.approx(expected)
+
+
+# in the loss
+
+
+def test_k2_of_an_answer_is_shared_among_its_tokens():
+    # gaps of the answers: 1 + 2 = 3 and -4; ½·9/2 a token, ½·16
+    logprob_T = torch.tensor([1.0, 2.0, -4.0])
+    penalty_T = penalty(logprob_T, torch.zeros(3), torch.tensor([2, 1]), "sequence_k2")
+    assert penalty_T.tolist() == [2.25, 2.25, 8.0]
+
+
+@pytest.mark.parametrize("kind, estimate", [("token_k2", k2), ("token_k3", k3)])
+def test_a_token_at_a_time_it_is_the_estimate_itself(kind, estimate):
+    logprob_T, reference_T = torch.tensor([-1.0, -2.0, -4.0]), torch.tensor([-2.0, -2.0, -1.0])
+    found = penalty(logprob_T, reference_T, torch.tensor([2, 1]), kind)
+    assert torch.equal(found, estimate(logprob_T, reference_T))
+
+
+def test_over_answers_of_one_token_k2_is_the_same_either_way():
+    logprob_T, reference_T, one_each = torch.tensor([-1.0, -2.0]), torch.tensor([-3.0, 0.0]), torch.tensor([1, 1])
+    of_answers = penalty(logprob_T, reference_T, one_each, "sequence_k2")
+    assert torch.equal(of_answers, penalty(logprob_T, reference_T, one_each, "token_k2"))
+
+
+# β that follows
+
+
+def test_beta_rises_where_the_policy_is_too_far_and_falls_where_it_is_too_near():
+    assert next_beta(1.0, kl=6.6, target=6.0) == pytest.approx(1.01)  # a tenth too far: 0.1 · 0.1
+    assert next_beta(1.0, kl=5.4, target=6.0) == pytest.approx(0.99)
+    assert next_beta(0.5, kl=6.0, target=6.0) == 0.5
+
+
+@pytest.mark.parametrize("kl, factor", [(1e9, 1.02), (0.0, 0.98), (-3.0, 0.98)])
+def test_one_iteration_moves_beta_by_two_percent_at_most(kl, factor):
+    assert next_beta(1.0, kl=kl, target=6.0) == pytest.approx(factor)
+
+
+@pytest.mark.parametrize("beta, target", [(0.0, 6.0), (0.1, 0.0)])
+def test_beta_cannot_follow_from_0_or_to_0(beta, target):
+    with pytest.raises(ValueError, match="must be above 0"):
+        next_beta(beta, kl=1.0, target=target)

@@ -15,7 +15,7 @@ from torch import Tensor
 from trl import DPOTrainer, GRPOTrainer, RewardTrainer, SFTTrainer
 
 from burnish.objectives import likelihood, policy, preference, ranking
-from burnish.objectives.kl import k3
+from burnish.objectives.kl import penalty
 
 PRECISIONS = pytest.mark.parametrize(
     "dtype, of_loss, of_gradient", [(torch.float64, 1e-6, 1e-6), (torch.float32, 1e-5, 1e-4)]
@@ -191,43 +191,76 @@ def test_smoothed_dpo_is_trl_s_aot_unpaired_where_its_sorting_changes_nothing(dt
     assert gap["gradient"] <= of_gradient
 
 
+def trl_grpo(logprob_BS: Tensor, old_BS: Tensor, reference_BS: Tensor, advantage_N: Tensor, **settings: Any) -> Tensor:
+    grpo = trainer(
+        **{
+            "top_entropy_quantile": 1.0,
+            "off_policy_mask_threshold": None,
+            "importance_sampling_level": "token",
+            "beta": 0.0,
+            "args": SimpleNamespace(
+                use_bias_correction_kl=False, delta=settings.pop("delta", None), steps_per_generation=1
+            ),
+            "epsilon_low": 0.2,
+            "epsilon_high": 0.2,
+            "max_completion_length": LONGEST,
+            "current_gradient_accumulation_steps": 1,
+            "use_vllm": False,
+            "_entropy_bonus_enabled": False,
+            "_get_per_token_logps_and_entropies": lambda *_, **__: (logprob_BS, torch.zeros_like(logprob_BS), None),
+        }
+        | settings
+    )
+    inputs = {
+        "prompt_ids": MASK_BS,
+        "prompt_mask": MASK_BS,
+        "completion_ids": MASK_BS,
+        "completion_mask": MASK_BS,
+        "num_items_in_batch": MASK_BS.sum(),
+        "advantages": advantage_N,
+        "old_per_token_logps": old_BS,
+        "ref_per_token_logps": reference_BS,
+    }
+    return GRPOTrainer._compute_loss(grpo, None, inputs)
+
+
+LONGEST = 6
+"""Most tokens of an answer; none of MASK_BS is so long."""
+
+# TRL's settings, and ours: its `bnpo` divides by the tokens of the batch, as PPO does, and so does its `dapo`
+GRPO_FORMS = {
+    "PPO's clip": ({"loss_type": "bnpo"}, {}, "token", None),
+    "PPO's clip with k3": ({"loss_type": "bnpo", "beta": 0.3}, {}, "token", "token_k3"),
+    "DAPO": ({"loss_type": "dapo", "epsilon_high": 0.28}, {"clip_high": 0.28}, "token", None),
+    "GRPO": ({"loss_type": "grpo"}, {}, "answer", None),
+    "GRPO with k3": ({"loss_type": "grpo", "beta": 0.3}, {}, "answer", "token_k3"),
+    "Dr. GRPO": ({"loss_type": "dr_grpo"}, {}, "fixed", None),
+    "GSPO": ({"loss_type": "grpo", "importance_sampling_level": "sequence"}, {}, "answer", None),
+    "dual clip": ({"loss_type": "bnpo", "delta": 3.0}, {"dual_clip": 3.0}, "token", None),
+}
+
+
 @PRECISIONS
-@pytest.mark.parametrize("beta", [0.0, 0.3])
-def test_the_clipped_surrogate_and_k3_are_those_of_trl_s_grpo(beta, dtype, of_loss, of_gradient):
-    """TRL 1.16 has no PPO; its GRPO has the same surrogate a token, over one advantage an answer."""
+@pytest.mark.parametrize("form", GRPO_FORMS)
+def test_grpo_and_its_relatives_are_those_of_trl(form, dtype, of_loss, of_gradient):
+    trl_settings, clips, denominator, kind = GRPO_FORMS[form]
     old_BS, reference_BS = logprobs(dtype, seed=1), logprobs(dtype, seed=2)
     advantage_N = torch.tensor([1.0, -2.0, -0.5, 0.7], dtype=dtype)
-    answer_T, seen_BS = ANSWER_T, MASK_BS.bool()
+    length_N, seen_BS = MASK_BS.sum(1), MASK_BS.bool()
 
     def theirs(logprob_BS: Tensor) -> Tensor:
-        grpo = trainer(
-            top_entropy_quantile=1.0,
-            off_policy_mask_threshold=None,
-            importance_sampling_level="token",
-            beta=beta,
-            args=SimpleNamespace(use_bias_correction_kl=False, delta=None),
-            loss_type="bnpo",  # the one that divides by the tokens of the batch
-            epsilon_low=0.2,
-            epsilon_high=0.2,
-            use_vllm=False,
-            _entropy_bonus_enabled=False,
-            _get_per_token_logps_and_entropies=lambda *_, **__: (logprob_BS, torch.zeros_like(logprob_BS), None),
-        )
-        inputs = {
-            "prompt_ids": MASK_BS,
-            "prompt_mask": MASK_BS,
-            "completion_ids": MASK_BS,
-            "completion_mask": MASK_BS,
-            "advantages": advantage_N,
-            "old_per_token_logps": old_BS,
-            "ref_per_token_logps": reference_BS,
-        }
-        return GRPOTrainer._compute_loss(grpo, None, inputs)
+        return trl_grpo(logprob_BS, old_BS, reference_BS, advantage_N, **trl_settings)
 
     def ours(logprob_BS: Tensor) -> Tensor:
         logprob_T, old_T, reference_T = logprob_BS[seen_BS], old_BS[seen_BS], reference_BS[seen_BS]
-        loss_T = policy.clipped(logprob_T, old_T, advantage_N[answer_T], clip=0.2)
-        return (loss_T + beta * k3(logprob_T, reference_T)).sum() / len(loss_T)
+        new_T = logprob_T
+        if "importance_sampling_level" in trl_settings:
+            new_T, old_T = policy.answer_means(new_T, length_N), policy.answer_means(old_T, length_N)
+        loss_T = policy.clipped(new_T, old_T, advantage_N[ANSWER_T], clip=0.2, **clips)
+        if kind:
+            loss_T = loss_T + 0.3 * penalty(logprob_T, reference_T, length_N, kind)
+        weight_T, count = policy.token_weights(length_N, denominator, longest=LONGEST, dtype=dtype)
+        return (weight_T * loss_T).sum() / count
 
     gap = both(ours, theirs, logprobs(dtype, seed=0))
     assert gap["loss"] <= of_loss

@@ -1,7 +1,7 @@
 """How much better a sampled token did than was expected there.
 
-Shapes: T sampled tokens of all answers end to end, N answers, S steps of the longest. Nothing here carries a gradient:
-advantages weigh a loss and targets are aimed at.
+Shapes: T sampled tokens of all answers end to end, N answers, K of one prompt, G prompts, S steps of the longest.
+Nothing here carries a gradient: advantages weigh a loss and targets are aimed at.
 """
 
 import torch
@@ -35,6 +35,34 @@ def gae(reward_T: Tensor, value_T: Tensor, length_N: Tensor, *, gamma: float, la
     return advantage_T, advantage_T + value_T
 
 
+@torch.no_grad()
+def group_relative(return_N: Tensor, group_N: Tensor, *, deviation: bool) -> Tensor:
+    """A = (R - mean) / (deviation + 1e-4) over the answers to one prompt; without `deviation`, R - mean.
+
+    With it GRPO's (Shao et al. 2024, §4.1.2), without it Dr. GRPO's (Liu et al. 2025): dividing makes prompts whose
+    answers hardly differ weigh as much as those that tell something. The deviation is that of a sample (K - 1), and
+    1e-4 the floor, as in TRL and verl; the paper names neither. Equal returns have advantage 0.
+    """
+    mean_N, count_N = _group_means(return_N, group_N)
+    gap_N = return_N - mean_N
+    if not deviation:
+        return gap_N
+    mean_square_N, _ = _group_means(gap_N**2, group_N)
+    deviation_N = (mean_square_N * count_N / (count_N - 1)).sqrt()
+    return gap_N / (deviation_N + 1e-4)
+
+
+@torch.no_grad()
+def leave_one_out(return_N: Tensor, group_N: Tensor) -> Tensor:
+    """A = R - mean of the others' returns to the same prompt = K/(K - 1) · (R - mean of all).
+
+    RLOO: Kool et al. 2019; Ahmadian et al. 2024, eq. 7. What it takes off does not depend on the answer itself, so the
+    gradient stays that of the expected return.
+    """
+    mean_N, count_N = _group_means(return_N, group_N)
+    return (return_N - mean_N) * count_N / (count_N - 1)
+
+
 def moments(advantage_T: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and deviation (of the population: divided by T, not T - 1) of what `whiten` is to bring to 0 and 1."""
     if not len(advantage_T):
@@ -60,3 +88,14 @@ def _by_answer(value_T: Tensor, inside_NS: Tensor) -> Tensor:
     value_NS = value_T.new_zeros(inside_NS.shape)
     value_NS[inside_NS] = value_T
     return value_NS
+
+
+def _group_means(value_N: Tensor, group_N: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean over each answer's group, and how many answers that has. ValueError for an answer that is alone."""
+    if value_N.shape != group_N.shape or value_N.dim() != 1:
+        raise ValueError(f"one return and one group an answer: {tuple(value_N.shape)}, {tuple(group_N.shape)}")
+    _, member_N, count_G = torch.unique(group_N, return_inverse=True, return_counts=True)
+    if (count_G < 2).any():
+        raise ValueError("a group of one answer has nothing to be better than; draw two answers a prompt at least")
+    sum_G = torch.zeros(len(count_G), dtype=value_N.dtype, device=value_N.device).index_add(0, member_N, value_N)
+    return (sum_G / count_G)[member_N], count_G[member_N]

@@ -5,9 +5,12 @@ Shapes: T sampled tokens of all answers end to end, N answers, V vocabulary. `lo
 The estimators are those of Schulman 2020 (joschu.net/blog/kl-approx.html), in nats, for tokens drawn from π.
 """
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
+from burnish.objectives.likelihood import answer_of, answer_sums
 from burnish.objectives.ratio import ratio
 
 
@@ -68,6 +71,38 @@ def rewards(score_N: Tensor, logprob_T: Tensor, reference_T: Tensor, length_N: T
         raise ValueError(f"answer {int((length_N == 0).nonzero()[0])} has no token that could carry its score")
     reward_T = -beta * (logprob_T - reference_T).detach()
     return reward_T.index_add(0, length_N.cumsum(0) - 1, score_N.detach().to(reward_T.dtype))
+
+
+Penalty = Literal["sequence_k2", "token_k2", "token_k3"]
+
+
+def penalty(logprob_T: Tensor, reference_T: Tensor, length_N: Tensor, kind: Penalty) -> Tensor:
+    """What stands in the loss, times β, where the reward has no penalty; one value a token, differentiable.
+
+        sequence_k2  ½ (Σ log π - Σ log reference)² of the answer, shared equally among its tokens
+        token_k2     k2 of each token
+        token_k3     k3 of each token, as in GRPO (Shao et al. 2024, eq. 4)
+
+    Summed over an answer's tokens the first has the KL's own optimum; the others come to rest elsewhere, see
+    docs/objectives.md. There is no k1: its expected gradient in a loss is 0.
+    """
+    if kind != "sequence_k2":
+        return k2(logprob_T, reference_T) if kind == "token_k2" else k3(logprob_T, reference_T)
+    _check(logprob_T, reference_T)
+    answer_T = answer_of(length_N)
+    gap_N = answer_sums(logprob_T - reference_T, answer_T, len(length_N))
+    return (0.5 * gap_N**2 / length_N.clamp(min=1))[answer_T]
+
+
+def next_beta(beta: float, kl: float, target: float) -> float:
+    """β · (1 + 0.1 · clip((KL - target)/target, -0.2, 0.2)): dearer where the policy is farther than it should be.
+
+    Ziegler et al. 2019, §2.2, with their constants. `kl` and `target` in nats an answer. A step moves β by at most 2 %,
+    so that one strange iteration does not decide.
+    """
+    if not (target > 0 and beta > 0):
+        raise ValueError(f"β and the target KL must be above 0; found {beta} and {target}")
+    return beta * (1 + 0.1 * min(max(kl / target - 1, -0.2), 0.2))
 
 
 def _check(logprob_T: Tensor, reference_T: Tensor) -> None:

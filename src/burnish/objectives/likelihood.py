@@ -28,3 +28,8 @@ def answer_sums(value_L: Tensor, answer_L: Tensor, answers: int) -> Tensor:
     if value_L.shape != answer_L.shape or value_L.dim() != 1:
         raise ValueError(f"one value and one answer a token: {tuple(value_L.shape)}, {tuple(answer_L.shape)}")
     return torch.zeros(answers, dtype=value_L.dtype, device=value_L.device).index_add(0, answer_L, value_L)
+
+
+def answer_of(length_N: Tensor) -> Tensor:
+    """Which answer each token belongs to, (T,), where the tokens of all answers lie end to end."""
+    return torch.arange(len(length_N), device=length_N.device).repeat_interleave(length_N)
