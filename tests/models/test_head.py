@@ -198,3 +198,22 @@ def test_token_kl_is_that_of_the_whole_distributions():
 def test_token_kl_of_a_model_to_itself_is_zero():
     head, hidden_LD = Head(normal(V, D)), normal(L, D)
     assert token_kl(head, hidden_LD, head, hidden_LD).abs().max() == 0
+
+
+@pytest.mark.usefixtures("chunks")
+def test_the_gradient_of_entropies_in_chunks_is_that_of_the_whole():
+    hidden_LD, weight_VD = normal(L, D).requires_grad_(), (3 * normal(V, D)).requires_grad_()
+    logprob_LV = ((hidden_LD @ weight_VD.T) / 0.8).log_softmax(1)
+    whole_L = -(logprob_LV.exp() * logprob_LV).sum(1)
+    entropy_L = entropies(Head(weight_VD), hidden_LD, temperature=0.8, differentiable=True)
+    weight_L = normal(L)
+    expected = torch.autograd.grad((whole_L * weight_L).sum(), (hidden_LD, weight_VD))
+    found = torch.autograd.grad((entropy_L * weight_L).sum(), (hidden_LD, weight_VD))
+    torch.testing.assert_close(entropy_L, whole_L)
+    torch.testing.assert_close(found, expected)
+
+
+def test_a_token_that_is_out_of_reach_leaves_the_gradient_of_the_entropy_finite():
+    hidden_LD = torch.tensor([[1e4, 0.0]], requires_grad=True)
+    entropies(Head(torch.eye(2)), hidden_LD, differentiable=True).sum().backward()
+    assert hidden_LD.grad.isfinite().all()

@@ -3,79 +3,53 @@
     sample → score → log-probabilities under π_old and the reference → advantages → passes of clipped steps
 
 `batch_size` prompts × `samples` answers are drawn and scored. A token's reward is -β·(log π_old - log π_reference), and
-the score on top at the last. What differs is handed in: how advantages come from rewards, and what learns beside the
-policy. PPO brings a critic for both.
+the score on top at the last. What differs is handed in: how advantages come from rewards, what the loss is divided by,
+and what learns beside the policy. PPO brings a critic for the first and the last.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
-from burnish.batch.pack import Key, TreeBatch, pack
+from burnish.batch.pack import Key, pack
 from burnish.batch.trees import prompt_trees, tree_of
 from burnish.data.templates import resolve
+from burnish.methods.carried import Average, Moments, Price
 from burnish.methods.checks import check_before_step_one, check_ratio, check_sampler, check_starts_at_reference
 from burnish.methods.inputs import DataInput, PolicyInput, as_groups, as_policy, say
+from burnish.methods.on_policy_settings import OnPolicyConfig
+from burnish.methods.policy_loss import Answers, PolicyLoss, RatioOf
 from burnish.methods.rewarding import Rewards
 from burnish.methods.scoring import By
 from burnish.models.model import Policy
 from burnish.objectives import kl
-from burnish.objectives import policy as surrogate
-from burnish.objectives.ratio import farthest_from_1, ratio
+from burnish.objectives.policy import Denominator
+from burnish.objectives.ratio import farthest_from_1
 from burnish.rollout.gap import sampler_gap
 from burnish.rollout.local import LocalEngine
-from burnish.rollout.settings import Sampling
 from burnish.training.config import MethodConfig
 from burnish.training.identity import identity
-from burnish.training.loop import Loss, StepLoss, Update, train
+from burnish.training.loop import Kept, Update, train
 from burnish.training.metrics import Figures
 from burnish.training.order import Order, derived_seed
 from burnish.types import Rollout, Tree
 
+Estimate = Callable[[Answers], tuple[Tensor, float]]
+"""How much better each token did than was expected there, (L,), and what that was divided by beside.
 
-class OnPolicyConfig(MethodConfig):
-    learning_rate: float = Field(1e-6, gt=0, description="peak of the learning rate of the policy")
-    schedule: Literal["cosine", "linear", "constant"] = Field(
-        "constant", description="course of the rate after warm-up"
-    )
-    batch_size: int = Field(8, ge=1, description="prompts an iteration")
-    samples: int = Field(4, ge=1, description="answers a prompt")
-    beta: float = Field(0.3, ge=0, description="price of a nat of KL to the reference, in score deviations")
-    inner_epochs: int = Field(2, ge=1, description="passes over an iteration's answers")
-    minibatches: int = Field(1, ge=1, description="parts of a pass, each an optimiser step")
-    clip_ratio: float = Field(0.2, gt=0, description="how far the probability ratio is followed")
-    unfinished_penalty: float = Field(1.0, ge=0, description="taken from the score of an answer without an end")
-    sampling: Sampling = Field(default_factory=Sampling, description="temperature and lengths of the answers")
-
-
-@dataclass(frozen=True)
-class Answers:
-    """An iteration's answers and what they got, before anyone says how much better than expected that was."""
-
-    trees: list[Tree]
-    batch: TreeBatch
-    """All of them; `reward_L` and `score_N` lie in its order."""
-    score_N: Tensor
-    reward_L: Tensor
-    old: dict[Key, Tensor]
-    reference: dict[Key, Tensor]
-    figures: Figures
-
-
-Estimate = Callable[[Answers], Tensor]
-"""How much better each token did than was expected there, (L,)."""
+A penalty in the loss is divided by the same, so that β keeps its meaning.
+"""
 
 
 class Beside(Protocol):
-    """What learns beside the policy, from the same minibatches."""
+    """What learns beside the policy, from the same minibatches; for the first `warmup` iterations alone."""
 
     update: Update
+    warmup: int
 
     def learn(self, rows: Sequence[Tree], *, step: int, steps: int) -> Figures: ...
 
@@ -83,8 +57,9 @@ class Beside(Protocol):
 class OnPolicy:
     """The models of a run: policy, reference, and whoever gives rewards.
 
-    `reference` is the incoming model unless another is named. Raises ConfigError where nobody is behind `by`, DataError
-    for prompts that leave no room for an answer.
+    `denominator` is what the loss is divided by, see `objectives.policy.token_weights`; `ratio_of` says whose
+    probability ratio is clipped. `reference` is the incoming model unless another is named. Raises ConfigError where
+    nobody is behind `by`, DataError for prompts that leave no room for an answer.
     """
 
     def __init__(
@@ -96,10 +71,14 @@ class OnPolicy:
         by: By,
         out: Path,
         reference: PolicyInput | None = None,
+        denominator: Denominator = "token",
+        ratio_of: RatioOf = "token",
     ) -> None:
         config.sampling.for_training()
         self.config = config
         self.out = out
+        self.denominator: Denominator = denominator
+        self.ratio_of: RatioOf = ratio_of
         self.groups = as_groups(prompts, "prompt", config, out)
         self.policy = as_policy(model, config)
         self.template = resolve(self.policy.tokenizer, config.template)
@@ -107,6 +86,9 @@ class OnPolicy:
         self.reference = _reference(self.policy, reference, config)
         self.named = reference is not None
         self.update = Update(self.policy, config)
+        self.price = Price(config.first_beta, config.target_kl if config.adaptive_beta else None)
+        self.moments = Moments()
+        self.average = Average(self.policy, config.average) if config.average else None
         self.engine = LocalEngine(self.policy)
         self.ends = sorted(self.template.end_tokens)
         self.read: dict[str, Any] = {
@@ -129,21 +111,41 @@ class OnPolicy:
 
         Raises ConfigError where a check before step one fails; DataError, Unreachable where a judge gives no score.
         """
-        plan = Order.of(len(self.rows), self.config)
+        config = self.config
+        plan = Order.of(len(self.rows), config)
         named = {"reference": self.reference} if self.named else {}
-        known = identity(self.config, self.rows, model=self.policy, **named) | {"reward": self.rewards.identity()}
+        known = identity(config, self.rows, model=self.policy, **named) | {"reward": self.rewards.identity()}
 
         def iteration(i: int) -> Figures:
             answers = self.answers(plan.take(self.rows, i), i)
             if i == 0:
                 self.check_before_step_one(answers)
-            advantage = answers.batch.scatter(advantages(answers))
-            return self.learn(answers, advantage, beside, i, plan.steps)
+            advantage_L, scale = advantages(answers)
+            advantage, beta = answers.batch.scatter(advantage_L), self.price.beta / scale
+            figures = self.learn(answers, advantage, beta, beside, step=i, steps=plan.steps)
+            self.price.follow(answers.figures["kl_k1"])
+            if self.average is not None:
+                self.average.add()
+            return figures
 
-        updates = {"policy": self.update} | ({} if beside is None else {"critic": beside.update})
-        figures = train(updates, plan.steps, iteration, self.config, out=self.out, identity=known)
+        figures = train(self.kept(beside), plan.steps, iteration, config, out=self.out, identity=known)
+        if self.average is not None:
+            self.average.put()
         self.policy.save(self.out / "model")
         return figures
+
+    def kept(self, beside: Beside | None) -> dict[str, Kept]:
+        """What a checkpoint holds: only what this run's settings use."""
+        kept: dict[str, Kept] = {"policy": self.update}
+        if beside is not None:
+            kept["critic"] = beside.update
+        if self.config.adaptive_beta:
+            kept["beta"] = self.price
+        if self.config.scores.normalise:
+            kept["scores"] = self.moments
+        if self.average is not None:
+            kept["average"] = self.average
+        return kept
 
     def check_before_step_one(self, answers: Answers) -> None:
         """Raise ConfigError unless the models agree on the first answers; `learn` adds the check of the ratio."""
@@ -172,61 +174,76 @@ class OnPolicy:
         old = self.policy.frozen_logprobs(rows, budget, **self.read)
         anchor = self.reference.frozen_logprobs(rows, budget, adapter=self.reference is not self.policy, **self.read)
         scores, told = self.rewards(rows, [self.groups[tree.group] for tree in prompts], rollouts)
-        score_N = batch.gather(scores) - config.unfinished_penalty * (~batch.ended_N)
+        given_N, cut_N = batch.gather(scores), config.unfinished_penalty * (~batch.ended_N)
         old_L, anchor_L = batch.gather(old), batch.gather(anchor)
-        reward_L = kl.rewards(score_N, old_L, anchor_L, batch.length_N, beta=config.beta)
+        paid = self.price.beta if config.kl == "reward" else 0.0
+        reward_L = kl.rewards(self.shaped(given_N) - cut_N, old_L, anchor_L, batch.length_N, beta=paid)
         worst, mean = sampler_gap(rollouts, old)
         figures = {
-            "reward": score_N.mean().item(),
-            "kl_k1": kl.k1(old_L, anchor_L).sum().item() / len(score_N),
+            "reward": (given_N - cut_N).mean().item(),
+            "kl_k1": kl.k1(old_L, anchor_L).sum().item() / len(given_N),
             "sampler_gap": worst,
             "sampler_gap_mean": mean,
             "answer_length": batch.length_N.double().mean().item(),
             "ended": batch.ended_N.double().mean().item(),
             **told,
         }
-        return Answers(rows, batch, score_N, reward_L, old, anchor, figures)
+        if config.adaptive_beta:
+            figures["beta"] = self.price.beta
+        return Answers(rows, batch, reward_L, old, anchor, figures)
+
+    def shaped(self, score_N: Tensor) -> Tensor:
+        """Scores as `scores:` would have them: normalised, then clipped."""
+        if self.config.scores.normalise:
+            self.moments.add(score_N)
+            score_N = self.moments.normalised(score_N)
+        limit = self.config.scores.clip
+        return score_N.clamp(-limit, limit) if limit else score_N
 
     # ---- passes over it
 
     def learn(
-        self, answers: Answers, advantage: dict[Key, Tensor], beside: Beside | None, i: int, steps: int
+        self,
+        answers: Answers,
+        advantage: Mapping[Key, Tensor],
+        beta: float,
+        beside: Beside | None,
+        *,
+        step: int,
+        steps: int,
     ) -> Figures:
         """Several passes of clipped steps over one iteration's answers."""
         told: list[Figures] = []
         first: list[Tensor] = []
+        warmup = 0 if beside is None else beside.warmup
 
         def note(ratio_L: Tensor) -> None:
             """Keep the ratios of the first minibatch; before step one they are 1, as long as nothing is dropped out."""
             if not told:
                 first.append(ratio_L)
-                if i == 0 and not self.config.dropout:
+                if step == warmup and not self.config.dropout:
                     check_ratio(ratio_L, self.policy.model.dtype, self.config)
 
+        loss = PolicyLoss(
+            self.policy, self.config, self.read, answers, advantage, beta, self.denominator, self.ratio_of, note
+        )
+        for rows in self.minibatches(answers.trees, step):
+            figures = self.update(rows, loss, step=step, steps=steps) if step >= warmup else {}
+            told.append(figures | (beside.learn(rows, step=step, steps=steps) if beside is not None else {}))
+            if self.config.stop_kl and figures.get("kl_old", 0.0) > self.config.stop_kl:
+                break
+        mean = {name: sum(f[name] for f in told) / len(told) for name in told[0]}
+        opened = {"ratio_first": farthest_from_1(torch.cat(first)).item()} if first else {}
+        taken = {"updates": float(len(told))} if self.config.stop_kl else {}
+        return mean | answers.figures | opened | taken | {"tokens": sum(tree.size for tree in answers.trees)}
+
+    def minibatches(self, rows: Sequence[Tree], i: int) -> Iterator[list[Tree]]:
+        """Iteration i's passes one after the other, each shuffled anew and cut into its parts."""
         for epoch in range(self.config.inner_epochs):
             draw = torch.Generator().manual_seed(derived_seed(self.config.seed, "minibatch", i, epoch))
-            shuffled = torch.randperm(len(answers.trees), generator=draw)
+            shuffled = torch.randperm(len(rows), generator=draw)
             for part in shuffled.tensor_split(min(self.config.minibatches, len(shuffled))):
-                rows = [answers.trees[k] for k in part.tolist()]
-                figures = self.update(rows, self.loss(answers, advantage, note), step=i, steps=steps)
-                told.append(figures | ({} if beside is None else beside.learn(rows, step=i, steps=steps)))
-        mean = {name: sum(f[name] for f in told) / len(told) for name in told[0]}
-        tokens = sum(tree.size for tree in answers.trees)
-        return mean | answers.figures | {"ratio_first": farthest_from_1(torch.cat(first)).item(), "tokens": tokens}
-
-    def loss(self, answers: Answers, advantage: dict[Key, Tensor], note: Callable[[Tensor], None]) -> Loss:
-        def loss(batch: TreeBatch) -> StepLoss:
-            logprob_L, entropy_L = self.policy.logprobs_and_entropy(batch, **self.read)
-            old_L, advantage_L = batch.gather(answers.old), batch.gather(advantage)
-            loss_L = surrogate.clipped(logprob_L, old_L, advantage_L, clip=self.config.clip_ratio)
-            note(ratio(logprob_L.detach(), old_L))
-            figures = {
-                "clip_fraction": surrogate.outside(logprob_L, old_L, clip=self.config.clip_ratio),
-                "entropy": entropy_L,
-            }
-            return StepLoss(total=loss_L.sum(), count=len(loss_L), figures=figures)
-
-        return loss
+                yield [rows[k] for k in part.tolist()]
 
 
 def _trees(prompts: Sequence[Tree], rollouts: Sequence[Rollout]) -> list[Tree]:

@@ -7,6 +7,7 @@ of that, whitened over the iteration, weigh the clipped surrogate (Schulman et a
 of `minibatches` parts.
 """
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +16,9 @@ from torch import Tensor
 
 from burnish.batch.pack import Key, TreeBatch
 from burnish.methods.inputs import DataInput, PolicyInput
-from burnish.methods.on_policy import Answers, OnPolicy, OnPolicyConfig
+from burnish.methods.on_policy import OnPolicy
+from burnish.methods.on_policy_settings import OnPolicyConfig
+from burnish.methods.policy_loss import Answers
 from burnish.methods.scoring import By
 from burnish.models.model import Scorer
 from burnish.objectives import advantages
@@ -30,6 +33,7 @@ class Critic(BaseModel):
 
     learning_rate: float | None = Field(None, gt=0, description="peak for the critic; unset is the policy's")
     clip_value: float = Field(0.2, ge=0, description="how far a value may move in an iteration; 0 is off")
+    warmup: int = Field(0, ge=0, description="iterations at the start in which only the critic learns")
 
 
 class PPOConfig(OnPolicyConfig):
@@ -67,18 +71,22 @@ class _Critic:
     def __init__(self, model: Scorer, config: PPOConfig) -> None:
         self.model = model
         self.config = config
+        self.warmup = config.critic.warmup
         self.update = Update(model, config, learning_rate=config.critic.learning_rate)
         self.value: dict[Key, Tensor] = {}
         self.target: dict[Key, Tensor] = {}
 
-    def advantages(self, answers: Answers) -> Tensor:
+    def advantages(self, answers: Answers) -> tuple[Tensor, float]:
         batch, config = answers.batch, self.config
         self.value = self.model.frozen_values(answers.trees, config.micro_batch_tokens)
         advantage_L, target_L = advantages.gae(
             answers.reward_L, batch.gather(self.value), batch.length_N, gamma=config.gamma, lam=config.lam
         )
         self.target = batch.scatter(target_L)
-        return advantages.whiten(advantage_L) if config.whiten else advantage_L
+        if not config.whiten:
+            return advantage_L, 1.0
+        mean, deviation = advantages.moments(advantage_L)
+        return advantages.whiten(advantage_L, mean, deviation), math.hypot(deviation.item(), 1e-4)
 
     def learn(self, rows: Sequence[Tree], *, step: int, steps: int) -> Figures:
         figures = self.update(rows, self._loss, step=step, steps=steps)

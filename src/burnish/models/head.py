@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
 _SCALE_NAMES = ("logit", "lm_head", "output_mult")
@@ -109,11 +110,23 @@ def token_logprobs(
     return value_L
 
 
-@torch.no_grad()
-def entropies(head: Head, hidden_LD: Tensor, *, temperature: float = 1.0) -> Tensor:
-    """Entropy of the next token's distribution in nats, float32 (L,)."""
-    out = [torch.special.entr(part.softmax(1)).sum(1) for part in _logit_chunks(head, hidden_LD, temperature)]
+def entropies(head: Head, hidden_LD: Tensor, *, temperature: float = 1.0, differentiable: bool = False) -> Tensor:
+    """Entropy of the next token's distribution in nats, (L,).
+
+    `differentiable` in hidden states, weight and bias; each chunk's logits are then computed again in the backward pass.
+    """
+    if not differentiable:
+        with torch.no_grad():
+            out = [torch.special.entr(part.softmax(1)).sum(1) for part in _logit_chunks(head, hidden_LD, temperature)]
+    else:
+        parts = hidden_LD.split(_rows_a_chunk(head.weight_VD))
+        out = [checkpoint(_entropy, head, part, temperature, use_reentrant=False) for part in parts]
     return torch.cat(out) if out else hidden_LD.new_zeros(0, dtype=torch.float32)
+
+
+def _entropy(head: Head, hidden_LD: Tensor, temperature: float) -> Tensor:
+    logprob_LV = head.logits(hidden_LD, temperature).log_softmax(1)
+    return -(logprob_LV.exp() * logprob_LV).sum(1)  # the gradient of entr is inf at a probability that underflows
 
 
 @torch.no_grad()

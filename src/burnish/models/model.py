@@ -150,18 +150,25 @@ class Policy(Model):
         )
 
     def logprobs_and_entropy(
-        self, batch: TreeBatch, *, temperature: float = 1.0, min_new_tokens: int = 0, end_tokens: Sequence[int] = ()
+        self,
+        batch: TreeBatch,
+        *,
+        temperature: float = 1.0,
+        min_new_tokens: int = 0,
+        end_tokens: Sequence[int] = (),
+        entropy_gradient: bool = False,
     ) -> tuple[Tensor, Tensor]:
-        """`logprobs`, and beside them the entropy of each token's distribution in nats, (L,), without gradient.
+        """`logprobs`, and beside them the entropy of each token's distribution in nats, (L,).
 
-        The entropy leaves `min_new_tokens` out of account.
+        The entropy leaves `min_new_tokens` out of account, and carries a gradient only where one is asked for.
         """
         hidden_LD = self.hidden(batch, at="source")
         forbidden = _forbidden(batch, min_new_tokens, end_tokens)
         logprob_L = heads.token_logprobs(
             self.head, hidden_LD, batch.target_L, temperature=temperature, forbidden=forbidden
         )
-        return logprob_L, heads.entropies(self.head, hidden_LD.detach(), temperature=temperature)
+        entropy_L = heads.entropies(self.head, hidden_LD, temperature=temperature, differentiable=entropy_gradient)
+        return logprob_L, entropy_L
 
     def logprob_sums(self, batch: TreeBatch) -> Tensor:
         """log p of each answer's learned tokens, (N,), differentiable."""

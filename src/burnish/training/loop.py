@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -46,6 +47,14 @@ class StepLoss:
 
 
 Loss = Callable[[TreeBatch], StepLoss]
+
+
+class Kept(Protocol):
+    """Whatever a checkpoint keeps: weights with their optimiser, and what else a method carries from step to step."""
+
+    def tensors(self) -> Mapping[str, Tensor]: ...
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None: ...
 
 
 class Update:
@@ -139,7 +148,7 @@ class Update:
 
 
 def train(
-    updates: Mapping[str, Update],
+    kept: Mapping[str, Kept],
     steps: int,
     step: Callable[[int], Figures],
     config: MethodConfig,
@@ -150,6 +159,7 @@ def train(
 ) -> Figures:
     """Run `step(0) … step(steps - 1)`, recording and saving, from the newest checkpoint on; return the last figures.
 
+    `kept` is what a checkpoint holds, by the name of its file.
     `evaluate` gives figures of held-out rows, every `evaluate_every` steps and after the last one.
     `identity` names what must be the same for a resume to mean anything (hashes of config, data, model). Raises
     ConfigError where a checkpoint has another one, Interrupted after a clean save on SIGTERM or SIGINT.
@@ -158,14 +168,14 @@ def train(
     found, troubles = newest_checkpoint(folder)
     for trouble in troubles:
         print(f"warning: a checkpoint is broken and was put aside: {trouble}", file=sys.stderr)
-    done = _resume(found, updates, identity) if found else 0
+    done = _resume(found, kept, identity) if found else 0
     offset = found.facts["metrics_offset"] if found else 0
 
     with MetricsFile(out / "metrics.jsonl", offset) as metrics, signals() as asked:
 
         def save(after: int) -> None:
             facts = {"metrics_offset": metrics.offset, "identity": dict(identity), "threads": torch.get_num_threads()}
-            save_checkpoint(folder, after, {name: u.tensors() for name, u in updates.items()}, facts)
+            save_checkpoint(folder, after, {name: one.tensors() for name, one in kept.items()}, facts)
 
         for i in range(done, steps):
             began = time.perf_counter()
@@ -209,15 +219,15 @@ def train_on(
     return train({"model": update}, rows.steps, step, config, out=out, identity=identity, evaluate=evaluate)
 
 
-def _resume(found: Checkpoint, updates: Mapping[str, Update], identity: Mapping[str, str]) -> int:
+def _resume(found: Checkpoint, kept: Mapping[str, Kept], identity: Mapping[str, str]) -> int:
     changed = differences(found.facts["identity"], identity)
     if changed:
         raise ConfigError(
             f"{found.path} was written by another run:\n" + "\n".join(changed) + "\n"
             "To go on, put back what was changed; to start afresh, choose another --out."
         )
-    for name, update in updates.items():
-        update.restore(found.tensors(name))
+    for name, one in kept.items():
+        one.restore(found.tensors(name))
     return found.step
 
 

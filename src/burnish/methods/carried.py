@@ -1,0 +1,93 @@
+"""What a run carries from iteration to iteration beside weights and optimisers: β, moments of scores, average weights.
+
+Each lies in the checkpoint as tensors, in the precision that it is computed in: a killed run goes on bit by bit.
+"""
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from burnish.models.model import Model
+from burnish.objectives import kl
+
+
+class Price:
+    """β, fixed, or following the KL that it is to hold (Ziegler et al. 2019, §2.2) where `target` is given."""
+
+    def __init__(self, beta: float, target: float | None) -> None:
+        self.beta = beta
+        self.target = target
+
+    def follow(self, measured: float) -> None:
+        """`measured`: the iteration's KL in nats an answer, by k1."""
+        if self.target is not None:
+            self.beta = kl.next_beta(self.beta, measured, self.target)
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {"beta": torch.tensor(self.beta, dtype=torch.float64)}
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        self.beta = tensors["beta"].item()
+
+
+class Moments:
+    """Count, mean and sum of squared gaps of all scores that the run has seen (Chan et al. 1983), in float64."""
+
+    def __init__(self) -> None:
+        self.count, self.mean, self.squares = 0, 0.0, 0.0
+
+    def add(self, score_N: Tensor) -> None:
+        score_N = score_N.double()
+        count, mean = len(score_N), score_N.mean().item()
+        gap, both = mean - self.mean, self.count + len(score_N)
+        self.squares += ((score_N - mean) ** 2).sum().item() + gap**2 * self.count * count / both
+        self.mean += gap * count / both
+        self.count = both
+
+    def normalised(self, score_N: Tensor) -> Tensor:
+        """(s - mean) / √(deviation² + 1e-8), of all scores so far. Equal scores become 0."""
+        deviation = math.sqrt(self.squares / max(self.count, 1) + 1e-8)
+        return (score_N - self.mean) / deviation
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {"moments": torch.tensor([self.count, self.mean, self.squares], dtype=torch.float64)}
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        count, self.mean, self.squares = tensors["moments"].tolist()
+        self.count = int(count)
+
+
+class Average:
+    """The exponential average of a model's trained weights: average ← decay · average + (1 - decay) · weights.
+
+    It starts as the weights that come in. Kept in float32 at least: in half precision a step of 1 - decay is lost.
+    """
+
+    def __init__(self, model: Model, decay: float) -> None:
+        self.decay = decay
+        self.weights = model.trainable()
+        self.average = {name: p.detach().to(_kept(p), copy=True) for name, p in self.weights.items()}
+
+    @torch.no_grad()
+    def add(self) -> None:
+        for name, weight in self.weights.items():
+            self.average[name].lerp_(weight.to(_kept(weight)), 1 - self.decay)
+
+    @torch.no_grad()
+    def put(self) -> None:
+        """The model's weights become their average."""
+        for name, weight in self.weights.items():
+            weight.copy_(self.average[name])
+
+    def tensors(self) -> dict[str, Tensor]:
+        return self.average
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        for name, average in self.average.items():
+            average.copy_(tensors[name])
+
+
+def _kept(weight: Tensor) -> torch.dtype:
+    return torch.float64 if weight.dtype == torch.float64 else torch.float32

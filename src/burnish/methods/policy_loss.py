@@ -1,0 +1,80 @@
+"""The loss of a minibatch of sampled answers: the clipped surrogate, and what the settings put beside it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from torch import Tensor
+
+from burnish.batch.pack import Key, TreeBatch
+from burnish.methods.on_policy_settings import OnPolicyConfig
+from burnish.models.model import Policy
+from burnish.objectives import kl
+from burnish.objectives import policy as surrogate
+from burnish.objectives.policy import Denominator
+from burnish.objectives.ratio import ratio
+from burnish.training.loop import StepLoss
+from burnish.training.metrics import Figures
+from burnish.types import Tree
+
+RatioOf = Literal["token", "sequence"]
+"""Whose probability ratio is clipped: each token's, or the whole answer's, length-normalised (GSPO)."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """An iteration's answers and what they got, before anyone says how much better than expected that was."""
+
+    trees: list[Tree]
+    batch: TreeBatch
+    """All of them; `reward_L` lies in its order."""
+    reward_L: Tensor
+    old: dict[Key, Tensor]
+    reference: dict[Key, Tensor]
+    figures: Figures
+
+
+@dataclass(frozen=True)
+class PolicyLoss:
+    """Σ_t w_t · (clipped_t + β·kl_t - c·H_t), of the tokens of a micro-batch. `beta` is what the KL costs in the loss.
+
+    `note` is told the ratio π/π_old of every micro-batch's tokens before anything is learned from it.
+    """
+
+    policy: Policy
+    config: OnPolicyConfig
+    read: Mapping[str, Any]
+    """How the sampler drew: the temperature and minimum length that log-probabilities are read under."""
+    answers: Answers
+    advantage: Mapping[Key, Tensor]
+    beta: float
+    denominator: Denominator
+    ratio_of: RatioOf
+    note: Callable[[Tensor], None]
+
+    def __call__(self, batch: TreeBatch) -> StepLoss:
+        config, length_N = self.config, batch.length_N
+        logprob_L, entropy_L = self.policy.logprobs_and_entropy(
+            batch, **self.read, entropy_gradient=config.entropy_bonus > 0
+        )
+        old_L, advantage_L = batch.gather(self.answers.old), batch.gather(self.advantage)
+        self.note(ratio(logprob_L.detach(), old_L))
+        new_L, was_L = logprob_L, old_L
+        if self.ratio_of == "sequence":
+            new_L, was_L = surrogate.answer_means(logprob_L, length_N), surrogate.answer_means(old_L, length_N)
+        clips: dict[str, Any] = {"clip": config.clip_ratio, "clip_high": config.clip.high}
+        loss_L = surrogate.clipped(new_L, was_L, advantage_L, **clips, dual_clip=config.clip.dual)
+        if config.kl != "reward":
+            anchor_L = batch.gather(self.answers.reference)
+            loss_L = loss_L + self.beta * kl.penalty(logprob_L, anchor_L, length_N, config.kl)
+        if config.entropy_bonus:
+            loss_L = loss_L - config.entropy_bonus * entropy_L
+        weight_L, count = surrogate.token_weights(
+            length_N, self.denominator, longest=config.sampling.max_new_tokens, dtype=loss_L.dtype
+        )
+        figures = {
+            "clip_fraction": surrogate.outside(new_L, was_L, **clips),
+            "entropy": entropy_L,
+            "kl_old": kl.k3(old_L, logprob_L.detach()),
+        }
+        return StepLoss(total=(weight_L * loss_L).sum(), count=count, figures=figures)
