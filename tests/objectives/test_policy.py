@@ -123,7 +123,7 @@ def test_the_same_clip_above_is_no_other_loss():
 
 @settings(max_examples=100, deadline=None)
 @given(st.floats(-3, 3), st.floats(-5, 5), st.sampled_from([1.5, 3.0]))
-def test_the_dual_clip_is_equation_5_of_ye(exponent, advantage, dual):
+def test_the_dual_clip_is_the_formula_of_ye(exponent, advantage, dual):
     ratio = math.exp(exponent)
     surrogate = min(ratio * advantage, min(max(ratio, 0.8), 1.2) * advantage)
     expected = -(max(surrogate, dual * advantage) if advantage < 0 else surrogate)

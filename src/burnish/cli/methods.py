@@ -137,6 +137,69 @@ def ppo(
 
 
 @command(app)
+def grpo(
+    model: ModelOption,
+    prompts: PromptsOption,
+    by: RewardByOption,
+    out: OutOption,
+    reference: ReferenceOption = None,
+    settings: SetOption = None,
+    allow_changed: AllowOption = None,
+    allow_code: CodeOption = False,
+    insecure: InsecureOption = False,
+    seed: int | None = None,
+) -> dict[str, Any]:
+    """Sample answers, and learn from which of a prompt's are better than its others. No critic; see also variant.
+
+    Example: burnish grpo --model runs/sft/model --prompts prompts.jsonl --by runs/reward/model --out runs/grpo
+    """
+    inputs: dict[str, Any] = {"model": model, "prompts": prompts, "by": by, "reference": reference}
+    return one("grpo", out, settings, seed, allow_changed, allow_code, insecure, **inputs)
+
+
+@command(app)
+def rloo(
+    model: ModelOption,
+    prompts: PromptsOption,
+    by: RewardByOption,
+    out: OutOption,
+    reference: ReferenceOption = None,
+    settings: SetOption = None,
+    allow_changed: AllowOption = None,
+    allow_code: CodeOption = False,
+    insecure: InsecureOption = False,
+    seed: int | None = None,
+) -> dict[str, Any]:
+    """Climb the score of sampled answers by its plain gradient, each beside the others to its prompt. No critic.
+
+    Example: burnish rloo --model runs/sft/model --prompts prompts.jsonl --by runs/reward/model --out runs/rloo
+    """
+    inputs: dict[str, Any] = {"model": model, "prompts": prompts, "by": by, "reference": reference}
+    return one("rloo", out, settings, seed, allow_changed, allow_code, insecure, **inputs)
+
+
+@command(app)
+def reinforce(
+    model: ModelOption,
+    prompts: PromptsOption,
+    by: RewardByOption,
+    out: OutOption,
+    reference: ReferenceOption = None,
+    settings: SetOption = None,
+    allow_changed: AllowOption = None,
+    allow_code: CodeOption = False,
+    insecure: InsecureOption = False,
+    seed: int | None = None,
+) -> dict[str, Any]:
+    """REINFORCE++: sample answers, and learn from what followed each token, beside the whole batch. No critic.
+
+    Example: burnish reinforce --model runs/sft/model --prompts p.jsonl --by runs/reward/model --out runs/reinforce
+    """
+    inputs: dict[str, Any] = {"model": model, "prompts": prompts, "by": by, "reference": reference}
+    return one("reinforce", out, settings, seed, allow_changed, allow_code, insecure, **inputs)
+
+
+@command(app)
 def reject(
     model: ModelOption,
     prompts: PromptsOption,

@@ -9,6 +9,8 @@ and what learns beside the policy. PPO brings a critic for the first and the las
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
+from dataclasses import dataclass, replace
+from math import isclose
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -45,6 +47,9 @@ A penalty in the loss is divided by the same, so that β keeps its meaning.
 """
 
 
+SAME = 1e-6  # between scores of one text, read in two batches in float32
+
+
 class Beside(Protocol):
     """What learns beside the policy, from the same minibatches; for the first `warmup` iterations alone."""
 
@@ -58,8 +63,9 @@ class OnPolicy:
     """The models of a run: policy, reference, and whoever gives rewards.
 
     `denominator` is what the loss is divided by, see `objectives.policy.token_weights`; `ratio_of` says whose
-    probability ratio is clipped. `reference` is the incoming model unless another is named. Raises ConfigError where
-    nobody is behind `by`, DataError for prompts that leave no room for an answer.
+    probability ratio is clipped; `resample` is how often a prompt whose answers all score alike is asked again.
+    `reference` is the incoming model unless another is named. Raises ConfigError where nobody is behind `by`, DataError
+    for prompts that leave no room for an answer.
     """
 
     def __init__(
@@ -73,12 +79,14 @@ class OnPolicy:
         reference: PolicyInput | None = None,
         denominator: Denominator = "token",
         ratio_of: RatioOf = "token",
+        resample: int = 0,
     ) -> None:
         config.sampling.for_training()
         self.config = config
         self.out = out
         self.denominator: Denominator = denominator
         self.ratio_of: RatioOf = ratio_of
+        self.resample = resample
         self.groups = as_groups(prompts, "prompt", config, out)
         self.policy = as_policy(model, config)
         self.template = resolve(self.policy.tokenizer, config.template)
@@ -162,35 +170,59 @@ class OnPolicy:
     def answers(self, prompts: Sequence[Tree], i: int) -> Answers:
         """Draw answers, read them with policy and reference, and have them scored."""
         config, budget = self.config, self.config.micro_batch_tokens
-        rollouts = self.engine.sample(
-            [tree.prompt for tree in prompts],
-            config.samples,
-            config.sampling,
-            end_tokens=self.ends,
-            seed=derived_seed(config.seed, "rollout", i),
-        )
-        rows = _trees(prompts, rollouts)
+        drawn = self.drawn(prompts, i)
+        rows = _trees(prompts, drawn.rollouts)
         batch = pack(rows)
         old = self.policy.frozen_logprobs(rows, budget, **self.read)
         anchor = self.reference.frozen_logprobs(rows, budget, adapter=self.reference is not self.policy, **self.read)
-        scores, told = self.rewards(rows, [self.groups[tree.group] for tree in prompts], rollouts)
-        given_N, cut_N = batch.gather(scores), config.unfinished_penalty * (~batch.ended_N)
+        score_N = self.shaped(batch.gather(drawn.scores)) - config.unfinished_penalty * (~batch.ended_N)
         old_L, anchor_L = batch.gather(old), batch.gather(anchor)
         paid = self.price.beta if config.kl == "reward" else 0.0
-        reward_L = kl.rewards(self.shaped(given_N) - cut_N, old_L, anchor_L, batch.length_N, beta=paid)
-        worst, mean = sampler_gap(rollouts, old)
-        figures = {
-            "reward": (given_N - cut_N).mean().item(),
-            "kl_k1": kl.k1(old_L, anchor_L).sum().item() / len(given_N),
+        reward_L = kl.rewards(score_N, old_L, anchor_L, batch.length_N, beta=paid)
+        worst, mean = sampler_gap(drawn.rollouts, old)
+        figures = drawn.figures | {
+            "kl_k1": kl.k1(old_L, anchor_L).sum().item() / len(score_N),
             "sampler_gap": worst,
             "sampler_gap_mean": mean,
-            "answer_length": batch.length_N.double().mean().item(),
-            "ended": batch.ended_N.double().mean().item(),
-            **told,
         }
         if config.adaptive_beta:
             figures["beta"] = self.price.beta
         return Answers(rows, batch, reward_L, old, anchor, figures)
+
+    def drawn(self, prompts: Sequence[Tree], i: int) -> "_Drawn":
+        """Answers with their scores, those of prompts whose answers all score alike asked for anew.
+
+        Figures are of what was drawn first. What is alike still after `resample` times is left out, unless all is.
+        """
+        drawn = self.draw(prompts, derived_seed(self.config.seed, "rollout", i))
+        for attempt in range(self.resample):
+            alike = drawn.alike(self.config.unfinished_penalty)
+            if not alike:
+                break
+            seed = derived_seed(self.config.seed, "rollout", i, attempt)
+            drawn = drawn.exchanged(alike, self.draw([prompts[k] for k in alike], seed))
+        alike = drawn.alike(self.config.unfinished_penalty) if self.resample else []
+        return drawn if len(alike) in (0, len(prompts)) else drawn.without(alike)
+
+    def draw(self, prompts: Sequence[Tree], seed: int) -> "_Drawn":
+        config = self.config
+        rollouts = self.engine.sample(
+            [tree.prompt for tree in prompts], config.samples, config.sampling, end_tokens=self.ends, seed=seed
+        )
+        rows = _trees(prompts, rollouts)
+        batch = pack(rows)
+        scores, told = self.rewards(rows, [self.groups[tree.group] for tree in prompts], rollouts)
+        drawn = _Drawn(rollouts, scores, {})
+        cut_N = config.unfinished_penalty * (~batch.ended_N)
+        figures = {
+            "reward": (batch.gather(scores) - cut_N).mean().item(),
+            "answer_length": batch.length_N.double().mean().item(),
+            "ended": batch.ended_N.double().mean().item(),
+            **told,
+        }
+        if config.samples > 1:
+            figures["alike"] = len(drawn.alike(config.unfinished_penalty)) / len(prompts)
+        return replace(drawn, figures=figures)
 
     def shaped(self, score_N: Tensor) -> Tensor:
         """Scores as `scores:` would have them: normalised, then clipped."""
@@ -246,14 +278,44 @@ class OnPolicy:
                 yield [rows[k] for k in part.tolist()]
 
 
+@dataclass(frozen=True)
+class _Drawn:
+    """Rollouts, prompt after prompt, with what they scored."""
+
+    rollouts: list[Rollout]
+    scores: dict[Key, Tensor]
+    figures: Figures
+
+    def alike(self, unfinished_penalty: float) -> list[int]:
+        """The prompts whose answers all have one score but for rounding: among them none is better."""
+        seen: dict[int, list[float]] = {}
+        for r in self.rollouts:
+            score = self.scores[r.prompt, r.sample].item() - unfinished_penalty * (not r.finished)
+            seen.setdefault(r.prompt, []).append(score)
+        return [prompt for prompt, scores in seen.items() if isclose(min(scores), max(scores), abs_tol=SAME)]
+
+    def exchanged(self, prompts: Sequence[int], again: "_Drawn") -> "_Drawn":
+        """With the answers to `prompts` in place of those that were here; `again` numbers these from 0."""
+        others = self.without(prompts)
+        moved = [replace(rollout, prompt=prompts[rollout.prompt]) for rollout in again.rollouts]
+        rollouts = sorted(others.rollouts + moved, key=lambda r: (r.prompt, r.sample))
+        scores = others.scores | {(prompts[k], n): score for (k, n), score in again.scores.items()}
+        return replace(self, rollouts=rollouts, scores=scores)
+
+    def without(self, prompts: Sequence[int]) -> "_Drawn":
+        kept = {key: score for key, score in self.scores.items() if key[0] not in prompts}
+        return replace(self, rollouts=[r for r in self.rollouts if r.prompt not in prompts], scores=kept)
+
+
 def _trees(prompts: Sequence[Tree], rollouts: Sequence[Rollout]) -> list[Tree]:
-    """The prompts with their answers as branches, numbered as they were asked."""
+    """The prompts that have answers, with these as branches, numbered as they were asked."""
     by_prompt: list[list[Rollout]] = [[] for _ in prompts]
     for rollout in rollouts:
         by_prompt[rollout.prompt].append(rollout)
     return [
         tree_of(tree.prompt, answers, group=index, origin=tree.origin)
         for index, (tree, answers) in enumerate(zip(prompts, by_prompt, strict=True))
+        if answers
     ]
 
 

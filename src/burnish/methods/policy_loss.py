@@ -11,6 +11,7 @@ from burnish.methods.on_policy_settings import OnPolicyConfig
 from burnish.models.model import Policy
 from burnish.objectives import kl
 from burnish.objectives import policy as surrogate
+from burnish.objectives.likelihood import answer_sums
 from burnish.objectives.policy import Denominator
 from burnish.objectives.ratio import ratio
 from burnish.training.loop import StepLoss
@@ -32,6 +33,10 @@ class Answers:
     old: dict[Key, Tensor]
     reference: dict[Key, Tensor]
     figures: Figures
+
+    def returns(self) -> Tensor:
+        """All that each answer got, (N,): its score, less what its KL cost where that is paid in the reward."""
+        return answer_sums(self.reward_L, self.batch.answer_L, len(self.batch.keys))
 
 
 @dataclass(frozen=True)

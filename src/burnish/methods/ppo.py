@@ -7,7 +7,6 @@ of that, whitened over the iteration, weigh the clipped surrogate (Schulman et a
 of `minibatches` parts.
 """
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -83,10 +82,7 @@ class _Critic:
             answers.reward_L, batch.gather(self.value), batch.length_N, gamma=config.gamma, lam=config.lam
         )
         self.target = batch.scatter(target_L)
-        if not config.whiten:
-            return advantage_L, 1.0
-        mean, deviation = advantages.moments(advantage_L)
-        return advantages.whiten(advantage_L, mean, deviation), math.hypot(deviation.item(), 1e-4)
+        return advantages.whitened(advantage_L) if config.whiten else (advantage_L, 1.0)
 
     def learn(self, rows: Sequence[Tree], *, step: int, steps: int) -> Figures:
         figures = self.update(rows, self._loss, step=step, steps=steps)

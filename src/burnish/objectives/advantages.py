@@ -4,6 +4,8 @@ Shapes: T sampled tokens of all answers end to end, N answers, K of one prompt, 
 Nothing here carries a gradient: advantages weigh a loss and targets are aimed at.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -56,7 +58,7 @@ def group_relative(return_N: Tensor, group_N: Tensor, *, deviation: bool) -> Ten
 def leave_one_out(return_N: Tensor, group_N: Tensor) -> Tensor:
     """A = R - mean of the others' returns to the same prompt = K/(K - 1) · (R - mean of all).
 
-    RLOO: Kool et al. 2019; Ahmadian et al. 2024, eq. 7. What it takes off does not depend on the answer itself, so the
+    RLOO: Kool et al. 2019; Ahmadian et al. 2024. What it takes off does not depend on the answer itself, so the
     gradient stays that of the expected return.
     """
     mean_N, count_N = _group_means(return_N, group_N)
@@ -82,6 +84,12 @@ def whiten(advantage_T: Tensor, mean: Tensor | None = None, deviation: Tensor | 
     if mean is None or deviation is None:
         mean, deviation = moments(advantage_T)
     return (advantage_T - mean) * (deviation**2 + 1e-8).rsqrt()
+
+
+def whitened(advantage_T: Tensor) -> tuple[Tensor, float]:
+    """`whiten` of a whole batch, and what it divided by: a penalty in the same loss is divided by that too."""
+    mean, deviation = moments(advantage_T)
+    return whiten(advantage_T, mean, deviation), math.hypot(deviation.item(), 1e-4)
 
 
 def _by_answer(value_T: Tensor, inside_NS: Tensor) -> Tensor:

@@ -31,7 +31,7 @@ def clipped(
 
     `clip_high` is another ε above 1 (Yu et al. 2025, DAPO, eq. 10): an unlikely token may then gain more. A token of
     negative advantage whose ratio has run away is not clipped but followed up to e^20, unless `dual_clip` c > 1 says
-    where it is let go: for A < 0 the loss is at most -c·A (Ye et al. 2020, eq. 5).
+    where it is let go: for A < 0 the loss is at most -c·A (Ye et al. 2020).
     """
     if not logprob_T.shape == old_T.shape == advantage_T.shape or logprob_T.dim() != 1:
         raise ValueError(

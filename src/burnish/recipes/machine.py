@@ -69,10 +69,11 @@ def needs(recipe: Recipe) -> dict[str, tuple[int, int]]:
         )
         share = 0.0 if not trains else 0.02 if getattr(stage.config, "lora", None) is not None else 1.0
         memory = model * ONLY_READ + int(model * share * (TRAINED - ONLY_READ))
-        if stage.method == "ppo":
+        if hasattr(stage.config, "first_beta"):  # it learns from answers of its own, beside a reference
             judges = [_weights(leaf, sizes) for leaf in leaves(stage.inputs.get("by"))]
-            memory += (max(judges, default=0) or model) * TRAINED + model * ONLY_READ  # critic, reference
-            memory += sum(judges) * ONLY_READ
+            memory += model * ONLY_READ + sum(judges) * ONLY_READ
+            if hasattr(stage.config, "critic"):
+                memory += (max(judges, default=0) or model) * TRAINED
         disk = int(model * share * CHECKPOINT * KEPT) + (model * ONLY_READ if trains else 0)
         found[stage.name] = memory, disk
     return found

@@ -32,8 +32,8 @@ def notes(stage: Stage) -> list[str]:
     told = []
     if getattr(stage.config, "evaluate_every", 0) and "evaluate_on" not in METHODS[stage.method].inputs:
         told.append(f"evaluate_every: {stage.method} does not evaluate while it trains")
-    beta = getattr(stage.config, "beta", None)
-    if stage.method != "ppo" or beta is None:
+    beta = getattr(stage.config, "first_beta", None)  # of methods that learn from answers of their own
+    if beta is None:
         return told
     if not beta:
         return [*told, "beta 0: nothing keeps the policy near its reference"]

@@ -89,18 +89,26 @@ METHODS: dict[str, Method] = {
         (("model", "data"),),
         A_MODEL,
     ),
-    "ppo": Method(
-        "burnish.methods.ppo:ppo",
-        "burnish.methods.ppo:PPOConfig",
-        {
-            "model": MODEL,
-            "prompts": Input("groups", "prompt", several=True),
-            "by": Input("by"),
-            "reference": MODEL,
-        },
-        (("model", "prompts", "by"),),
-        A_MODEL,
-    ),
+    **{
+        name: Method(
+            f"burnish.methods.{name}:{name}",
+            f"burnish.methods.{name}:{config}",
+            {
+                "model": MODEL,
+                "prompts": Input("groups", "prompt", several=True),
+                "by": Input("by"),
+                "reference": MODEL,
+            },
+            (("model", "prompts", "by"),),
+            A_MODEL,
+        )
+        for name, config in (
+            ("ppo", "PPOConfig"),
+            ("grpo", "GRPOConfig"),
+            ("rloo", "RLOOConfig"),
+            ("reinforce", "ReinforceConfig"),
+        )
+    },
     "reject": Method(
         "burnish.methods.reject:reject",
         "burnish.methods.reject:RejectConfig",

@@ -14,6 +14,9 @@ NAMES = {
     "reward": "reward model",
     "dpo": "DPO",
     "ppo": "PPO",
+    "grpo": "GRPO",
+    "rloo": "RLOO",
+    "reinforce": "REINFORCE++",
     "reject": "best of n",
     "evaluate": "verdict",
 }
