@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 import torch
-from enumerable import Optimum, best_of, expected_distance, kl, objective, preferences, total_variation
-from listed import END, PLACE, answer, answers, language_model, logprobs, reward_model, scores, text
+from enumerable import Optimum, best_of, expected_distance, kl, preferences, total_variation
+from listed import END, PLACE, answer, answers, language_model, logprobs, scores, text
+from steered import BETA, CUT, PROMPTS, SETTINGS, STEERED, groups, paid, share, shares, steering, within_reach
 from torch import Tensor
 from transformers import AutoConfig
 
@@ -14,12 +15,11 @@ from burnish.methods.dpo import DPOConfig, dpo
 from burnish.methods.ppo import Critic, PPOConfig, ppo
 from burnish.methods.reject import RejectConfig, reject
 from burnish.methods.reward import RewardConfig, reward
+from burnish.methods.rloo import RLOOConfig, rloo
 from burnish.models.load import Placement, load_policy
 from burnish.models.model import Policy
 from burnish.rollout.settings import Sampling
 from burnish.types import Group, Prompt
-
-PROMPTS = ("a", "b")
 
 
 @pytest.fixture(scope="module")
@@ -31,34 +31,12 @@ def drawn(*shape: int, seed: int) -> Tensor:
     return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
-def within_reach(optimum: Optimum, reference_A: Tensor) -> Optimum:
-    """It is neither at the reference nor out of sight: else to reach it would prove nothing."""
-    assert 0.5 <= kl(optimum.logprob_A, reference_A) <= 3
-    return optimum
-
-
-# PPO
-
-STEERED = answers(longest=3)
-BETA, CUT = 0.6, 1.0
-"""Price of a nat, and what an answer without an end loses."""
+# PPO and RLOO
 
 
 @pytest.fixture(scope="module")
 def judge(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return reward_model(base, tmp_path_factory.mktemp("listed") / "reward", STEERED, PROMPTS[0])
-
-
-def paid(judge: Path, prompt: str) -> Tensor:
-    cut_A = torch.tensor([sampled[-1] != END for sampled in STEERED.tokens])
-    return scores(judge, STEERED, prompt) - CUT * cut_A
-
-
-def share(logprob_A: Tensor, base: Path, judge: Path, prompt: str) -> float:
-    """How much of the way from J(reference) to β·log Z."""
-    reference_A, reward_A = logprobs(base, STEERED, prompt), paid(judge, prompt)
-    optimum = within_reach(Optimum.of(reference_A, reward_A, BETA), reference_A)
-    return optimum.share(objective(logprob_A, reference_A, reward_A, BETA))
+    return steering(base, tmp_path_factory.mktemp("listed") / "reward")
 
 
 @pytest.mark.parametrize(
@@ -72,11 +50,15 @@ def share(logprob_A: Tensor, base: Path, judge: Path, prompt: str) -> float:
 def test_ppo_goes_97_percent_of_the_way_to_the_optimum(
     base: Path, judge: Path, tmp_path: Path, estimate: dict[str, Any]
 ):
-    settings = {"steps": 40, "batch_size": 4, "samples": 32, "learning_rate": 5e-3, "schedule": "linear"}
-    settings |= {"beta": BETA, "unfinished_penalty": CUT, "sampling": Sampling(max_new_tokens=STEERED.longest)}
-    ppo(base, [Group(prompt) for prompt in PROMPTS], PPOConfig(**PLACE, **settings, **estimate), by=judge, out=tmp_path)
-    for prompt in PROMPTS:
-        assert 0.97 <= share(logprobs(tmp_path / "model", STEERED, prompt), base, judge, prompt) < 1
+    ppo(base, groups(), PPOConfig(**SETTINGS, **estimate), by=judge, out=tmp_path)
+    for reached in shares(tmp_path / "model", base, judge):
+        assert 0.97 <= reached < 1
+
+
+def test_rloo_goes_98_percent_of_the_way_to_the_optimum(base: Path, judge: Path, tmp_path: Path):
+    rloo(base, groups(), RLOOConfig(**SETTINGS, inner_epochs=3), by=judge, out=tmp_path)
+    for reached in shares(tmp_path / "model", base, judge):
+        assert 0.98 <= reached < 1
 
 
 @pytest.mark.parametrize("prompt", PROMPTS)

@@ -132,17 +132,16 @@ def test_token_k2_in_the_loss_climbs_another_objective():
 # ---- those that climb something else: their papers' formulas
 
 
-def explicit(
-    weigh: Callable[[float, float, list[int], Tensor, Tensor], Tensor],
-) -> Loss:
-    """A formula of both rewards, both lengths, and log π and log π_reference of both answers' tokens."""
+Formula = Callable[[float, float, list[int], list[Tensor], list[Tensor]], Tensor]
+"""Of both rewards, both lengths, and log π and log π_reference of both answers' tokens."""
 
+
+def explicit(formula: Formula) -> Loss:
     def loss(pair: Pair, logprob_T: Tensor, reference_T: Tensor) -> Tensor:
         tokens = [TOKENS_A[a] for a in pair]
         first, second = (REWARD_A[a].item() for a in pair)
-        return weigh(
-            first, second, [len(t) for t in tokens], *([x[t] for t in tokens] for x in (logprob_T, reference_T))
-        )
+        logprobs, references = ([table_T[t] for t in tokens] for table_T in (logprob_T, reference_T))
+        return formula(first, second, [len(t) for t in tokens], logprobs, references)
 
     return loss
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from burnish.methods.dpo import DPOConfig, dpo
+from burnish.methods.grpo import GRPOConfig, grpo
 from burnish.methods.ppo import PPOConfig, ppo
 from burnish.methods.reward import RewardConfig, reward
 from burnish.methods.sft import SFTConfig, sft
@@ -49,11 +50,20 @@ def run_ppo(model: Path, out: Path) -> Figures:
     return ppo(model, prompts, settings, by=model.parent / "scorer", out=out)
 
 
+def run_grpo(model: Path, out: Path) -> Figures:
+    """With all that a run may carry from iteration to iteration: β, the moments of scores, averaged weights."""
+    prompts = [Group(group.prompt, origin=group.origin) for group in answered()]
+    carried = {"target_kl": 0.1, "adaptive_beta": True, "scores": {"normalise": True}, "average": 0.9, "resample": 1}
+    shape = {"steps": 10, "sampling": Sampling(max_new_tokens=8), "samples": 2, "inner_epochs": 2}
+    return grpo(model, prompts, GRPOConfig(**(LOOP | shape | carried)), by=model.parent / "scorer", out=out)
+
+
 RUNS: dict[str, Callable[[Path, Path], Figures]] = {
     "sft": run_sft,
     "reward": run_reward,
     "dpo": run_dpo,
     "ppo": run_ppo,
+    "grpo": run_grpo,
 }
 
 

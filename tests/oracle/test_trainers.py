@@ -6,7 +6,6 @@ rows in their order, a pair weighing as much as any other.
 """
 
 import copy
-import functools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,13 +14,13 @@ from typing import Any
 import pytest
 import torch
 from datasets import Dataset, disable_progress_bars
+from oracle.fused_head import head_in_full
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
 from trl import DPOConfig as TRLDPOConfig
 from trl import DPOTrainer, RewardTrainer, SFTTrainer
 from trl import RewardConfig as TRLRewardConfig
 from trl import SFTConfig as TRLSFTConfig
-from trl.trainer.utils import FusedCausalLMOutput
 
 from burnish.batch.pack import micro_batches
 from burnish.methods.dpo import DPOConfig, dpo_loss
@@ -231,28 +230,6 @@ def start_of(method: Method, directory: Path, dtype: torch.dtype) -> tuple[PreTr
         for parameter in reference.parameters():
             parameter.data += 0.03 * torch.randn(parameter.shape, generator=draw, dtype=torch.float64).to(dtype)
     return model, reference
-
-
-def head_in_full(model: PreTrainedModel, outputs: tuple[str, ...] = ()) -> None:
-    """What TRL's fused head gives, by its definition and in the model's own precision.
-
-    TRL's works in float32 whatever the model has: log-probabilities of -200 would be right to 1e-5 in place of 1e-6.
-    The fields that only feed its metrics are 0.
-    """
-    stock = model.forward
-
-    @functools.wraps(stock)
-    def forward(*given: Any, fused_lm_head: bool = False, labels: Tensor | None = None, **named: Any) -> Any:
-        if not fused_lm_head or labels is None:
-            return stock(*given, **named)
-        label, mask = labels[:, 1:].clamp(min=0), labels[:, 1:] != -100
-        logprob = stock(*given, **named).logits[:, :-1].log_softmax(-1).gather(-1, label[..., None]).squeeze(-1)
-        nothing = torch.zeros_like(logprob)
-        return FusedCausalLMOutput(
-            log_probs=logprob * mask, label_mask=mask, entropy=nothing, mean_logits=nothing, is_top1=nothing.bool()
-        )
-
-    model.forward = forward
 
 
 def run_trl(method: Method, directory: Path, out: Path, dtype: torch.dtype, steps: int) -> Oracle:

@@ -76,12 +76,6 @@ def grpo(
 
     Arguments and errors are those of `ppo`.
     """
-
-    def advantages(answers: Answers) -> tuple[Tensor, float]:
-        batch = answers.batch
-        advantage_N = group_relative(answers.returns(), batch.group_N, deviation=config.normalise == "deviation")
-        return advantage_N[batch.answer_L], 1.0  # β stands beside advantages, as in the paper
-
     run = OnPolicy(
         model,
         prompts,
@@ -93,4 +87,11 @@ def grpo(
         ratio_of=config.ratio,
         resample=config.resample,
     )
-    return run.train(advantages)
+    return run.train(lambda answers: (token_advantages(answers, config), 1.0))  # β stands beside advantages: eq. 3
+
+
+def token_advantages(answers: Answers, config: GRPOConfig) -> Tensor:
+    """Every token of an answer has its answer's advantage, (L,)."""
+    batch = answers.batch
+    advantage_N = group_relative(answers.returns(), batch.group_N, deviation=config.normalise == "deviation")
+    return advantage_N[batch.answer_L]
