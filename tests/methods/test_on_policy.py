@@ -46,6 +46,8 @@ def test_beta_and_what_chooses_it_are_not_both_given():
         PPOConfig(beta=0.1, target_kl=6)
     with pytest.raises(ValidationError, match="adaptive_beta needs a target_kl"):
         PPOConfig(adaptive_beta=True)
+    with pytest.raises(ValidationError, match="cannot start from beta 0"):
+        PPOConfig(adaptive_beta=True, target_kl=6, beta=0)
 
 
 def test_target_kl_chooses_the_beta_whose_optimum_lies_there():

@@ -61,6 +61,13 @@ def test_ppo_says_how_far_its_beta_lets_it_go(place: Workplace):
     assert notes == ["beta 0.3: for scores of deviation 1 the optimum lies at about 1/(2β²) = 5.56 nats an answer"]
 
 
+def test_where_the_kl_is_given_its_beta_is_told(place: Workplace):
+    text = TEXT + "  rloo: {method: rloo, model: first, prompts: data.jsonl, by: reward, target_kl: 8}\n"
+    text += "  reward: {method: reward, model: first, data: data.jsonl}\n"
+    notes = plan(place.load(text))["stages"]["rloo"]["notes"]
+    assert notes == ["beta 0.25: for scores of deviation 1 the optimum lies at about 1/(2β²) = 8 nats an answer"]
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a machine with CUDA can do it")
 @pytest.mark.parametrize(
     ("setting", "instead"), [("device: cuda", "device: cpu"), ("dtype: bfloat16", "dtype: float32")]
@@ -78,6 +85,16 @@ def test_the_estimate_counts_sixteen_bytes_a_trained_weight_and_four_a_read_one(
     assert needs(recipe)["first"][0] == 25 * 16
     assert needs(recipe)["second"][0] == 25 * 16
     assert needs(recipe)["third"][0] < 25 * 5
+
+
+def test_only_a_method_with_a_critic_needs_memory_for_one(place: Workplace):
+    save_file({"a": torch.zeros(3, 5), "b": torch.zeros(10)}, place.path / "model/model.safetensors")
+    text = TEXT + "  reward: {method: reward, model: base, data: data.jsonl}\n"
+    for method in ("ppo", "rloo"):
+        text += f"  {method}: {{method: {method}, model: base, prompts: data.jsonl, by: reward}}\n"
+    estimates = needs(place.load(text))
+    assert estimates["rloo"][0] == 25 * (16 + 4 + 4)  # policy, reference, reward model
+    assert estimates["ppo"][0] == estimates["rloo"][0] + 25 * 16
 
 
 def test_a_model_that_does_not_fit_is_refused_unless_forced(place: Workplace):

@@ -64,6 +64,8 @@ class OnPolicyConfig(MethodConfig):
     def _one_price(self) -> Self:
         if self.target_kl is None and self.adaptive_beta:
             raise ValueError("adaptive_beta needs a target_kl to follow")
+        if self.adaptive_beta and not self.first_beta:
+            raise ValueError("adaptive_beta multiplies beta, so it cannot start from beta 0; leave beta out")
         if self.target_kl is not None and "beta" in self.model_fields_set and not self.adaptive_beta:
             raise ValueError(
                 "beta and target_kl are both set, and target_kl chooses beta; keep one, or set adaptive_beta to start "
