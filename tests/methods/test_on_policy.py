@@ -95,6 +95,19 @@ def test_passes_end_where_the_policy_is_too_far_from_the_one_that_spoke(
     assert lines(tmp_path / "near")[0]["updates"] == 4
 
 
+@pytest.mark.parametrize("clip", [{"high": 4}, {"dual": 1.01}], ids=["high", "dual"])
+def test_once_ratios_have_moved_the_further_bounds_act(
+    clip: dict[str, float], tiny_model: Path, reward_model: Path, tmp_path: Path
+):
+    """Neither changes the first pass, where every ratio is 1."""
+    for passes, differ in ((1, False), (4, True)):
+        moved = {"inner_epochs": passes, "clip_ratio": 0.01, "learning_rate": 1e-2}
+        ppo(tiny_model, PROMPTS, short_ppo(**moved), by=reward_model, out=tmp_path / f"{passes}")
+        ppo(tiny_model, PROMPTS, short_ppo(**moved, clip=clip), by=reward_model, out=tmp_path / f"{passes}-bound")
+        away = farthest(*(weights(tmp_path / name / "model") for name in (f"{passes}", f"{passes}-bound")))
+        assert (away > 0) == differ
+
+
 def test_entropy_that_is_paid_for_rises(tiny_model: Path, tmp_path: Path):
     settings = short_ppo(steps=4, beta=0, entropy_bonus=1, unfinished_penalty=0, learning_rate=3e-3)
     ppo(tiny_model, PROMPTS, settings, by=nothing, out=tmp_path)
