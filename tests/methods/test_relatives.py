@@ -52,6 +52,8 @@ def test_a_variant_s_settings_lie_below_those_that_are_given():
     dapo = GRPOConfig(variant="dapo")
     assert (dapo.clip.high, dapo.denominator, dapo.resample, dapo.beta) == (0.28, "token", 3, 0)
     assert GRPOConfig(variant="dapo", resample=1, beta=0.1).beta == 0.1
+    both = GRPOConfig(variant="dapo", clip={"dual": 3}).clip
+    assert (both.high, both.dual) == (0.28, 3)
     assert GRPOConfig(variant="dr_grpo", target_kl=50).first_beta == pytest.approx(0.1)
 
 

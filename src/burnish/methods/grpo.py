@@ -60,6 +60,9 @@ class GRPOConfig(OnPolicyConfig):
         settings = dict(VARIANTS.get(str(given.get("variant", "grpo")), {}))
         if given.get("target_kl") is not None:
             settings.pop("beta", None)  # it chooses beta
+        if isinstance(given.get("clip"), Mapping):  # clip.dual alone must not take away the variant's clip.high
+            settings["clip"] = settings.get("clip", {}) | dict(given["clip"])
+            given = {key: value for key, value in given.items() if key != "clip"}
         return settings | dict(given)
 
 
