@@ -12,7 +12,7 @@ from typing import Any
 
 from burnish.data.problems import RowError, described, excerpt, listed, printable
 from burnish.data.sources import ROW_LIMIT, Source, Stream, opened
-from burnish.data.strict_json import FIELD_LIMIT, check_strings, parse, strings, value_at
+from burnish.data.strict_json import FIELD_LIMIT, check_strings, is_clean, parse, strings, value_at
 from burnish.errors import DataError
 
 WHOLE_LIMIT = 1 << 30  # a .json file is read whole, so it has a bound of its own
@@ -21,12 +21,14 @@ _GAP = " \t\r\n"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row. `line` counts from 1, in parquet rows. `value` holds its fields, unless `problem` says what is wrong."""
+    """One row. `line` counts from 1, in parquet rows. `value` holds its fields, unless `problem` says what is wrong.
+    `clean`: no string in it holds a control character; else one may."""
 
     line: int
     value: dict[str, Any]
     problem: str = ""
     column: int | None = None
+    clean: bool = False
 
 
 def rows(source: Source) -> Iterator[Row]:
@@ -120,7 +122,7 @@ def _json_row(source: Source, number: int, line: bytes, offset: int, last: bool)
             )
         shown = "" if error.column is None else "\n" + excerpt(text, error.column)
         return Row(number, {}, f"{error}{shown}", error.column)
-    return _checked(number, value)
+    return _checked(number, value, clean=is_clean(text))
 
 
 def _opens_object(text: str) -> bool:
@@ -128,9 +130,9 @@ def _opens_object(text: str) -> bool:
     return text.lstrip().startswith("{") and text.rstrip().endswith((",", "{", "["))
 
 
-def _checked(number: int, value: Any) -> Row:
+def _checked(number: int, value: Any, *, clean: bool = False) -> Row:
     if isinstance(value, dict):
-        return Row(number, value)
+        return Row(number, value, clean=clean)
     return Row(number, {}, f"expected an object, found {described(value)}; write one object a row")
 
 

@@ -124,6 +124,11 @@ def check_strings(value: Any) -> None:
             )
 
 
+def is_clean(text: str) -> bool:
+    """Whether no string of this JSON can hold a control character: none stands in it, nor an escape that makes one."""
+    return not _CONTROL.search(text) and not _ESCAPE.search(text)
+
+
 def holds_controls(value: Any) -> bool:
     """Whether a string holds control characters other than tab and line ends: allowed, but worth a warning."""
     return any(_CONTROL.search(text) for text in strings(value))

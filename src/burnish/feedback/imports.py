@@ -121,7 +121,7 @@ def taken_apart(groups: Sequence[Group], *, task: Task = "rank", gold: bool = Fa
         before = first.setdefault(name, (content, group))
         if before[1] is group or before[0] != content:  # other content of one name: the store refuses it
             unranked = group.order is None and group.margin is None
-            items.append(Item(group if unranked else replace(group, order=None, margin=None), right, task))
+            items.append(Item(group if unranked else replace(group, order=None, margin=None), right, task, content))
         if group.order is not None and not gold:
             rankings.append(given(group, name, before[1]))
     return items, rankings

@@ -41,12 +41,14 @@ class Item:
     """A prompt with 2 to 9 answers to rank, with up to 16 of which one is picked, or with two of which one is better.
 
     `group.id` names the item in the store; each answer's `source` and the group's `extra` are its lineage, which no
-    annotator sees. `gold` is the order that is known to be right: such an item is asked to check annotators.
+    annotator sees. `gold` is the order that is known to be right: such an item is asked to check annotators. `content`:
+    the group's `content_hash`, where whoever made the item has taken it.
     """
 
     group: Group
     gold: Order | None = None
     task: Task = "rank"
+    content: bytes | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,7 @@ def checked(items: Iterable[Item]) -> list[Checked]:
                 checked_order(item.gold, len(item.group.answers), "gold")
             except RowError as error:
                 raise DataError(f"{where}: {error}") from None
-        content = content_hash(item.group)
+        content = item.content or content_hash(item.group)
         one = Checked(item_id(item.group, content), content, item)
         before = found.setdefault(one.id, one)
         if before.hash != one.hash:
