@@ -1,6 +1,6 @@
 """GRPO: PPO without a critic. An answer is as good as it is better than the others to the same prompt.
 
-    A = (R - mean) / deviation among the answers to one prompt,  β·k3 a token in the loss   Shao et al. 2024, eq. 3, 4
+    A = (R - mean) / deviation among the answers to one prompt,  β·k3 a token in the loss         Shao et al. 2024
 
 Its relatives change one thing or two. `variant` names them; each is made of keys that can be set one by one.
 
@@ -90,7 +90,7 @@ def grpo(
         ratio_of=config.ratio,
         resample=config.resample,
     )
-    return run.train(lambda answers: (token_advantages(answers, config), 1.0))  # β stands beside advantages: eq. 3
+    return run.train(lambda answers: (token_advantages(answers, config), 1.0))  # β stands beside advantages, as in the paper
 
 
 def token_advantages(answers: Answers, config: GRPOConfig) -> Tensor:

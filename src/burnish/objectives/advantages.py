@@ -41,7 +41,7 @@ def gae(reward_T: Tensor, value_T: Tensor, length_N: Tensor, *, gamma: float, la
 def group_relative(return_N: Tensor, group_N: Tensor, *, deviation: bool) -> Tensor:
     """A = (R - mean) / (deviation + 1e-4) over the answers to one prompt; without `deviation`, R - mean.
 
-    With it GRPO's (Shao et al. 2024, §4.1.2), without it Dr. GRPO's (Liu et al. 2025): dividing makes prompts whose
+    With it GRPO's (Shao et al. 2024), without it Dr. GRPO's (Liu et al. 2025): dividing makes prompts whose
     answers hardly differ weigh as much as those that tell something. The deviation is that of a sample (K - 1), and
     1e-4 the floor, as in TRL and verl; the paper names neither. Equal returns have advantage 0.
     """

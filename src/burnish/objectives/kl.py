@@ -81,7 +81,7 @@ def penalty(logprob_T: Tensor, reference_T: Tensor, length_N: Tensor, kind: Pena
 
         sequence_k2  ½ (Σ log π - Σ log reference)² of the answer, shared equally among its tokens
         token_k2     k2 of each token
-        token_k3     k3 of each token, as in GRPO (Shao et al. 2024, eq. 4)
+        token_k3     k3 of each token, as in GRPO (Shao et al. 2024)
 
     Summed over an answer's tokens the first has the KL's own optimum; the others come to rest elsewhere, see
     docs/objectives.md. There is no k1: its expected gradient in a loss is 0.

@@ -29,7 +29,7 @@ def clipped(
     Schulman et al. 2017, eq. 7, with the sign of a loss. Where A ≥ 0 the minimum is min(ρ, 1 + ε)·A and where A < 0 it
     is max(ρ, 1 - ε)·A, taken here before the exponential, so that a clipped token has gradient 0 and not inf · 0.
 
-    `clip_high` is another ε above 1 (Yu et al. 2025, DAPO, eq. 10): an unlikely token may then gain more. A token of
+    `clip_high` is another ε above 1 (Yu et al. 2025, DAPO): an unlikely token may then gain more. A token of
     negative advantage whose ratio has run away is not clipped but followed up to e^20, unless `dual_clip` c > 1 says
     where it is let go: for A < 0 the loss is at most -c·A (Ye et al. 2020).
     """
@@ -63,7 +63,7 @@ def answer_means(value_T: Tensor, length_N: Tensor) -> Tensor:
     """Each token gets the mean over its answer, (T,), differentiable.
 
     Of log-probabilities, new and old, it makes of `clipped` a loss with GSPO's ratio of whole answers,
-    (π(answer)/π_old(answer))^(1/tokens) (Zheng et al. 2025, eq. 7): summed with the weights of `answer` below, one
+    (π(answer)/π_old(answer))^(1/tokens) (Zheng et al. 2025): summed with the weights of `answer` below, one
     clipped ratio an answer.
     """
     answer_T = answer_of(length_N)
@@ -78,7 +78,7 @@ def token_weights(
 ) -> tuple[Tensor, int]:
     """What each token's loss is multiplied by, (T,), and what these answers add to the count that divides the sum.
 
-        token   1, tokens              every token of the batch alike: PPO; DAPO (Yu et al. 2025, eq. 12)
+        token   1, tokens              every token of the batch alike: PPO; DAPO (Yu et al. 2025)
         answer  1/tokens, answers      every answer alike, so a long one's tokens weigh less: GRPO (Shao et al. 2024)
         fixed   1/longest, answers     no answer's length has a part in it: Dr. GRPO (Liu et al. 2025)
         sum     1, answers             the gradient of the expected return, no more: RLOO (Ahmadian et al. 2024)
