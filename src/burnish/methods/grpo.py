@@ -90,7 +90,7 @@ def grpo(
         ratio_of=config.ratio,
         resample=config.resample,
     )
-    return run.train(lambda answers: (token_advantages(answers, config), 1.0))  # β stands beside advantages, as in the paper
+    return run.train(lambda answers: (token_advantages(answers, config), 1.0))  # β stands beside advantages
 
 
 def token_advantages(answers: Answers, config: GRPOConfig) -> Tensor:
