@@ -3,6 +3,7 @@
 import http.client
 import json
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -19,15 +20,15 @@ class Served:
 
     def __init__(self, store: Path, *annotators: str, options: tuple[str, ...] = ()) -> None:
         self.store, self.annotators, self.options = store, annotators, options
-        self.port: int | None = None
+        self.port = _free()
         self.links: dict[str, str] = {}
         self.errors = ""
         self.start()
 
     def start(self) -> None:
         named = [word for name in self.annotators for word in ("--annotator", name)]
-        port = ["--port", str(self.port)] if self.port else []
-        command = ["rank", "serve", "--store", str(self.store), "--no-open", "--json", *named, *port, *self.options]
+        command = ["rank", "serve", "--store", str(self.store), "--no-open", "--json", "--port", str(self.port)]
+        command += [*named, *self.options]
         self.process = subprocess.Popen(
             [sys.executable, "-c", RUN, *command],
             stdout=subprocess.PIPE,
@@ -41,7 +42,6 @@ class Served:
         told = json.loads(line)
         self.address: str = told["address"]
         self.links = told["links"]
-        self.port = urlsplit(self.address).port
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """End it; returns the exit code."""
@@ -53,6 +53,12 @@ class Served:
     def visitor(self, name: str) -> "Visitor":
         """`name`, signed in by their link."""
         return signed_in(f"{self.address}/#t={token_of(self.links[name])}")
+
+
+def _free() -> int:
+    """A port that nobody has, and that nobody who takes the first free one after 8765 will have."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return int(taken.getsockname()[1])
 
 
 def token_of(link: str) -> str:

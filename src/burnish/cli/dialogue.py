@@ -25,6 +25,7 @@ from burnish.training.signals import signals
 PLACES = {"demonstration": Path("demonstrations.jsonl"), "ranking": Path("rankings.jsonl")}
 """Where /save puts what, unless it or the command says so."""
 
+LEAVES = "Ctrl-D or /quit leaves."
 COMMANDS = {
     "retry": {"": "have the last turn answered once more"},
     "keep": {"LETTER": "go on with this answer"},
@@ -69,6 +70,10 @@ class Dialogue:
                 if not self.interactive:
                     raise
                 self.tell(masked(str(error)))
+            except KeyboardInterrupt:  # a second Ctrl-C, which came when the first had stopped the answer already
+                if not self.interactive:
+                    raise
+                self.tell(LEAVES)
             if self.over:
                 return
 
@@ -85,7 +90,7 @@ class Dialogue:
                 self.tell("")
                 return
             except KeyboardInterrupt:
-                self.tell("\nCtrl-D or /quit leaves.")
+                self.tell(f"\n{LEAVES}")
             except UnicodeDecodeError as error:
                 self.tell(f"what was typed is not {error.encoding} ({error.reason}); type it again")
 
