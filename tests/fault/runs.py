@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -43,11 +44,16 @@ def run_dpo(model: Path, out: Path) -> Figures:
     return dpo(model, answered(), DPOConfig(**LOOP), out=out)
 
 
-def run_ppo(model: Path, out: Path) -> Figures:
+def run_ppo(model: Path, out: Path, **changes: Any) -> Figures:
     """The reward model is a scorer that `reward` made beside the run."""
     prompts = [Group(group.prompt, origin=group.origin) for group in answered()]
-    settings = PPOConfig(**(LOOP | {"steps": 10}), sampling=Sampling(max_new_tokens=8), samples=2, minibatches=2)
-    return ppo(model, prompts, settings, by=model.parent / "scorer", out=out)
+    shape = {"steps": 10, "sampling": Sampling(max_new_tokens=8), "samples": 2, "minibatches": 2}
+    return ppo(model, prompts, PPOConfig(**(LOOP | shape | changes)), by=model.parent / "scorer", out=out)
+
+
+def run_ppo_shared(model: Path, out: Path) -> Figures:
+    """With a critic on the policy's trunk, which warms up past the first checkpoint."""
+    return run_ppo(model, out, critic={"kind": "shared", "warmup": 4, "learning_rate": 1e-2})
 
 
 def run_grpo(model: Path, out: Path) -> Figures:
@@ -63,6 +69,7 @@ RUNS: dict[str, Callable[[Path, Path], Figures]] = {
     "reward": run_reward,
     "dpo": run_dpo,
     "ppo": run_ppo,
+    "ppo_shared": run_ppo_shared,
     "grpo": run_grpo,
 }
 

@@ -92,9 +92,11 @@ def test_only_a_method_with_a_critic_needs_memory_for_one(place: Workplace):
     text = TEXT + "  reward: {method: reward, model: base, data: data.jsonl}\n"
     for method in ("ppo", "rloo"):
         text += f"  {method}: {{method: {method}, model: base, prompts: data.jsonl, by: reward}}\n"
+    text += "  one: {method: ppo, model: base, prompts: data.jsonl, by: reward, critic: {kind: shared}}\n"
     estimates = needs(place.load(text))
     assert estimates["rloo"][0] == 25 * (16 + 4 + 4)  # policy, reference, reward model
     assert estimates["ppo"][0] == estimates["rloo"][0] + 25 * 16
+    assert estimates["one"][0] == estimates["rloo"][0]  # it shares the policy's trunk
 
 
 def test_a_model_that_does_not_fit_is_refused_unless_forced(place: Workplace):

@@ -13,9 +13,9 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from burnish.batch.pack import TreeBatch
 from burnish.errors import CheckpointError, ConfigError, Interrupted, NonFiniteLoss
 from burnish.models.load import load_policy
-from burnish.models.model import Policy
+from burnish.models.model import VALUE_HEAD, Policy
 from burnish.training.config import MethodConfig
-from burnish.training.loop import Loss, StepLoss, Update, train_on
+from burnish.training.loop import Apart, Loss, StepLoss, Update, train_on
 from burnish.training.order import Order
 from burnish.types import Branch, Tree
 
@@ -80,6 +80,29 @@ def test_a_step_does_not_depend_on_how_its_batch_was_cut(budget: int):
     (loss, grad), (cut_loss, cut_grad) = grads
     assert abs(loss - cut_loss) / loss < 1e-10
     assert (grad - cut_grad).norm() / grad.norm() < 1e-10
+
+
+def test_parameters_apart_are_clipped_and_stepped_by_themselves(tiny_model: Path):
+    """Else a head's gradient, which is as long as the hidden states, would scale the trunk's away."""
+    policy = load_policy(tiny_model)
+    policy.add_value_head()
+
+    def loss(batch: TreeBatch) -> StepLoss:
+        said = policy.read(batch)
+        return StepLoss((1000 * said.value_L - said.logprob_L).sum(), len(said.logprob_L))
+
+    config = settings(max_grad_norm=0.01, schedule="constant", warmup=0)
+    update = Update(policy, config, apart=Apart("head", frozenset({VALUE_HEAD}), learning_rate=0.5))
+    before = {name: p.detach().clone() for name, p in update.parameters.items()}
+    figures = update(rows(4), loss, step=0, steps=1)
+    assert figures["head_grad_norm"] > 1000 * figures["grad_norm"] > 10
+    head = update.parameters.pop(VALUE_HEAD)
+    assert head.grad.norm().item() == pytest.approx(0.01, rel=1e-3)
+    trunk = torch.nn.utils.get_total_norm([p.grad for p in update.parameters.values()])
+    assert trunk.item() == pytest.approx(0.01, rel=1e-3)
+    assert (head - before[VALUE_HEAD]).abs().max().item() == pytest.approx(0.5, rel=1e-3)  # Adam's first step
+    moved = max((p - before[name]).abs().max().item() for name, p in update.parameters.items())
+    assert moved == pytest.approx(1e-3, rel=1e-2)
 
 
 def test_a_killed_run_goes_on_bit_by_bit(tiny_model: Path, tmp_path: Path):

@@ -24,10 +24,10 @@ from burnish.methods.carried import Average, Moments, Price
 from burnish.methods.checks import check_before_step_one, check_ratio, check_sampler, check_starts_at_reference
 from burnish.methods.inputs import DataInput, PolicyInput, as_groups, as_policy, say
 from burnish.methods.on_policy_settings import OnPolicyConfig
-from burnish.methods.policy_loss import Answers, PolicyLoss, RatioOf
+from burnish.methods.policy_loss import Answers, PolicyLoss, RatioOf, ValueLoss
 from burnish.methods.rewarding import Rewards
 from burnish.methods.scoring import By
-from burnish.models.model import Policy
+from burnish.models.model import VALUE_HEAD, Policy
 from burnish.objectives import kl
 from burnish.objectives.policy import Denominator
 from burnish.objectives.ratio import farthest_from_1
@@ -35,7 +35,7 @@ from burnish.rollout.gap import sampler_gap
 from burnish.rollout.local import LocalEngine
 from burnish.training.config import MethodConfig
 from burnish.training.identity import identity
-from burnish.training.loop import Kept, Update, train
+from burnish.training.loop import Apart, Kept, Update, train
 from burnish.training.metrics import Figures
 from burnish.training.order import Order, derived_seed
 from burnish.types import Rollout, Tree
@@ -51,10 +51,15 @@ SAME = 1e-6  # between scores of one text, read in two batches in float32
 
 
 class Beside(Protocol):
-    """What learns beside the policy, from the same minibatches; for the first `warmup` iterations alone."""
+    """What learns beside the policy, from the same minibatches; for the first `warmup` iterations alone.
+
+    `values` is None where it has weights of its own. A critic on the policy's trunk learns by the policy's update, with
+    `values` in the policy's loss.
+    """
 
     update: Update
     warmup: int
+    values: ValueLoss | None
 
     def learn(self, rows: Sequence[Tree], *, step: int, steps: int) -> Figures: ...
 
@@ -64,6 +69,7 @@ class OnPolicy:
 
     `denominator` is what the loss is divided by, see `objectives.policy.token_weights`; `ratio_of` says whose
     probability ratio is clipped; `resample` is how often a prompt whose answers all score alike is asked again.
+    `value_rate` gives the policy a value head, which learns at this peak rate.
     `reference` is the incoming model unless another is named. Raises ConfigError where nobody is behind `by`, DataError
     for prompts that leave no room for an answer.
     """
@@ -80,6 +86,7 @@ class OnPolicy:
         denominator: Denominator = "token",
         ratio_of: RatioOf = "token",
         resample: int = 0,
+        value_rate: float | None = None,
     ) -> None:
         config.sampling.for_training()
         self.config = config
@@ -93,7 +100,7 @@ class OnPolicy:
         self.rewards = Rewards(by, self.policy, self.template, config, samples=config.samples)
         self.reference = _reference(self.policy, reference, config)
         self.named = reference is not None
-        self.update = Update(self.policy, config)
+        self.update = Update(self.policy, config, apart=_value_head(self.policy, value_rate))
         self.price = Price(config.first_beta, config.target_kl if config.adaptive_beta else None)
         self.moments = Moments()
         self.average = Average(self.policy, config.average) if config.average else None
@@ -139,13 +146,14 @@ class OnPolicy:
         figures = train(self.kept(beside), plan.steps, iteration, config, out=self.out, identity=known)
         if self.average is not None:
             self.average.put()
+        self.policy.value_head = None  # it was this run's, and the policy may have been given as a loaded model
         self.policy.save(self.out / "model")
         return figures
 
     def kept(self, beside: Beside | None) -> dict[str, Kept]:
         """What a checkpoint holds: only what this run's settings use."""
         kept: dict[str, Kept] = {"policy": self.update}
-        if beside is not None:
+        if beside is not None and beside.update is not self.update:
             kept["critic"] = beside.update
         if self.config.adaptive_beta:
             kept["beta"] = self.price
@@ -173,7 +181,11 @@ class OnPolicy:
         drawn = self.drawn(prompts, i)
         rows = _trees(prompts, drawn.rollouts)
         batch = pack(rows)
-        old = self.policy.frozen_logprobs(rows, budget, **self.read)
+        value: dict[Key, Tensor] = {}
+        if self.policy.value_head is None:
+            old = self.policy.frozen_logprobs(rows, budget, **self.read)
+        else:
+            old, value = self.policy.frozen_logprobs_and_values(rows, budget, **self.read)
         anchor = self.reference.frozen_logprobs(rows, budget, adapter=self.reference is not self.policy, **self.read)
         score_N = self.shaped(batch.gather(drawn.scores)) - config.unfinished_penalty * (~batch.ended_N)
         old_L, anchor_L = batch.gather(old), batch.gather(anchor)
@@ -187,7 +199,7 @@ class OnPolicy:
         }
         if config.adaptive_beta:
             figures["beta"] = self.price.beta
-        return Answers(rows, batch, reward_L, old, anchor, figures)
+        return Answers(rows, batch, reward_L, old, anchor, figures, value)
 
     def drawn(self, prompts: Sequence[Tree], i: int) -> "_Drawn":
         """Answers with their scores, those of prompts whose answers all score alike asked for anew.
@@ -256,8 +268,9 @@ class OnPolicy:
                 if step == warmup and not self.config.dropout:
                     check_ratio(ratio_L, self.policy.model.dtype, self.config)
 
+        values = None if beside is None else beside.values
         loss = PolicyLoss(
-            self.policy, self.config, self.read, answers, advantage, beta, self.denominator, self.ratio_of, note
+            self.policy, self.config, self.read, answers, advantage, beta, self.denominator, self.ratio_of, note, values
         )
         for rows in self.minibatches(answers.trees, step):
             figures = self.update(rows, loss, step=step, steps=steps) if step >= warmup else {}
@@ -317,6 +330,15 @@ def _trees(prompts: Sequence[Tree], rollouts: Sequence[Rollout]) -> list[Tree]:
         for index, (tree, answers) in enumerate(zip(prompts, by_prompt, strict=True))
         if answers
     ]
+
+
+def _value_head(policy: Policy, learning_rate: float | None) -> Apart | None:
+    """The head that `policy` is given where there is a rate for it."""
+    policy.value_head = None  # one that a run which failed has left
+    if learning_rate is None:
+        return None
+    policy.add_value_head()
+    return Apart("critic", frozenset({VALUE_HEAD}), learning_rate)
 
 
 def _reference(policy: Policy, named: PolicyInput | None, config: MethodConfig) -> Policy:

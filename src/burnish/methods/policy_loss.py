@@ -1,7 +1,7 @@
 """The loss of a minibatch of sampled answers: the clipped surrogate, and what the settings put beside it."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from torch import Tensor
@@ -33,6 +33,8 @@ class Answers:
     old: dict[Key, Tensor]
     reference: dict[Key, Tensor]
     figures: Figures
+    value: dict[Key, Tensor] = field(default_factory=dict)
+    """What the policy's own value head said; empty where it has none."""
 
     def returns(self) -> Tensor:
         """All that each answer got, (N,): its score, less what its KL cost where that is paid in the reward."""
@@ -40,9 +42,19 @@ class Answers:
 
 
 @dataclass(frozen=True)
-class PolicyLoss:
-    """Σ_t w_t · (clipped_t + β·kl_t - c·H_t), of the tokens of a micro-batch. `beta` is what the KL costs in the loss.
+class ValueLoss:
+    """What a policy with a value head pays for its values, a token: `weight` times `of`."""
 
+    weight: float
+    of: Callable[[TreeBatch, Tensor], Tensor]
+    """The batch and its values (L,) → (L,)."""
+
+
+@dataclass(frozen=True)
+class PolicyLoss:
+    """Σ_t w_t · (clipped_t + β·kl_t - c·H_t + v·value_t), of the tokens of a micro-batch.
+
+    `beta` is what the KL costs in the loss; `values` are there for a critic on the same trunk, and v is their weight.
     `note` is told the ratio π/π_old of every micro-batch's tokens before anything is learned from it.
     """
 
@@ -56,12 +68,12 @@ class PolicyLoss:
     denominator: Denominator
     ratio_of: RatioOf
     note: Callable[[Tensor], None]
+    values: ValueLoss | None = None
 
     def __call__(self, batch: TreeBatch) -> StepLoss:
         config, length_N = self.config, batch.length_N
-        logprob_L, entropy_L = self.policy.logprobs_and_entropy(
-            batch, **self.read, entropy_gradient=config.entropy_bonus > 0
-        )
+        said = self.policy.read(batch, **self.read, entropy_gradient=config.entropy_bonus > 0)
+        logprob_L, entropy_L = said.logprob_L, said.entropy_L
         old_L, advantage_L = batch.gather(self.answers.old), batch.gather(self.advantage)
         self.note(ratio(logprob_L.detach(), old_L))
         new_L, was_L = logprob_L, old_L
@@ -74,6 +86,10 @@ class PolicyLoss:
             loss_L = loss_L + self.beta * kl.penalty(logprob_L, anchor_L, length_N, config.kl)
         if config.entropy_bonus:
             loss_L = loss_L - config.entropy_bonus * entropy_L
+        told: dict[str, Tensor] = {}
+        if self.values is not None and said.value_L is not None:
+            told["value_loss"] = self.values.of(batch, said.value_L)
+            loss_L = loss_L + self.values.weight * told["value_loss"]
         weight_L, count = surrogate.token_weights(
             length_N, self.denominator, longest=config.sampling.max_new_tokens, dtype=loss_L.dtype
         )
@@ -81,5 +97,6 @@ class PolicyLoss:
             "clip_fraction": surrogate.outside(new_L, was_L, **clips),
             "entropy": entropy_L,
             "kl_old": kl.k3(old_L, logprob_L.detach()),
+            **told,
         }
         return StepLoss(total=(weight_L * loss_L).sum(), count=count, figures=figures)

@@ -4,20 +4,25 @@
 
 Of each iteration (on_policy.py) a critic predicts what is still to come; generalised advantages (Schulman et al. 2015b)
 of that, whitened over the iteration, weigh the clipped surrogate (Schulman et al. 2017, eq. 7) in `inner_epochs` passes
-of `minibatches` parts.
+of `minibatches` parts. The critic is a model of its own, or a head on the policy's trunk:
+
+    separate   policy and critic each have a loss, an optimiser and a pass
+    shared     loss = policy's + value_weight · value's, by one pass of the trunk forward and one back
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
 from burnish.batch.pack import Key, TreeBatch
 from burnish.methods.inputs import DataInput, PolicyInput
 from burnish.methods.on_policy import OnPolicy
 from burnish.methods.on_policy_settings import OnPolicyConfig
-from burnish.methods.policy_loss import Answers
+from burnish.methods.policy_loss import Answers, ValueLoss
 from burnish.methods.scoring import By
 from burnish.models.model import Scorer
 from burnish.objectives import advantages
@@ -26,13 +31,33 @@ from burnish.training.loop import StepLoss, Update
 from burnish.training.metrics import Figures
 from burnish.types import Tree
 
+HEAD_RATE = 1e-4
+"""Of a shared critic's head. A step of Adam moves a value by up to rate · |h|₁, and SmolLM2-135M has |h|₁ = 730: by
+0.07 deviations of the score, where a policy's rate of 1e-6 would take a thousand steps to say 1.
+"""
+
 
 class Critic(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    learning_rate: float | None = Field(None, gt=0, description="peak for the critic; unset is the policy's")
+    kind: Literal["separate", "shared"] = Field(
+        "separate", description="a model of its own, or a head on the policy's trunk"
+    )
+    learning_rate: float | None = Field(
+        None, gt=0, description=f"peak for the critic; unset is the policy's, {HEAD_RATE:g} for a shared one's head"
+    )
     clip_value: float = Field(0.2, ge=0, description="how far a value may move in an iteration; 0 is off")
-    warmup: int = Field(0, ge=0, description="iterations at the start in which only the critic learns")
+    warmup: int = Field(0, ge=0, description="iterations at the start in which only the critic's own weights learn")
+    value_weight: float = Field(0.1, gt=0, description="weight of a shared critic's loss beside the policy's")
+
+    @model_validator(mode="after")
+    def _weighed_where_shared(self) -> Self:
+        if self.kind == "separate" and "value_weight" in self.model_fields_set:
+            raise ValueError(
+                "value_weight weighs two losses of one trunk, and a separate critic has a trunk of its own; leave it "
+                "out or write kind: shared"
+            )
+        return self
 
 
 class PPOConfig(OnPolicyConfig):
@@ -59,40 +84,87 @@ def ppo(
     rewarding.py. `reference` is the incoming model unless another is named. Raises ConfigError where nobody is behind
     `by`, and where a check before step one fails; DataError, Unreachable where a judge gives no score.
     """
-    run = OnPolicy(model, prompts, config, by=by, out=out, reference=reference)
-    critic = _Critic(run.rewards.critic(), config)
+    rate = (config.critic.learning_rate or HEAD_RATE) if config.critic.kind == "shared" else None
+    run = OnPolicy(model, prompts, config, by=by, out=out, reference=reference, value_rate=rate)
+    critic = _Separate(run.rewards.critic(), config) if rate is None else _Shared(run, config)
     return run.train(critic.advantages, beside=critic)
 
 
-class _Critic:
+class _Critic(ABC):
     """Says what is still to come, and learns it from what came. Holds the tables of the iteration that is learned."""
 
-    def __init__(self, model: Scorer, config: PPOConfig) -> None:
-        self.model = model
+    update: Update
+    values: ValueLoss | None
+
+    def __init__(self, config: PPOConfig) -> None:
         self.config = config
         self.warmup = config.critic.warmup
-        self.update = Update(model, config, learning_rate=config.critic.learning_rate)
         self.value: dict[Key, Tensor] = {}
         self.target: dict[Key, Tensor] = {}
 
+    @abstractmethod
+    def said(self, answers: Answers) -> dict[Key, Tensor]:
+        """The value before each token of an iteration's answers."""
+
+    @abstractmethod
+    def learn(self, rows: Sequence[Tree], *, step: int, steps: int) -> Figures: ...
+
     def advantages(self, answers: Answers) -> tuple[Tensor, float]:
         batch, config = answers.batch, self.config
-        self.value = self.model.frozen_values(answers.trees, config.micro_batch_tokens)
+        self.value = self.said(answers)
         advantage_L, target_L = advantages.gae(
             answers.reward_L, batch.gather(self.value), batch.length_N, gamma=config.gamma, lam=config.lam
         )
         self.target = batch.scatter(target_L)
         return advantages.whitened(advantage_L) if config.whiten else (advantage_L, 1.0)
 
+    def losses(self, batch: TreeBatch, value_L: Tensor) -> Tensor:
+        return surrogate.value(
+            value_L, batch.gather(self.value), batch.gather(self.target), clip=self.config.critic.clip_value
+        )
+
+
+class _Separate(_Critic):
+    """A model of its own, which learns by an update of its own."""
+
+    values: ValueLoss | None = None
+
+    def __init__(self, model: Scorer, config: PPOConfig) -> None:
+        super().__init__(config)
+        self.model = model
+        self.update = Update(model, config, learning_rate=config.critic.learning_rate)
+
+    def said(self, answers: Answers) -> dict[Key, Tensor]:
+        return self.model.frozen_values(answers.trees, self.config.micro_batch_tokens)
+
     def learn(self, rows: Sequence[Tree], *, step: int, steps: int) -> Figures:
-        figures = self.update(rows, self._loss, step=step, steps=steps)
+        def loss(batch: TreeBatch) -> StepLoss:
+            loss_L = self.losses(batch, self.model.values(batch))
+            return StepLoss(total=loss_L.sum(), count=len(loss_L))
+
+        figures = self.update(rows, loss, step=step, steps=steps)
         return {"value_loss": figures["loss"], "critic_grad_norm": figures["grad_norm"]}
 
-    def _loss(self, batch: TreeBatch) -> StepLoss:
-        loss_L = surrogate.value(
-            self.model.values(batch),
-            batch.gather(self.value),
-            batch.gather(self.target),
-            clip=self.config.critic.clip_value,
-        )
-        return StepLoss(total=loss_L.sum(), count=len(loss_L))
+
+class _Shared(_Critic):
+    """A head on the policy's trunk. It learns with the policy, and while it warms up without: the trunk then stays."""
+
+    def __init__(self, run: OnPolicy, config: PPOConfig) -> None:
+        super().__init__(config)
+        self.policy = run.policy
+        self.update = run.update
+        self.values = ValueLoss(config.critic.value_weight, self.losses)
+
+    def said(self, answers: Answers) -> dict[Key, Tensor]:
+        return answers.value
+
+    def learn(self, rows: Sequence[Tree], *, step: int, steps: int) -> Figures:
+        if step >= self.warmup:
+            return {}
+
+        def loss(batch: TreeBatch) -> StepLoss:
+            loss_L = self.losses(batch, self.policy.head_values(batch))
+            return StepLoss(total=loss_L.sum(), count=len(loss_L))
+
+        figures = self.update(rows, loss, step=step, steps=steps)
+        return {"value_loss": figures["loss"], "critic_grad_norm": figures["critic_grad_norm"]}

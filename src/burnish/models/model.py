@@ -8,6 +8,7 @@ L learned tokens, N answers, D hidden size; see batch/pack.py.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -122,8 +123,25 @@ class Model:
         return {name: p for name, p in self.model.named_parameters() if p.requires_grad}
 
 
+@dataclass(frozen=True)
+class Reading:
+    """What one forward pass of a policy says of each learned token, (L,)."""
+
+    logprob_L: Tensor
+    entropy_L: Tensor
+    """Of the token's distribution, in nats. It leaves `min_new_tokens` out of account."""
+    value_L: Tensor | None
+    """Of the state before the token, where the policy has a value head."""
+
+
+VALUE_HEAD = "value_head.weight"
+"""What `Policy.trainable` calls the weight of a value head."""
+
+
 class Policy(Model):
-    """A causal language model."""
+    """A causal language model; after `add_value_head`, a critic on the same trunk too."""
+
+    value_head: torch.nn.Linear | None = None
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, **settings: Any) -> None:
         self._scale_and_softcap = heads.scale_and_softcap(model)  # before the attention is exchanged
@@ -134,6 +152,47 @@ class Policy(Model):
         layer = self.model.get_output_embeddings()
         return Head(layer.weight, getattr(layer, "bias", None), *self._scale_and_softcap)
 
+    # ---- its critic
+
+    def add_value_head(self) -> None:
+        """Put a linear head on the trunk, all 0, so that every value is 0 at first. `save` leaves it out."""
+        width = self.head.weight_VD.shape[1]
+        wide = torch.float64 if self.model.dtype == torch.float64 else torch.float32  # in half precision steps are lost
+        self.value_head = torch.nn.Linear(width, 1, bias=False, device=self.device, dtype=wide)
+        torch.nn.init.zeros_(self.value_head.weight)
+
+    def trainable(self) -> dict[str, torch.nn.Parameter]:
+        own = {} if self.value_head is None else dict(self.value_head.named_parameters(prefix="value_head"))
+        return super().trainable() | own
+
+    def _values(self, hidden_LD: Tensor) -> Tensor:
+        if self.value_head is None:
+            raise ValueError("this policy has no value head; call add_value_head first")
+        value_L1: Tensor = self.value_head(hidden_LD.to(self.value_head.weight.dtype))
+        return value_L1.squeeze(-1)
+
+    def head_values(self, batch: TreeBatch) -> Tensor:
+        """Value of the state before each learned token, (L,), of which the head alone gets a gradient."""
+        with torch.no_grad():
+            hidden_LD = self.hidden(batch, at="source")
+        return self._values(hidden_LD)
+
+    @torch.no_grad()
+    def frozen_logprobs_and_values(
+        self, trees: Sequence[Tree], budget: int, **settings: Any
+    ) -> tuple[dict[tuple[int, int], Tensor], dict[tuple[int, int], Tensor]]:
+        """`frozen_logprobs`, and the value before every learned token, from one pass of the trunk."""
+        logprobs: dict[tuple[int, int], Tensor] = {}
+        values: dict[tuple[int, int], Tensor] = {}
+        for part in micro_batches(trees, budget, whole=False):
+            batch = pack(part).to(self.device)
+            hidden_LD = self.hidden(batch, at="source")
+            logprobs.update(batch.scatter(self._logprobs(batch, hidden_LD, **settings).cpu()))
+            values.update(batch.scatter(self._values(hidden_LD).cpu()))
+        return logprobs, values
+
+    # ---- log-probabilities
+
     def logprobs(
         self, batch: TreeBatch, *, temperature: float = 1.0, min_new_tokens: int = 0, end_tokens: Sequence[int] = ()
     ) -> Tensor:
@@ -141,15 +200,26 @@ class Policy(Model):
 
         `temperature` divides the logits; before `min_new_tokens` the `end_tokens` have probability 0, as in sampling.
         """
-        return heads.token_logprobs(
-            self.head,
-            self.hidden(batch, at="source"),
-            batch.target_L,
-            temperature=temperature,
-            forbidden=_forbidden(batch, min_new_tokens, end_tokens),
+        hidden_LD = self.hidden(batch, at="source")
+        return self._logprobs(
+            batch, hidden_LD, temperature=temperature, min_new_tokens=min_new_tokens, end_tokens=end_tokens
         )
 
-    def logprobs_and_entropy(
+    def _logprobs(
+        self,
+        batch: TreeBatch,
+        hidden_LD: Tensor,
+        *,
+        temperature: float = 1.0,
+        min_new_tokens: int = 0,
+        end_tokens: Sequence[int] = (),
+    ) -> Tensor:
+        forbidden = _forbidden(batch, min_new_tokens, end_tokens)
+        return heads.token_logprobs(
+            self.head, hidden_LD, batch.target_L, temperature=temperature, forbidden=forbidden
+        )
+
+    def read(
         self,
         batch: TreeBatch,
         *,
@@ -157,18 +227,17 @@ class Policy(Model):
         min_new_tokens: int = 0,
         end_tokens: Sequence[int] = (),
         entropy_gradient: bool = False,
-    ) -> tuple[Tensor, Tensor]:
-        """`logprobs`, and beside them the entropy of each token's distribution in nats, (L,).
+    ) -> Reading:
+        """`logprobs`, and what else can be said of the same hidden states: one pass of the trunk for all of it.
 
-        The entropy leaves `min_new_tokens` out of account, and carries a gradient only where one is asked for.
+        The entropy carries a gradient only where one is asked for. Values teach the trunk.
         """
         hidden_LD = self.hidden(batch, at="source")
-        forbidden = _forbidden(batch, min_new_tokens, end_tokens)
-        logprob_L = heads.token_logprobs(
-            self.head, hidden_LD, batch.target_L, temperature=temperature, forbidden=forbidden
+        logprob_L = self._logprobs(
+            batch, hidden_LD, temperature=temperature, min_new_tokens=min_new_tokens, end_tokens=end_tokens
         )
         entropy_L = heads.entropies(self.head, hidden_LD, temperature=temperature, differentiable=entropy_gradient)
-        return logprob_L, entropy_L
+        return Reading(logprob_L, entropy_L, None if self.value_head is None else self._values(hidden_LD))
 
     def logprob_sums(self, batch: TreeBatch) -> Tensor:
         """log p of each answer's learned tokens, (N,), differentiable."""

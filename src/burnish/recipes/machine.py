@@ -72,7 +72,7 @@ def needs(recipe: Recipe) -> dict[str, tuple[int, int]]:
         if hasattr(stage.config, "first_beta"):  # it learns from answers of its own, beside a reference
             judges = [_weights(leaf, sizes) for leaf in leaves(stage.inputs.get("by"))]
             memory += model * ONLY_READ + sum(judges) * ONLY_READ
-            if hasattr(stage.config, "critic"):
+            if hasattr(stage.config, "critic") and stage.config.critic.kind == "separate":  # a shared one is a row
                 memory += (max(judges, default=0) or model) * TRAINED
         disk = int(model * share * CHECKPOINT * KEPT) + (model * ONLY_READ if trains else 0)
         found[stage.name] = memory, disk

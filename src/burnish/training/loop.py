@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -57,24 +57,48 @@ class Kept(Protocol):
     def restore(self, tensors: Mapping[str, Tensor]) -> None: ...
 
 
+@dataclass(frozen=True)
+class Apart:
+    """Parameters with a peak rate and a clipping of their own; `name` stands before `_grad_norm` in the figures."""
+
+    name: str
+    parameters: frozenset[str]
+    learning_rate: float
+
+
 class Update:
     """One optimiser step on one model from one global batch. Holds the optimiser, so a checkpoint asks it for state."""
 
-    def __init__(self, learner: Model, config: MethodConfig, *, learning_rate: float | None = None) -> None:
+    def __init__(
+        self, learner: Model, config: MethodConfig, *, learning_rate: float | None = None, apart: Apart | None = None
+    ) -> None:
         self.learner = learner
         self.config = config
         self.peak = config.learning_rate if learning_rate is None else learning_rate
+        self.apart = apart
         self.parameters = learner.trainable()
-        # biases and norms are not pulled to zero: it is a prior on directions, which they are not
-        decayed = [p for p in self.parameters.values() if p.dim() >= 2]
-        kept = [p for p in self.parameters.values() if p.dim() < 2]
+        named = frozenset() if apart is None else apart.parameters
+        self.common = [p for name, p in self.parameters.items() if name not in named]
+        self.own = [p for name, p in self.parameters.items() if name in named]
+        groups = self._groups(self.common, self.peak)
+        if apart is not None:
+            groups += self._groups(self.own, apart.learning_rate)
         self.optimiser = torch.optim.AdamW(
-            [{"params": decayed, "weight_decay": config.weight_decay}, {"params": kept, "weight_decay": 0.0}],
+            groups,
             lr=self.peak,
             betas=(config.adam.beta1, config.adam.beta2),
             eps=config.adam.epsilon,
             fused=True,
         )
+
+    def _groups(self, parameters: Sequence[torch.nn.Parameter], peak: float) -> list[dict[str, Any]]:
+        # biases and norms are not pulled to zero: it is a prior on directions, which they are not
+        decayed = [p for p in parameters if p.dim() >= 2]
+        kept = [p for p in parameters if p.dim() < 2]
+        return [
+            {"params": decayed, "weight_decay": self.config.weight_decay, "peak": peak},
+            {"params": kept, "weight_decay": 0.0, "peak": peak},
+        ]
 
     def __call__(self, trees: Sequence[Tree], loss: Loss, *, step: int, steps: int, whole: bool = False) -> Figures:
         """Step `step` of `steps`. `whole`: the loss compares a tree's answers, so no tree may be split.
@@ -104,27 +128,31 @@ class Update:
                 f"step {step + 1} has nothing to learn: none of its {len(trees)} groups gives a learned token or a "
                 f"decided pair (first: {trees[0].origin or trees[0].id})"
             )
-        norm = self._step(count, rate(self.config, step, steps) * self.peak, total, step)
-        figures = {"loss": total / count, "grad_norm": norm}
+        norms = self._step(count, rate(self.config, step, steps), total, step)
+        figures = {"loss": total / count, **norms}
         figures["learning_rate"] = rate(self.config, step, steps) * self.peak
         figures["tokens"] = tokens
         return figures | {name: sums[name] / units[name] for name in sums if units[name]}
 
-    def _step(self, count: float, learning_rate: float, total: float, step: int) -> float:
-        grads = [p.grad for p in self.parameters.values() if p.grad is not None]
-        norm = torch.nn.utils.get_total_norm(grads).item() / count
-        if not (math.isfinite(total) and math.isfinite(norm)):
+    def _step(self, count: float, share: float, total: float, step: int) -> Figures:
+        parts = {"grad_norm": [p.grad for p in self.common if p.grad is not None]}
+        if self.apart is not None:
+            parts[f"{self.apart.name}_grad_norm"] = [p.grad for p in self.own if p.grad is not None]
+        norms = {name: torch.nn.utils.get_total_norm(grads).item() / count for name, grads in parts.items()}
+        if not (math.isfinite(total) and all(map(math.isfinite, norms.values()))):
             raise NonFiniteLoss(
-                f"step {step + 1}: loss {total / count}, gradient norm {norm}. The weights were not changed. "
-                "Usual causes: a learning rate that is too high, float16, a damaged model file."
+                f"step {step + 1}: loss {total / count}, gradient norm {norms['grad_norm']}. The weights were not "
+                "changed. Usual causes: a learning rate that is too high, float16, a damaged model file."
             )
         limit = self.config.max_grad_norm
-        scale = min(1.0, limit / (norm + 1e-6)) if limit else 1.0
-        torch._foreach_mul_(grads, scale / count)
+        for name, grads in parts.items():
+            scale = min(1.0, limit / (norms[name] + 1e-6)) if limit else 1.0
+            if grads:
+                torch._foreach_mul_(grads, scale / count)
         for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate
+            group["lr"] = share * group["peak"]
         self.optimiser.step()
-        return norm
+        return norms
 
     def tensors(self) -> dict[str, Tensor]:
         names = {p: name for name, p in self.parameters.items()}
