@@ -57,9 +57,10 @@ def run_ppo_shared(model: Path, out: Path) -> Figures:
 
 
 def run_grpo(model: Path, out: Path) -> Figures:
-    """With all that a run may carry from iteration to iteration: β, the moments of scores, averaged weights."""
+    """With all that a run may carry from iteration to iteration: β, reference, moments of scores, averaged weights."""
     prompts = [Group(group.prompt, origin=group.origin) for group in answered()]
     carried = {"target_kl": 0.1, "adaptive_beta": True, "scores": {"normalise": True}, "average": 0.9, "resample": 1}
+    carried["reference_every"] = 2  # the checkpoints, after 3 steps and 9, hold an older policy as reference
     shape = {"steps": 10, "sampling": Sampling(max_new_tokens=8), "samples": 2, "inner_epochs": 2}
     return grpo(model, prompts, GRPOConfig(**(LOOP | shape | carried)), by=model.parent / "scorer", out=out)
 

@@ -11,8 +11,10 @@ from pydantic import ValidationError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from burnish.errors import ConfigError
 from burnish.methods.carried import Moments
 from burnish.methods.ppo import Critic, PPOConfig, ppo
+from burnish.models.adapters import Lora
 from burnish.objectives.kl import next_beta
 from burnish.types import Prompt
 
@@ -79,6 +81,20 @@ def test_paid_in_the_loss_the_kl_brings_back_a_policy_that_is_away(
 
 def nothing(_: list[Prompt], answers: list[str]) -> list[float]:
     return [0.0] * len(answers)
+
+
+def test_a_reference_that_is_refreshed_lies_where_the_policy_was_then(tiny_model: Path, tmp_path: Path):
+    settings = short_ppo(steps=5, reference_every=2)
+    ppo(tiny_model, PROMPTS, settings, by=vowels, out=tmp_path)
+    away = [line["kl_k1"] != 0 for line in lines(tmp_path)]
+    assert away == [False, True, False, True, False]
+
+
+def test_a_reference_that_cannot_be_refreshed_is_refused_with_the_reason(tiny_model: Path, tmp_path: Path):
+    with pytest.raises(ValidationError, match="with lora the reference is the same weights"):
+        PPOConfig(reference_every=2, lora=Lora())
+    with pytest.raises(ConfigError, match="a reference is named"):
+        ppo(tiny_model, PROMPTS, short_ppo(reference_every=2), by=vowels, out=tmp_path, reference=tiny_model)
 
 
 # ---- passes

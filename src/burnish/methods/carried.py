@@ -1,4 +1,4 @@
-"""What a run carries from iteration to iteration beside weights and optimisers: β, moments of scores, average weights.
+"""What a run carries from iteration to iteration beside what it trains: β, reference, score moments, average weights.
 
 Each lies in the checkpoint as tensors, in the precision that it is computed in: a killed run goes on bit by bit.
 """
@@ -30,6 +30,27 @@ class Price:
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         self.beta = tensors["beta"].item()
+
+
+class Anchor:
+    """The reference, where it is to become what the policy is."""
+
+    def __init__(self, reference: Model, policy: Model) -> None:
+        self.reference = reference.trainable()
+        self.policy = policy.trainable()
+
+    @torch.no_grad()
+    def follow(self) -> None:
+        for name, weight in self.reference.items():
+            weight.copy_(self.policy[name])
+
+    def tensors(self) -> Mapping[str, Tensor]:
+        return self.reference
+
+    @torch.no_grad()
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        for name, weight in self.reference.items():
+            weight.copy_(tensors[name])
 
 
 class Moments:

@@ -20,7 +20,8 @@ from torch import Tensor
 from burnish.batch.pack import Key, pack
 from burnish.batch.trees import prompt_trees, tree_of
 from burnish.data.templates import resolve
-from burnish.methods.carried import Average, Moments, Price
+from burnish.errors import ConfigError
+from burnish.methods.carried import Anchor, Average, Moments, Price
 from burnish.methods.checks import check_before_step_one, check_ratio, check_sampler, check_starts_at_reference
 from burnish.methods.inputs import DataInput, PolicyInput, as_groups, as_policy, say
 from burnish.methods.on_policy_settings import OnPolicyConfig
@@ -89,6 +90,10 @@ class OnPolicy:
         value_rate: float | None = None,
     ) -> None:
         config.sampling.for_training()
+        if config.reference_every and reference is not None:
+            raise ConfigError(
+                "reference_every: a reference is named, and it would be given up for the policy; drop one"
+            )
         self.config = config
         self.out = out
         self.denominator: Denominator = denominator
@@ -102,6 +107,7 @@ class OnPolicy:
         self.named = reference is not None
         self.update = Update(self.policy, config, apart=_value_head(self.policy, value_rate))
         self.price = Price(config.first_beta, config.target_kl if config.adaptive_beta else None)
+        self.anchor = Anchor(self.reference, self.policy) if config.reference_every else None
         self.moments = Moments()
         self.average = Average(self.policy, config.average) if config.average else None
         self.engine = LocalEngine(self.policy)
@@ -141,6 +147,8 @@ class OnPolicy:
             self.price.follow(answers.figures["kl_k1"])
             if self.average is not None:
                 self.average.add()
+            if self.anchor is not None and (i + 1) % config.reference_every == 0:
+                self.anchor.follow()
             return figures
 
         figures = train(self.kept(beside), plan.steps, iteration, config, out=self.out, identity=known)
@@ -157,6 +165,8 @@ class OnPolicy:
             kept["critic"] = beside.update
         if self.config.adaptive_beta:
             kept["beta"] = self.price
+        if self.anchor is not None:
+            kept["reference"] = self.anchor
         if self.config.scores.normalise:
             kept["scores"] = self.moments
         if self.average is not None:

@@ -39,6 +39,9 @@ class OnPolicyConfig(MethodConfig):
     )
     target_kl: float | None = Field(None, gt=0, description="nats an answer that beta is chosen for, in place of beta")
     adaptive_beta: bool = Field(False, description="beta goes on to follow the KL, so that it stays at target_kl")
+    reference_every: int = Field(
+        0, ge=0, description="iterations after which the reference becomes the policy as it is then; 0 is never"
+    )
     inner_epochs: int = Field(2, ge=1, description="passes over an iteration's answers")
     minibatches: int = Field(1, ge=1, description="parts of a pass, each an optimiser step")
     clip_ratio: float = Field(0.2, gt=0, description="how far the probability ratio is followed")
@@ -70,6 +73,15 @@ class OnPolicyConfig(MethodConfig):
             raise ValueError(
                 "beta and target_kl are both set, and target_kl chooses beta; keep one, or set adaptive_beta to start "
                 "from beta"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _a_reference_of_its_own(self) -> Self:
+        if self.reference_every and self.lora is not None:
+            raise ValueError(
+                "reference_every copies the policy's weights into the reference, and with lora the reference is the "
+                "same weights without the adapter; leave one out"
             )
         return self
 
