@@ -13,7 +13,7 @@ from burnish.methods.reward import RewardConfig, reward
 from burnish.methods.sft import SFTConfig, sft
 from burnish.rollout.settings import Sampling
 from burnish.training.metrics import Figures
-from burnish.types import Answer, Group
+from burnish.types import Answer, Group, Prompt
 
 STEPS = 24
 LOOP = {"steps": STEPS, "batch_size": 4, "save_every": 3, "max_length": 64, "learning_rate": 1e-3}
@@ -57,12 +57,19 @@ def run_ppo_shared(model: Path, out: Path) -> Figures:
 
 
 def run_grpo(model: Path, out: Path) -> Figures:
-    """With all that a run may carry from iteration to iteration: β, reference, moments of scores, averaged weights."""
+    """With all that a run may carry from iteration to iteration: β, reference, moments of scores, averaged weights, the
+    evaluation that others are compared with, and the best one's weights."""
     prompts = [Group(group.prompt, origin=group.origin) for group in answered()]
     carried = {"target_kl": 0.1, "adaptive_beta": True, "scores": {"normalise": True}, "average": 0.9, "resample": 1}
     carried["reference_every"] = 2  # the checkpoints, after 3 steps and 9, hold an older policy as reference
     shape = {"steps": 10, "sampling": Sampling(max_new_tokens=8), "samples": 2, "inner_epochs": 2}
-    return grpo(model, prompts, GRPOConfig(**(LOOP | shape | carried)), by=model.parent / "scorer", out=out)
+    settings = GRPOConfig(**(LOOP | shape | carried), evaluate_every=2, best="heldout_judge")
+    held = [Group(f"{i} - {i} = ", origin=f"held:{i + 1}") for i in range(4)]
+    return grpo(model, prompts, settings, by=model.parent / "scorer", out=out, evaluate_on=held, judge=brief)
+
+
+def brief(_: list[Prompt], answers: list[str]) -> list[float]:
+    return [-float(len(answer)) for answer in answers]
 
 
 RUNS: dict[str, Callable[[Path, Path], Figures]] = {

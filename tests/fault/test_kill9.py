@@ -47,6 +47,10 @@ def test_a_killed_run_has_the_same_losses_and_the_same_weights(method: str, mode
     RUNS[method](model, tmp_path / "killed")
     RUNS[method](model, tmp_path / "whole")
     assert lines(tmp_path / "killed") == lines(tmp_path / "whole")
+    samples = [
+        tmp_path / name / "samples.jsonl" for name in ("killed", "whole")
+    ]  # of a run that answers held-out prompts
+    assert len({file.read_text(encoding="utf-8") if file.exists() else "" for file in samples}) == 1
     killed, whole = (load_file(tmp_path / name / "model" / "model.safetensors") for name in ("killed", "whole"))
     assert killed.keys() == whole.keys()
     assert all(equal(killed[name], whole[name]) for name in whole)

@@ -203,6 +203,19 @@ def test_a_judge_that_cannot_judge_is_told_before_anything_runs(place: Workplace
     assert why in "\n".join(lines)
 
 
+def test_who_judges_held_out_answers_is_found_as_who_gives_the_reward_is(place: Workplace):
+    (place.path / "lengths.py").write_text("def short(prompts, answers): return [-float(len(a)) for a in answers]\n")
+    (place.path / "prompts.jsonl").write_text('{"prompt": "a"}\n')
+    text = HEAD + "  last: {method: rloo, model: base, prompts: prompts.jsonl, evaluate_on: prompts.jsonl, by: JUDGE, "
+    text = text.replace("JUDGE", "'lengths:short'") + "judge: JUDGE}\n"
+    place.file.write_text(text.replace("JUDGE", "[{by: 'lengths:short', weight: 2}]"))
+    (short,) = load(place.file, allow_code=True).stage("last").placed(place.out)["judge"]
+    assert (short.weight, short.judge(["p"], ["four"])) == (2.0, [-4.0])
+    place.file.write_text(text.replace("JUDGE", "people"))
+    with pytest.raises(ConfigError, match=r"last\.judge: people judge alone"):
+        load(place.file, allow_code=True)
+
+
 def test_what_judges_is_a_function_or_a_reward_models_folder(place: Workplace):
     (place.path / "lengths.py").write_text("def short(prompts, answers): return [-float(len(a)) for a in answers]\n")
     text = HEAD + FIRST + "  last: {method: judge, models: [first], by: [{by: 'lengths:short', weight: 2}, first]}\n"

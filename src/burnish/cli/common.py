@@ -51,6 +51,12 @@ ByOption = Annotated[Any, typer.Option("--by", help=f"Who judges: people, {JUDGE
 RewardByOption = Annotated[
     Any, typer.Option("--by", help=f"Who gives the reward: {JUDGES}.", metavar="WHO", parser=_by)
 ]
+JudgeOption = Annotated[
+    Any,
+    typer.Option(
+        "--judge", help="Who else scores the answers to --evaluate-on, WHO as in --by.", metavar="WHO", parser=_by
+    ),
+]
 ReferenceOption = Annotated[
     str | None, typer.Option("--reference", help="What to stay close to; unset is --model.", metavar="MODEL")
 ]

@@ -12,6 +12,7 @@ from burnish.cli.common import (
     DataOption,
     EvaluateOnOption,
     InsecureOption,
+    JudgeOption,
     ModelOption,
     OutOption,
     PromptsOption,
@@ -122,6 +123,8 @@ def ppo(
     by: RewardByOption,
     out: OutOption,
     reference: ReferenceOption = None,
+    evaluate_on: EvaluateOnOption = None,
+    judge: JudgeOption = None,
     settings: SetOption = None,
     allow_changed: AllowOption = None,
     allow_code: CodeOption = False,
@@ -133,6 +136,7 @@ def ppo(
     Example: burnish ppo --model runs/sft/model --prompts prompts.jsonl --by runs/reward/model --out runs/ppo
     """
     inputs: dict[str, Any] = {"model": model, "prompts": prompts, "by": by, "reference": reference}
+    inputs |= {"evaluate_on": evaluate_on, "judge": judge}
     return one("ppo", out, settings, seed, allow_changed, allow_code, insecure, **inputs)
 
 
@@ -143,6 +147,8 @@ def grpo(
     by: RewardByOption,
     out: OutOption,
     reference: ReferenceOption = None,
+    evaluate_on: EvaluateOnOption = None,
+    judge: JudgeOption = None,
     settings: SetOption = None,
     allow_changed: AllowOption = None,
     allow_code: CodeOption = False,
@@ -154,6 +160,7 @@ def grpo(
     Example: burnish grpo --model runs/sft/model --prompts prompts.jsonl --by runs/reward/model --out runs/grpo
     """
     inputs: dict[str, Any] = {"model": model, "prompts": prompts, "by": by, "reference": reference}
+    inputs |= {"evaluate_on": evaluate_on, "judge": judge}
     return one("grpo", out, settings, seed, allow_changed, allow_code, insecure, **inputs)
 
 
@@ -164,6 +171,8 @@ def rloo(
     by: RewardByOption,
     out: OutOption,
     reference: ReferenceOption = None,
+    evaluate_on: EvaluateOnOption = None,
+    judge: JudgeOption = None,
     settings: SetOption = None,
     allow_changed: AllowOption = None,
     allow_code: CodeOption = False,
@@ -175,6 +184,7 @@ def rloo(
     Example: burnish rloo --model runs/sft/model --prompts prompts.jsonl --by runs/reward/model --out runs/rloo
     """
     inputs: dict[str, Any] = {"model": model, "prompts": prompts, "by": by, "reference": reference}
+    inputs |= {"evaluate_on": evaluate_on, "judge": judge}
     return one("rloo", out, settings, seed, allow_changed, allow_code, insecure, **inputs)
 
 
@@ -185,6 +195,8 @@ def reinforce(
     by: RewardByOption,
     out: OutOption,
     reference: ReferenceOption = None,
+    evaluate_on: EvaluateOnOption = None,
+    judge: JudgeOption = None,
     settings: SetOption = None,
     allow_changed: AllowOption = None,
     allow_code: CodeOption = False,
@@ -196,6 +208,7 @@ def reinforce(
     Example: burnish reinforce --model runs/sft/model --prompts p.jsonl --by runs/reward/model --out runs/reinforce
     """
     inputs: dict[str, Any] = {"model": model, "prompts": prompts, "by": by, "reference": reference}
+    inputs |= {"evaluate_on": evaluate_on, "judge": judge}
     return one("reinforce", out, settings, seed, allow_changed, allow_code, insecure, **inputs)
 
 

@@ -1,10 +1,12 @@
-"""What a run carries from iteration to iteration beside what it trains: β, reference, score moments, average weights.
+"""What a run carries from iteration to iteration beside what it trains: β, reference, score moments, average weights,
+the best weights.
 
 Each lies in the checkpoint as tensors, in the precision that it is computed in: a killed run goes on bit by bit.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -102,12 +104,54 @@ class Average:
         for name, weight in self.weights.items():
             weight.copy_(self.average[name])
 
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """Within, the model's weights are their average."""
+        weights = {name: weight.detach().clone() for name, weight in self.weights.items()}
+        self.put()
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for name, weight in self.weights.items():
+                    weight.copy_(weights[name])
+
     def tensors(self) -> dict[str, Tensor]:
         return self.average
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         for name, average in self.average.items():
             average.copy_(tensors[name])
+
+
+class Best:
+    """The trained weights of the evaluation with the largest value so far, the first of equals."""
+
+    def __init__(self, model: Model) -> None:
+        self.weights = model.trainable()
+        self.step, self.value = 0, -math.inf
+        self.kept: dict[str, Tensor] = {}
+
+    def offer(self, step: int, value: float) -> None:
+        """The model as it is after `step` steps, worth `value`."""
+        if value > self.value:
+            self.step, self.value = step, value
+            self.kept = {name: weight.detach().clone() for name, weight in self.weights.items()}
+
+    @torch.no_grad()
+    def put(self) -> None:
+        """The model's weights become the best that were offered."""
+        for name, weight in self.weights.items():
+            weight.copy_(self.kept[name])
+
+    def tensors(self) -> dict[str, Tensor]:
+        at = torch.tensor([self.step, self.value], dtype=torch.float64)
+        return {"step_and_value": at} | {f"weight//{name}": weight for name, weight in self.kept.items()}
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        step, self.value = tensors["step_and_value"].tolist()
+        self.step = int(step)
+        self.kept = {name: tensors[f"weight//{name}"].to(weight.device) for name, weight in self.weights.items()}
 
 
 def _kept(weight: Tensor) -> torch.dtype:

@@ -74,6 +74,8 @@ def grpo(
     by: By,
     out: Path,
     reference: PolicyInput | None = None,
+    evaluate_on: DataInput | None = None,
+    judge: By | None = None,
 ) -> Figures:
     """Train `model` for what `by` says of its answers, write `out/model`, and return the last iteration's figures.
 
@@ -86,6 +88,8 @@ def grpo(
         by=by,
         out=out,
         reference=reference,
+        evaluate_on=evaluate_on,
+        judge=judge,
         denominator=config.denominator,
         ratio_of=config.ratio,
         resample=config.resample,

@@ -6,8 +6,7 @@ opening, and rankings of one prompt by several people, are one observation.
 """
 
 import sys
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -20,7 +19,7 @@ from burnish.methods.inputs import DataInput, as_groups
 from burnish.models.model import Model
 from burnish.objectives import ranking
 from burnish.training.config import MethodConfig
-from burnish.training.loop import Loss
+from burnish.training.loop import Evaluate, Loss
 from burnish.training.metrics import Figures
 from burnish.types import Group, Tree
 
@@ -54,12 +53,12 @@ def heldout_groups(
 
 def evaluation(
     learner: Model, rows: Sequence[Tree], loss: Loss, config: MethodConfig, *, compared: Sequence[Group] | None = None
-) -> Callable[[], Figures] | None:
+) -> Evaluate | None:
     """What `train` asks for the figures of held-out rows; None where there are none.
 
     `compared`: the groups that `rows` are of, where the loss compares their answers.
     """
-    return partial(_figures, learner, rows, loss, config.micro_batch_tokens, compared) if rows else None
+    return (lambda _: _figures(learner, rows, loss, config.micro_batch_tokens, compared)) if rows else None
 
 
 @torch.no_grad()

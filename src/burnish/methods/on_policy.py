@@ -8,9 +8,9 @@ and what learns beside the policy. PPO brings a critic for the first and the las
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from copy import deepcopy
-from dataclasses import dataclass, replace
-from math import isclose
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,11 +18,14 @@ import torch
 from torch import Tensor
 
 from burnish.batch.pack import Key, pack
-from burnish.batch.trees import prompt_trees, tree_of
+from burnish.batch.trees import prompt_trees
 from burnish.data.templates import resolve
 from burnish.errors import ConfigError
-from burnish.methods.carried import Anchor, Average, Moments, Price
+from burnish.methods.carried import Anchor, Average, Best, Moments, Price
 from burnish.methods.checks import check_before_step_one, check_ratio, check_sampler, check_starts_at_reference
+from burnish.methods.drawn import Drawn, trees_of
+from burnish.methods.heldout import heldout_groups, something_to_evaluate_on
+from burnish.methods.heldout_answers import HeldoutAnswers
 from burnish.methods.inputs import DataInput, PolicyInput, as_groups, as_policy, say
 from burnish.methods.on_policy_settings import OnPolicyConfig
 from burnish.methods.policy_loss import Answers, PolicyLoss, RatioOf, ValueLoss
@@ -39,16 +42,13 @@ from burnish.training.identity import identity
 from burnish.training.loop import Apart, Kept, Update, train
 from burnish.training.metrics import Figures
 from burnish.training.order import Order, derived_seed
-from burnish.types import Rollout, Tree
+from burnish.types import Group, Tree
 
 Estimate = Callable[[Answers], tuple[Tensor, float]]
 """How much better each token did than was expected there, (L,), and what that was divided by beside.
 
 A penalty in the loss is divided by the same, so that β keeps its meaning.
 """
-
-
-SAME = 1e-6  # between scores of one text, read in two batches in float32
 
 
 class Beside(Protocol):
@@ -71,8 +71,8 @@ class OnPolicy:
     `denominator` is what the loss is divided by, see `objectives.policy.token_weights`; `ratio_of` says whose
     probability ratio is clipped; `resample` is how often a prompt whose answers all score alike is asked again.
     `value_rate` gives the policy a value head, which learns at this peak rate.
-    `reference` is the incoming model unless another is named. Raises ConfigError where nobody is behind `by`, DataError
-    for prompts that leave no room for an answer.
+    `reference` is the incoming model unless another is named; `evaluate_on` and `judge` are heldout_answers.py's.
+    Raises ConfigError where nobody is behind `by`, DataError for prompts that leave no room for an answer.
     """
 
     def __init__(
@@ -84,16 +84,16 @@ class OnPolicy:
         by: By,
         out: Path,
         reference: PolicyInput | None = None,
+        evaluate_on: DataInput | None = None,
+        judge: By | None = None,
         denominator: Denominator = "token",
         ratio_of: RatioOf = "token",
         resample: int = 0,
         value_rate: float | None = None,
     ) -> None:
         config.sampling.for_training()
-        if config.reference_every and reference is not None:
-            raise ConfigError(
-                "reference_every: a reference is named, and it would be given up for the policy; drop one"
-            )
+        something_to_evaluate_on(evaluate_on, config)
+        _fits_together(config, reference, evaluate_on, judge)
         self.config = config
         self.out = out
         self.denominator: Denominator = denominator
@@ -110,6 +110,7 @@ class OnPolicy:
         self.anchor = Anchor(self.reference, self.policy) if config.reference_every else None
         self.moments = Moments()
         self.average = Average(self.policy, config.average) if config.average else None
+        self.best = Best(self.policy) if config.best != "none" else None
         self.engine = LocalEngine(self.policy)
         self.ends = sorted(self.template.end_tokens)
         self.read: dict[str, Any] = {
@@ -126,6 +127,13 @@ class OnPolicy:
         )
         say(asked)
         self.rows = asked.trees
+        self.heldout = self._heldout(heldout_groups(evaluate_on, self.groups, "prompt", config, out), judge)
+
+    def _heldout(self, groups: Sequence[Group], judge: By | None) -> HeldoutAnswers | None:
+        if not groups:
+            return None
+        other = Rewards(judge, self.policy, self.template, self.config) if judge is not None else None
+        return HeldoutAnswers(self.policy, self.reference, self.rewards, other, groups, self.config, out=self.out)
 
     def train(self, advantages: Estimate, *, beside: Beside | None = None) -> Figures:
         """Iterate, write `out/model`, and return the last iteration's figures.
@@ -136,6 +144,8 @@ class OnPolicy:
         plan = Order.of(len(self.rows), config)
         named = {"reference": self.reference} if self.named else {}
         known = identity(config, self.rows, model=self.policy, **named) | {"reward": self.rewards.identity()}
+        if self.heldout is not None:
+            known |= self.heldout.identity()
 
         def iteration(i: int) -> Figures:
             answers = self.answers(plan.take(self.rows, i), i)
@@ -151,11 +161,31 @@ class OnPolicy:
                 self.anchor.follow()
             return figures
 
-        figures = train(self.kept(beside), plan.steps, iteration, config, out=self.out, identity=known)
-        if self.average is not None:
+        figures = train(
+            self.kept(beside),
+            plan.steps,
+            iteration,
+            config,
+            out=self.out,
+            identity=known,
+            evaluate=self.evaluated if self.heldout is not None else None,
+            from_start=True,
+        )
+        if self.best is not None:
+            self.best.put()
+        elif self.average is not None:
             self.average.put()
         self.policy.value_head = None  # it was this run's, and the policy may have been given as a loaded model
         self.policy.save(self.out / "model")
+        return figures
+
+    def evaluated(self, step: int) -> Figures:
+        """Figures of held-out prompts, by the weights that would be written now."""
+        with self.average.in_place() if self.average is not None else nullcontext():
+            figures = self.heldout(step) if self.heldout is not None else {}
+            if self.best is not None:
+                self.best.offer(step, figures[self.config.best])
+                figures |= {"best_step": float(self.best.step), f"best_{self.config.best}": self.best.value}
         return figures
 
     def kept(self, beside: Beside | None) -> dict[str, Kept]:
@@ -171,6 +201,10 @@ class OnPolicy:
             kept["scores"] = self.moments
         if self.average is not None:
             kept["average"] = self.average
+        if self.best is not None:
+            kept["best"] = self.best
+        if self.heldout is not None and self.heldout.judge is not None:
+            kept["heldout"] = self.heldout
         return kept
 
     def check_before_step_one(self, answers: Answers) -> None:
@@ -189,7 +223,7 @@ class OnPolicy:
         """Draw answers, read them with policy and reference, and have them scored."""
         config, budget = self.config, self.config.micro_batch_tokens
         drawn = self.drawn(prompts, i)
-        rows = _trees(prompts, drawn.rollouts)
+        rows = trees_of(prompts, drawn.rollouts)
         batch = pack(rows)
         value: dict[Key, Tensor] = {}
         if self.policy.value_head is None:
@@ -211,7 +245,7 @@ class OnPolicy:
             figures["beta"] = self.price.beta
         return Answers(rows, batch, reward_L, old, anchor, figures, value)
 
-    def drawn(self, prompts: Sequence[Tree], i: int) -> "_Drawn":
+    def drawn(self, prompts: Sequence[Tree], i: int) -> Drawn:
         """Answers with their scores, those of prompts whose answers all score alike asked for anew.
 
         Figures are of what was drawn first. What is alike still after `resample` times is left out, unless all is.
@@ -226,15 +260,15 @@ class OnPolicy:
         alike = drawn.alike(self.config.unfinished_penalty) if self.resample else []
         return drawn if len(alike) in (0, len(prompts)) else drawn.without(alike)
 
-    def draw(self, prompts: Sequence[Tree], seed: int) -> "_Drawn":
+    def draw(self, prompts: Sequence[Tree], seed: int) -> Drawn:
         config = self.config
         rollouts = self.engine.sample(
             [tree.prompt for tree in prompts], config.samples, config.sampling, end_tokens=self.ends, seed=seed
         )
-        rows = _trees(prompts, rollouts)
+        rows = trees_of(prompts, rollouts)
         batch = pack(rows)
         scores, told = self.rewards(rows, [self.groups[tree.group] for tree in prompts], rollouts)
-        drawn = _Drawn(rollouts, scores, {})
+        drawn = Drawn(rollouts, scores, {})
         cut_N = config.unfinished_penalty * (~batch.ended_N)
         figures = {
             "reward": (batch.gather(scores) - cut_N).mean().item(),
@@ -301,45 +335,17 @@ class OnPolicy:
                 yield [rows[k] for k in part.tolist()]
 
 
-@dataclass(frozen=True)
-class _Drawn:
-    """Rollouts, prompt after prompt, with what they scored."""
-
-    rollouts: list[Rollout]
-    scores: dict[Key, Tensor]
-    figures: Figures
-
-    def alike(self, unfinished_penalty: float) -> list[int]:
-        """The prompts whose answers all have one score but for rounding: among them none is better."""
-        seen: dict[int, list[float]] = {}
-        for r in self.rollouts:
-            score = self.scores[r.prompt, r.sample].item() - unfinished_penalty * (not r.finished)
-            seen.setdefault(r.prompt, []).append(score)
-        return [prompt for prompt, scores in seen.items() if isclose(min(scores), max(scores), abs_tol=SAME)]
-
-    def exchanged(self, prompts: Sequence[int], again: "_Drawn") -> "_Drawn":
-        """With the answers to `prompts` in place of those that were here; `again` numbers these from 0."""
-        others = self.without(prompts)
-        moved = [replace(rollout, prompt=prompts[rollout.prompt]) for rollout in again.rollouts]
-        rollouts = sorted(others.rollouts + moved, key=lambda r: (r.prompt, r.sample))
-        scores = others.scores | {(prompts[k], n): score for (k, n), score in again.scores.items()}
-        return replace(self, rollouts=rollouts, scores=scores)
-
-    def without(self, prompts: Sequence[int]) -> "_Drawn":
-        kept = {key: score for key, score in self.scores.items() if key[0] not in prompts}
-        return replace(self, rollouts=[r for r in self.rollouts if r.prompt not in prompts], scores=kept)
-
-
-def _trees(prompts: Sequence[Tree], rollouts: Sequence[Rollout]) -> list[Tree]:
-    """The prompts that have answers, with these as branches, numbered as they were asked."""
-    by_prompt: list[list[Rollout]] = [[] for _ in prompts]
-    for rollout in rollouts:
-        by_prompt[rollout.prompt].append(rollout)
-    return [
-        tree_of(tree.prompt, answers, group=index, origin=tree.origin)
-        for index, (tree, answers) in enumerate(zip(prompts, by_prompt, strict=True))
-        if answers
-    ]
+def _fits_together(
+    config: OnPolicyConfig, reference: PolicyInput | None, evaluate_on: DataInput | None, judge: By | None
+) -> None:
+    """Raise ConfigError where a setting has nothing to work on."""
+    if config.reference_every and reference is not None:
+        raise ConfigError("reference_every: a reference is named, and it would be given up for the policy; drop one")
+    if judge is not None and evaluate_on is None:
+        raise ConfigError("judge: it scores held-out answers, and there are none; name a file, evaluate_on: FILE")
+    if config.best != "none" and (evaluate_on is None or (config.best == "heldout_judge" and judge is None)):
+        named = "evaluate_on: FILE" + (" and judge: WHO" if config.best == "heldout_judge" else "")
+        raise ConfigError(f"best: {config.best}: nothing says what is best; name {named}, or leave best out")
 
 
 def _value_head(policy: Policy, learning_rate: float | None) -> Apart | None:

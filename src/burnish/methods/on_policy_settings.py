@@ -51,6 +51,10 @@ class OnPolicyConfig(MethodConfig):
     unfinished_penalty: float = Field(1.0, ge=0, description="taken from the score of an answer without an end")
     scores: Scores = Field(default_factory=lambda: Scores(), description="what is done to scores")
     average: float = Field(0, ge=0, lt=1, description="decay an iteration of the average that is saved; 0 is off")
+    evaluate_prompts: int = Field(64, ge=1, description="prompts of evaluate_on that are asked, the first ones")
+    best: Literal["none", "heldout_reward", "heldout_judge"] = Field(
+        "none", description="the figure whose largest value says which evaluation's model is written; none is the last"
+    )
     sampling: Sampling = Field(default_factory=Sampling, description="temperature and lengths of the answers")
 
     @field_validator("kl", mode="before")

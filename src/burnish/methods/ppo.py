@@ -77,15 +77,28 @@ def ppo(
     by: By,
     out: Path,
     reference: PolicyInput | None = None,
+    evaluate_on: DataInput | None = None,
+    judge: By | None = None,
 ) -> Figures:
     """Train `model` for what `by` says of its answers, write `out/model`, and return the last iteration's figures.
 
     `by` is a reward model, an ensemble, a function, an address, a judge with a rubric, or a list of weighted parts, see
-    rewarding.py. `reference` is the incoming model unless another is named. Raises ConfigError where nobody is behind
-    `by`, and where a check before step one fails; DataError, Unreachable where a judge gives no score.
+    rewarding.py. `reference` is the incoming model unless another is named. Prompts of `evaluate_on` are not learned:
+    the answers to them are measured, and scored by `judge` too, see heldout_answers.py. Raises ConfigError where nobody
+    is behind `by`, and where a check before step one fails; DataError, Unreachable where a judge gives no score.
     """
     rate = (config.critic.learning_rate or HEAD_RATE) if config.critic.kind == "shared" else None
-    run = OnPolicy(model, prompts, config, by=by, out=out, reference=reference, value_rate=rate)
+    run = OnPolicy(
+        model,
+        prompts,
+        config,
+        by=by,
+        out=out,
+        reference=reference,
+        evaluate_on=evaluate_on,
+        judge=judge,
+        value_rate=rate,
+    )
     critic = _Separate(run.rewards.critic(), config) if rate is None else _Shared(run, config)
     return run.train(critic.advantages, beside=critic)
 

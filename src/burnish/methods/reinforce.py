@@ -34,6 +34,8 @@ def reinforce(
     by: By,
     out: Path,
     reference: PolicyInput | None = None,
+    evaluate_on: DataInput | None = None,
+    judge: By | None = None,
 ) -> Figures:
     """Train `model` for what `by` says of its answers, write `out/model`, and return the last iteration's figures.
 
@@ -45,4 +47,5 @@ def reinforce(
         return_L, _ = advantages.gae(answers.reward_L, nothing_L, answers.batch.length_N, gamma=1.0, lam=1.0)
         return advantages.whitened(return_L)
 
-    return OnPolicy(model, prompts, config, by=by, out=out, reference=reference).train(to_come)
+    run = OnPolicy(model, prompts, config, by=by, out=out, reference=reference, evaluate_on=evaluate_on, judge=judge)
+    return run.train(to_come)

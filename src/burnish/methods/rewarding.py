@@ -31,17 +31,27 @@ from burnish.types import Group, Rollout, Tree
 
 
 class Rewards:
-    """Scores answers that `policy` sampled. Raises ConfigError for a `by` that is nobody or cannot score an answer."""
+    """Scores answers that `policy` sampled, `samples` a prompt where that is known here.
 
-    def __init__(self, by: By, policy: Policy, template: Template, config: MethodConfig, *, samples: int) -> None:
+    Raises ConfigError for a `by` that is nobody or cannot score an answer.
+    """
+
+    def __init__(
+        self, by: By, policy: Policy, template: Template, config: MethodConfig, *, samples: int | None = None
+    ) -> None:
         self._policy = policy
-        self._template = template
+        self.template = template
         self._config = config
         self._judges = [judge.loaded(config) for judge in judges(by, config)]
-        if samples < 2 and (alone := next((judge for judge in self._judges if judge.of_pairs), None)):
-            raise ConfigError(f"by: {alone.part.name}: compares an answer with others: set samples to 2 at least")
+        if samples is not None and samples < 2 and self.of_pairs:
+            raise ConfigError(f"by: {self.of_pairs}: compares an answer with others: set samples to 2 at least")
 
     # ---- what a run needs beside scores
+
+    @property
+    def of_pairs(self) -> str:
+        """Who of these only compares an answer with others to its prompt, by name; empty where nobody does."""
+        return next((judge.part.name for judge in self._judges if judge.of_pairs), "")
 
     @property
     def readers(self) -> list[Scorer]:
@@ -85,7 +95,7 @@ class Rewards:
         `rows`: a tree for each group of `asked`, with its answers as branches in the order of `rollouts`. Raises
         DataError, Unreachable where somebody gives no finite number for every answer.
         """
-        groups = answered(asked, rollouts, self._template)
+        groups = answered(asked, rollouts, self.template)
 
         def read(scorer: Scorer) -> Sequence[Tree]:
             return (

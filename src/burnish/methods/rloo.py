@@ -33,6 +33,8 @@ def rloo(
     by: By,
     out: Path,
     reference: PolicyInput | None = None,
+    evaluate_on: DataInput | None = None,
+    judge: By | None = None,
 ) -> Figures:
     """Train `model` for what `by` says of its answers, write `out/model`, and return the last iteration's figures.
 
@@ -43,5 +45,15 @@ def rloo(
         advantage_N = leave_one_out(answers.returns(), answers.batch.group_N)
         return advantage_N[answers.batch.answer_L], 1.0
 
-    run = OnPolicy(model, prompts, config, by=by, out=out, reference=reference, denominator="sum")
+    run = OnPolicy(
+        model,
+        prompts,
+        config,
+        by=by,
+        out=out,
+        reference=reference,
+        evaluate_on=evaluate_on,
+        judge=judge,
+        denominator="sum",
+    )
     return run.train(advantages)

@@ -34,6 +34,7 @@ Changes = Mapping[str, tuple[Any, Any]]
 LOSES_NOTHING = {
     "inputs.json",
     "metrics.jsonl",
+    "samples.jsonl",
     "bad_batch.json",
     "reference.safetensors",
     "reference-heldout.safetensors",

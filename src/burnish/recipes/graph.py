@@ -47,8 +47,8 @@ class Stage:
         given = {key: placed(value, run) for key, value in self.inputs.items() if value is not None}
         if isinstance(model := given.get("model"), str) and URL.match(model):
             given["model"] = Address(model, insecure=self.allowed.insecure)
-        if "by" in given:
-            given["by"] = who(given["by"], self.allowed)
+        for key in given.keys() & {"by", "judge"}:
+            given[key] = who(given[key], self.allowed)
         return given
 
 

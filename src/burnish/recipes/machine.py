@@ -71,7 +71,8 @@ def needs(recipe: Recipe) -> dict[str, tuple[int, int]]:
         memory = model * ONLY_READ + int(model * share * (TRAINED - ONLY_READ))
         if hasattr(stage.config, "first_beta"):  # it learns from answers of its own, beside a reference
             judges = [_weights(leaf, sizes) for leaf in leaves(stage.inputs.get("by"))]
-            memory += model * ONLY_READ + sum(judges) * ONLY_READ
+            others = [_weights(leaf, sizes) for leaf in leaves(stage.inputs.get("judge"))]
+            memory += (model + sum(judges) + sum(others)) * ONLY_READ
             if hasattr(stage.config, "critic") and stage.config.critic.kind == "separate":  # a shared one is a row
                 memory += (max(judges, default=0) or model) * TRAINED
         disk = int(model * share * CHECKPOINT * KEPT) + (model * ONLY_READ if trains else 0)

@@ -98,6 +98,8 @@ METHODS: dict[str, Method] = {
                 "prompts": Input("groups", "prompt", several=True),
                 "by": Input("by"),
                 "reference": MODEL,
+                "evaluate_on": Input("groups", "prompt", several=True),
+                "judge": Input("by"),
             },
             (("model", "prompts", "by"),),
             A_MODEL,

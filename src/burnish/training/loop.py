@@ -47,6 +47,8 @@ class StepLoss:
 
 
 Loss = Callable[[TreeBatch], StepLoss]
+Evaluate = Callable[[int], Figures]
+"""Figures of held-out rows, by the model as it is after so many steps."""
 
 
 class Kept(Protocol):
@@ -183,12 +185,14 @@ def train(
     *,
     out: Path,
     identity: Mapping[str, str],
-    evaluate: Callable[[], Figures] | None = None,
+    evaluate: Evaluate | None = None,
+    from_start: bool = False,
 ) -> Figures:
     """Run `step(0) … step(steps - 1)`, recording and saving, from the newest checkpoint on; return the last figures.
 
     `kept` is what a checkpoint holds, by the name of its file.
-    `evaluate` gives figures of held-out rows, every `evaluate_every` steps and after the last one.
+    `evaluate` gives figures of held-out rows, every `evaluate_every` steps and after the last one; `from_start` also
+    before the first, in a line of its own as step 0.
     `identity` names what must be the same for a resume to mean anything (hashes of config, data, model). Raises
     ConfigError where a checkpoint has another one, Interrupted after a clean save on SIGTERM or SIGINT.
     """
@@ -205,6 +209,8 @@ def train(
             facts = {"metrics_offset": metrics.offset, "identity": dict(identity), "threads": torch.get_num_threads()}
             save_checkpoint(folder, after, {name: one.tensors() for name, one in kept.items()}, facts)
 
+        if evaluate and from_start and not done:
+            metrics.write({"step": 0, **evaluate(0)})
         for i in range(done, steps):
             began = time.perf_counter()
             try:
@@ -215,7 +221,7 @@ def train(
                 raise
             seconds = time.perf_counter() - began
             if evaluate and (i + 1 == steps or (config.evaluate_every and (i + 1) % config.evaluate_every == 0)):
-                figures |= evaluate()
+                figures |= evaluate(i + 1)
             speed = {"seconds": seconds, "tokens_per_second": figures["tokens"] / seconds, "peak_gb": _peak_gb()}
             metrics.write({"step": i + 1, **figures, **speed})
             tell(i + 1, steps, figures)
@@ -235,7 +241,7 @@ def train_on(
     out: Path,
     identity: Mapping[str, str],
     whole: bool = False,
-    evaluate: Callable[[], Figures] | None = None,
+    evaluate: Evaluate | None = None,
 ) -> Figures:
     """`train` for a method whose steps are one update from fixed rows: SFT, reward model, DPO, pretraining."""
     update = Update(learner, config)

@@ -152,6 +152,31 @@ def cost(verdicts: Verdicts) -> Drawing:
     return draw
 
 
+def frontier(evaluations: Sequence[Mapping[str, float]]) -> Drawing:
+    """A drawing of held-out reward over exact KL, an evaluation a point, joined as they followed each other.
+
+    Bars are twice the standard error of the KL; a point is hollow where reward and judge had parted.
+    """
+
+    def draw(axes: Any) -> None:
+        kl_E = [row["heldout_kl"] for row in evaluations]
+        reward_E = [row["heldout_reward"] for row in evaluations]
+        axes.plot(kl_E, reward_E, color=MUTED, linewidth=1.2)
+        for kl, reward, row in zip(kl_E, reward_E, evaluations, strict=True):
+            error = 2 * row.get("heldout_kl_se", 0.0)
+            fill = PAPER if row.get("heldout_parted") else HUES[0]
+            axes.plot([kl - error, kl + error], [reward, reward], color=HUES[0], linewidth=2, alpha=0.4)
+            axes.plot([kl], [reward], color=HUES[0], marker="o", markersize=6, markerfacecolor=fill)
+        for place in (0, -1):
+            name = f"step {evaluations[place]['step']:.0f}"
+            axes.annotate(name, (kl_E[place], reward_E[place]), (6, -11), textcoords="offset points", color=INK)
+        axes.margins(x=0.15, y=0.15)
+        axes.locator_params(axis="both", nbins=5)
+        axes.set_xlabel("KL, nats an answer", loc="right")
+
+    return draw
+
+
 def _range(verdicts: Verdicts, models: Sequence[str]) -> tuple[float, float]:
     """Percent of wins to show: every interval, never less than 40 to 70, so that small differences look small."""
     low = min([40.0, *(_percent(verdicts[model]["win_rate_low"]) - 3 for model in models)])

@@ -4,7 +4,11 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from burnish.evaluation.report import charts, words
+from burnish.evaluation.report.run import Sample
 from burnish.evaluation.report.svg import SERIES, Sheet, escaped, picture
+
+ANSWER_LIMIT, PROMPT_LIMIT = 1500, 800  # characters shown
 
 NAMES = {
     "pretrain": "pretraining",
@@ -61,3 +65,23 @@ def dot(models: Sequence[str], model: str) -> str:
 
 def method_name(method: str) -> str:
     return NAMES.get(method, method)
+
+
+def asked_and_answered(answers: Sequence[tuple[str, str, Sample]]) -> str:
+    """A prompt, and answers to it side by side: each with who or what gave it and the class of its colour."""
+    asked = escaped(shortened(answers[0][2].prompt, PROMPT_LIMIT))
+    cards = "".join(_answer(*one) for one in answers)
+    return f'<div class="prompt"><p>{asked}</p><div class="answers">{cards}</div></div>'
+
+
+def _answer(name: str, colour: str, sample: Sample) -> str:
+    score = words.number(sample.score) if sample.score is not None else ""
+    score += f", judge {words.number(sample.judge)}" if sample.judge is not None else ""
+    text = escaped(shortened(sample.answer.strip(), ANSWER_LIMIT)) or '<span class="none">(nothing)</span>'
+    end = "" if sample.finished else ' <span class="cut">(no end)</span>'
+    title = f'<span class="dot {colour}"></span>{escaped(charts.label(name))}'
+    return f'<div class="answer"><h4><span>{title}</span><span>{score}</span></h4><p>{text}{end}</p></div>'
+
+
+def shortened(text: str, limit: int) -> str:
+    return text if len(text) <= limit else f"{text[:limit]} … ({len(text) - limit} characters more)"

@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 
 from burnish.evaluation.report import charts, words
-from burnish.evaluation.report.parts import dot, figure
+from burnish.evaluation.report.parts import asked_and_answered, dot, figure
 from burnish.evaluation.report.run import Comparison, Run, Sample
 from burnish.evaluation.report.svg import Sheet, escaped
 
 PROMPTS = 10
-ANSWER_LIMIT, PROMPT_LIMIT = 1500, 800  # characters shown
 NOTES = 10
 FEW = 6  # models whose columns get equal widths; more scroll
 
@@ -172,19 +171,5 @@ def evenly(count: int, wanted: int) -> list[int]:
 
 
 def _prompt(comparison: Comparison, models: Sequence[str], samples: Sequence[Sample]) -> str:
-    colours = {model: dot(list(comparison.verdicts), model) for model in models}
-    cards = "".join(_answer(model, colours[model], sample) for model, sample in zip(models, samples, strict=True))
-    asked = escaped(shortened(samples[0].prompt, PROMPT_LIMIT))
-    return f'<div class="prompt"><p>{asked}</p><div class="answers">{cards}</div></div>'
-
-
-def _answer(model: str, colour: str, sample: Sample) -> str:
-    score = words.number(sample.score) if sample.score is not None else ""
-    text = escaped(shortened(sample.answer.strip(), ANSWER_LIMIT)) or '<span class="none">(nothing)</span>'
-    end = "" if sample.finished else ' <span class="cut">(no end)</span>'
-    name = f'<span class="dot {colour}"></span>{escaped(charts.label(model))}'
-    return f'<div class="answer"><h4><span>{name}</span><span>{score}</span></h4><p>{text}{end}</p></div>'
-
-
-def shortened(text: str, limit: int) -> str:
-    return text if len(text) <= limit else f"{text[:limit]} … ({len(text) - limit} characters more)"
+    colours = (dot(list(comparison.verdicts), model) for model in models)
+    return asked_and_answered(list(zip(models, colours, samples, strict=True)))

@@ -4,7 +4,8 @@ lock.json, recipe.yaml      what was run, with which versions
 summary.json                each stage's final figures
 STAGE/DONE.json             when it was done and how long it took
 STAGE/metrics.jsonl         a line a step; of a method with rounds or members, STAGE/rounds/N/metrics.jsonl
-STAGE/samples.jsonl         of a stage that evaluates: every model's answers to the held-out prompts
+STAGE/samples.jsonl         of a stage that evaluates: every model's answers to the held-out prompts; of one that
+                            learns from answers of its own: answers to the same prompts at each evaluation
 """
 
 import json
@@ -30,7 +31,8 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class StageRecord:
-    """One stage as it lies on the disk. `sources`: what it was made from, each with the hash of what it held."""
+    """One stage as it lies on the disk. `sources`: what it was made from, each with the hash of what it held.
+    `evaluated`: its answers to held-out prompts while it learned, by step."""
 
     name: str
     method: str
@@ -41,16 +43,18 @@ class StageRecord:
     sources: tuple[tuple[str, str], ...] = ()
     seconds: float | None = None
     finished: str = ""
+    evaluated: Mapping[str, tuple["Sample", ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One model's first answer to a prompt."""
+    """One model's first answer to a prompt. `judge`: a second score, where another judge gave one."""
 
     prompt: str
     answer: str
     score: float | None
     finished: bool
+    judge: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,16 +140,19 @@ def _stage(folder: Path, name: str, locked: Any, summary: Any, notes: list[str])
     done, begun = _told_object(here / "DONE.json", notes), _told_object(here / "inputs.json", notes)
     figures = summary if isinstance(summary, dict) else done.get("figures")
     seconds = done.get("seconds")
+    metrics = tuple(_metrics(here, notes))
+    learning = any("heldout_reward" in row for row in metrics)
     return StageRecord(
         name=name,
         method=str(locked.get("method") or ""),
         figures=figures if isinstance(figures, dict) else {},
-        metrics=tuple(_metrics(here, notes)),
+        metrics=metrics,
         settings=locked["settings"] if isinstance(locked.get("settings"), dict) else {},
         inputs=locked["inputs"] if isinstance(locked.get("inputs"), dict) else {},
         sources=tuple(dict.fromkeys(_sources(begun.get("inputs") or locked.get("inputs")))),
         seconds=float(seconds) if isinstance(seconds, int | float) else None,
         finished=str(done.get("finished") or ""),
+        evaluated=_samples(here / "samples.jsonl", notes, by="step") if learning else {},
     )
 
 
@@ -248,7 +255,8 @@ def _judges(by: Any) -> list[str]:
     return [str(part.get("name") or part["by"]) for part in parts if part.get("by") and part.get("weight", 1) != 0]
 
 
-def _samples(path: Path, notes: list[str]) -> dict[str, tuple[Sample, ...]]:
+def _samples(path: Path, notes: list[str], by: str = "model") -> dict[str, tuple[Sample, ...]]:
+    """First answers in order, by the model that gave them or the step that it gave them at."""
     found: dict[str, list[Sample]] = {}
     for row in _rows(path, notes):
         answers, scores, finished = row.get("answers"), row.get("scores"), row.get("finished")
@@ -256,8 +264,8 @@ def _samples(path: Path, notes: list[str]) -> dict[str, tuple[Sample, ...]]:
             continue
         score = _number(scores[0]) if isinstance(scores, list) and scores else None
         whole = finished[0] is not False if isinstance(finished, list) and finished else True
-        sample = Sample(_text(row.get("prompt")), _text(answers[0]), score, whole)
-        found.setdefault(str(row.get("model", "unknown")), []).append(sample)
+        sample = Sample(_text(row.get("prompt")), _text(answers[0]), score, whole, _number(row.get("judge")))
+        found.setdefault(str(row.get(by, "unknown")), []).append(sample)
     return {model: tuple(samples) for model, samples in found.items()}
 
 

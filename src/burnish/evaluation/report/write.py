@@ -10,7 +10,7 @@ from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
-from burnish.evaluation.report import course, parts, result
+from burnish.evaluation.report import course, heldout, parts, result
 from burnish.evaluation.report.run import Run, read_run
 from burnish.evaluation.report.style import CSS
 from burnish.evaluation.report.svg import Sheet, escaped
@@ -23,6 +23,7 @@ SECTIONS: tuple[tuple[str, Section], ...] = (
     ("the chain", course.the_chain),
     ("the verdicts", result.verdicts),
     ("the answers side by side", result.answers),
+    ("the held-out evaluations", heldout.on_the_way),
     ("the stages", course.stages),
     ("how to repeat it", course.again),
 )
