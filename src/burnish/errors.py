@@ -5,7 +5,7 @@
       DataError                  65  a file's content is wrong
         CheckpointError          65  every checkpoint of a run is damaged
       MissingInput               66  a file, folder or model is not there
-      Unreachable                69  a reward or judge does not answer
+      Unreachable                69  a reward, judge or served model does not answer, or not so that it can be read
       NonFiniteLoss              70  a loss or gradient is NaN or infinite
       OutOfMemory                71  the machine's memory is used up
       NotOurs                    73  the output cannot be made there, or belongs to another run

@@ -174,6 +174,8 @@ class Typist:
         self.child, self.terminal = pty.fork()
         if self.child == 0:
             code = 70
+            # as a shell starts what is in front; where pytest runs behind, Ctrl-C is ignored, by its children too
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             try:
                 sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: SIM115  until it ends
                 os.chdir(folder)
