@@ -166,6 +166,14 @@ def test_a_function_that_cannot_say_ends_the_run_before_a_step(
     assert (tmp_path / "metrics.jsonl").read_text("utf-8") == ""
 
 
+def test_another_model_behind_the_same_address_is_another_judge(policy: Policy):
+    template, judge = resolve(policy.tokenizer, "auto"), {"judge": "http://127.0.0.1:1", "rubric": "Shorter is better."}
+    first, other = (
+        Rewards({**judge, "model": name}, policy, template, short_ppo(), samples=2).identity() for name in ("a", "b")
+    )
+    assert first != other
+
+
 def test_an_address_that_nobody_answers_ends_the_run_before_a_step(tiny_model: Path, tmp_path: Path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]  # free again once this is left

@@ -22,6 +22,7 @@ from burnish.methods.scoring import By, Judge, answered, judges, mean, scores_by
 from burnish.models.load import load_scorer
 from burnish.models.model import Policy, Scorer
 from burnish.models.padding import same_tokens
+from burnish.rewards.chat import Chat
 from burnish.rewards.language_model import LanguageModel
 from burnish.rewards.rubric import RubricJudge
 from burnish.training.config import MethodConfig
@@ -131,6 +132,10 @@ def _who(judge: Judge, config: MethodConfig) -> str:
         return ", ".join(weights_hash(as_scorer(model, config)) for model in judge.models)
     if isinstance(judge.text, RubricJudge):
         asked = judge.text.asked
-        model = weights_hash(asked.policy) if isinstance(asked, LanguageModel) else judge.part.name
+        model = judge.part.name
+        if isinstance(asked, LanguageModel):
+            model = weights_hash(asked.policy)
+        elif isinstance(asked, Chat) and asked.model:
+            model = f"{asked.model}@{asked.name}"
         return f"{model} by {judge.text.criteria}"
     return judge.part.name
