@@ -71,12 +71,10 @@ def merged_weights(model: PreTrainedModel) -> dict[str, Tensor]:
 
     The model is left as it is: what peft merges in place it cannot take out again exactly.
     """
-    from peft.tuners.tuners_utils import BaseTunerLayer
-
     weights = {name.replace(".base_layer.", "."): value for name, value in model.state_dict().items()}
     for path, module in model.named_modules():
-        if isinstance(module, BaseTunerLayer):
-            weights[f"{path}.weight"] = weights[f"{path}.weight"] + _update(module)
+        if (weight := adapted_weight(module)) is not None:
+            weights[f"{path}.weight"] = weight
     for name in [name for name in weights if ".modules_to_save." in name]:
         plain = re.sub(r"\.modules_to_save\.[^.]+", "", name)  # a layer that is trained whole, beside its original
         weights[plain] = weights[name]
@@ -87,8 +85,15 @@ def merged_weights(model: PreTrainedModel) -> dict[str, Tensor]:
     }
 
 
-def _update(layer: Any) -> Tensor:
-    """What the active adapter adds to a layer's weight."""
-    weight = layer.get_base_layer().weight
-    update = sum((layer.get_delta_weight(name) for name in layer.active_adapters), torch.zeros_like(weight))
-    return update.to(weight.dtype)
+def adapted_weight(layer: torch.nn.Module) -> Tensor | None:
+    """The weight W + (alpha / rank) · B·A that an adapted layer multiplies by now; None where it is no such layer."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    if not isinstance(layer, BaseTunerLayer):
+        return None
+    adapted: Any = layer
+    weight: Tensor = adapted.get_base_layer().weight
+    if adapted.disable_adapters:
+        return weight
+    update = sum((adapted.get_delta_weight(name) for name in adapted.active_adapters), torch.zeros_like(weight))
+    return weight + update.to(weight.dtype)

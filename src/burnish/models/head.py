@@ -32,13 +32,17 @@ class Head:
 
     def logits(self, hidden_LD: Tensor, temperature: float = 1.0, columns: slice = slice(None)) -> Tensor:
         """Logits (L, V) in float32, or in float64 where the weights are; or `columns` of them."""
-        bias_V = None if self.bias_V is None else self.bias_V[columns]
-        logits_LV = at_least_float32(torch.nn.functional.linear(hidden_LD, self.weight_VD[columns], bias_V))
+        logits_LV = at_least_float32(self.product(hidden_LD, columns))
         if self.scale != 1.0:
             logits_LV = logits_LV * self.scale
         if self.softcap:
             logits_LV = torch.tanh(logits_LV / self.softcap) * self.softcap
         return logits_LV if temperature == 1.0 else logits_LV / temperature
+
+    def product(self, hidden_LD: Tensor, columns: slice = slice(None)) -> Tensor:
+        """W·h + b, (L, V), or `columns` of it."""
+        bias_V = None if self.bias_V is None else self.bias_V[columns]
+        return torch.nn.functional.linear(hidden_LD, self.weight_VD[columns], bias_V)
 
 
 @torch.no_grad()

@@ -20,6 +20,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from burnish.models.attention import TreeLayout, tree_attention
 
 ROLLOUT_ATTENTION = "burnish_rollout"
+_BLOCK = 16  # rows whose prompts are read up to the longest of them; rows of like length lie together at first
 _FIRST_LENGTH = 64  # tokens that an answer has room for at first; the room doubles when it is used up
 
 
@@ -205,14 +206,18 @@ class DecodePass:
         neighbours: Neighbours,
         prompt_size_S: Tensor,
         step_S: Tensor,
-        prompt_length: int,
+        prompt_sizes: Sequence[int],
         length: int,
     ) -> None:
-        """`step_S`: the new token's index in its answer; `prompt_length`, `length`: the longest prompt and answer."""
+        """`step_S`: the new token's index in its answer; `prompt_sizes`: each row's tokens; `length`: the longest
+        answer's."""
         self.cache = cache
         self.neighbours = neighbours
         self.step_S = step_S
         self.slot_S = torch.arange(len(step_S), device=step_S.device)
+        rows = [slice(start, start + _BLOCK) for start in range(0, neighbours.rows, _BLOCK)]
+        self.blocks = [(block, max(prompt_sizes[block])) for block in rows]
+        prompt_length = max(prompt_sizes)
         self.prompt_length = prompt_length
         self.length = length
         prompt_1P = torch.arange(prompt_length, device=step_S.device).expand(len(step_S), -1)
@@ -231,19 +236,24 @@ class DecodePass:
         own_key = layer.own_key[:count, :, : self.length]
         own_value = layer.own_value[:count, :, : self.length]
         rows, width, prompt = self.neighbours.rows, self.neighbours.width, self.prompt_length
-        prompt_key, prompt_value = layer.prompt_key[:rows, :, :prompt], layer.prompt_value[:rows, :, :prompt]
+        prompt_key, prompt_value = layer.prompt_key[:rows], layer.prompt_value[:rows]
         exchange = self.neighbours.exchange(heads)
 
         query = query[0].view(heads, groups, count, size).permute(2, 0, 1, 3).reshape(count * heads, groups * size)
         gathered = query.index_select(0, exchange.to_grid).view(rows, heads, width * groups, size)
-        on_prompt = gathered @ prompt_key.transpose(2, 3)
+        on_prompt = gathered.new_zeros(rows, heads, width * groups, prompt)
+        for block, longest in self.blocks:
+            on_prompt[block, ..., :longest] = gathered[block] @ prompt_key[block, :, :longest].transpose(2, 3)
         on_prompt = on_prompt.view(rows * heads * width, groups * prompt).index_select(0, exchange.to_slot)
         on_own = query.view(count, heads, groups, size) @ own_key.transpose(2, 3)
         score = torch.cat((on_prompt.view(count, heads, groups, prompt), on_own), 3)
         weight = self._weights(score, how).to(query.dtype)
 
         spread = weight[..., :prompt].reshape(count * heads, groups * prompt).index_select(0, exchange.to_grid)
-        from_prompt = spread.view(rows, heads, width * groups, prompt) @ prompt_value
+        spread = spread.view(rows, heads, width * groups, prompt)
+        from_prompt = spread.new_empty(rows, heads, width * groups, prompt_value.shape[3])
+        for block, longest in self.blocks:
+            from_prompt[block] = spread[block, ..., :longest] @ prompt_value[block, :, :longest]
         from_prompt = from_prompt.view(rows * heads * width, -1).index_select(0, exchange.to_slot)
         out = (weight[..., prompt:] @ own_value).view(count * heads, -1).add_(from_prompt)
         return out.view(1, count, heads * groups, -1)

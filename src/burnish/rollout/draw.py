@@ -58,8 +58,7 @@ class Drawing:
         return self.end_F.device
 
     @classmethod
-    def of(cls, policy: Policy, settings: Sampling, end_tokens: Sequence[int]) -> Self:
-        head = policy.head
+    def of(cls, policy: Policy, head: Head, settings: Sampling, end_tokens: Sequence[int]) -> Self:
         device = counting_device(policy.device)
         end_F = torch.tensor(sorted(set(end_tokens)), dtype=torch.int64, device=device)
         is_end_V = torch.zeros(head.weight_VD.shape[0], dtype=torch.bool, device=device)

@@ -20,6 +20,7 @@ from burnish.models.model import Policy
 from burnish.rollout.cache import ROLLOUT_ATTENTION, Cache, DecodePass, Neighbours, PromptPass, moves
 from burnish.rollout.draw import Drawing, Drawn, StopStrings, uniforms
 from burnish.rollout.padded import padded_steps
+from burnish.rollout.prepacked import prepacked
 from burnish.rollout.settings import Sampling
 from burnish.training.identity import weights_hash
 from burnish.training.order import derived_seed
@@ -87,8 +88,8 @@ class LocalEngine:
         check_room(self.policy, prompts, settings)
         if not prompts or n < 1:
             return []
-        with _sampling(self.policy):
-            drawing = Drawing.of(self.policy, settings, end_tokens)
+        with _sampling(self.policy), prepacked(self.policy, n * len(prompts)) as head:
+            drawing = Drawing.of(self.policy, head, settings, end_tokens)
             if not self.policy.packed:
                 slots = self.slots_for(prompts, n, settings)
                 return (yield from padded_steps(self.policy, prompts, n, drawing, seed, slots))
@@ -350,9 +351,11 @@ class _Sampler:
         token_S = state.token_ST[torch.arange(live, device=step_S.device), step_S].to(self.policy.device)
         length = int(step_S.max()) + 1
         self.cache.make_room(length)
-        longest = max(len(self.prompts[i]) for i in self.row_of_prompt)
+        size_of_row = {row: len(self.prompts[i]) for i, row in self.row_of_prompt.items()}
         step_S, size_S = step_S.to(self.policy.device), state.prompt_size_S[:live].to(self.policy.device)
-        decoding = DecodePass(self.cache, self.neighbours, size_S, step_S, longest, length)
+        decoding = DecodePass(
+            self.cache, self.neighbours, size_S, step_S, [size_of_row[row] for row in sorted(size_of_row)], length
+        )
         out = self.policy.model.base_model(
             input_ids=token_S[None], position_ids=decoding.position_S[None], use_cache=False, rollout=decoding
         )
