@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from fault.forks import FORKS
 from feedback.served import Visitor, signed_in
+from forks import FORKS
 
+from burnish.cli.main import main
 from burnish.methods.evaluate import EvaluateConfig, evaluate
 from burnish.methods.reject import RejectConfig, reject
 from burnish.rollout.settings import Sampling
@@ -34,6 +35,10 @@ def picking(model: Path, out: Path) -> Any:
 def comparing(model: Path, out: Path) -> Any:
     models = {"first": model, "other": model.parent / "other"}
     return evaluate(models, PROMPTS, EvaluateConfig(**SHORT), by="people", out=out)
+
+
+def running_recipe(recipe: Path, out: Path) -> Any:
+    sys.exit(main(["run", str(recipe), "--out", str(out)]))
 
 
 def _at(terminal: str, stage: Stage, model: Path, out: Path) -> None:

@@ -1,20 +1,18 @@
 """`burnish generate` as a process: a signal ends it with 75, two never write one file, and a change can be allowed."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from forks import Command
 
 from burnish.cli.main import main
 
-CHUNKS = 60
+CHUNKS = 20
 
 
 @pytest.fixture
@@ -29,18 +27,16 @@ def words(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @contextmanager
-def under_way(words: list[str]) -> Iterator[subprocess.Popen[str]]:
+def under_way(words: list[str]) -> Iterator[Command]:
     """The command as a process of its own that has committed a few chunks."""
-    code = "import sys; from burnish.cli.main import main; sys.exit(main(sys.argv[1:]))"
-    command = [sys.executable, "-c", code, *words]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
-        while committed() < 3:
-            assert process.poll() is None, process.stderr.read() if process.stderr else ""
-            time.sleep(0.002)
-        try:
-            yield process
-        finally:
-            process.kill()
+    command = Command(*words)
+    while committed() < 3:
+        assert command.running(), command.end()
+        time.sleep(0.002)
+    try:
+        yield command
+    finally:
+        command.kill()
 
 
 def committed() -> int:
@@ -50,10 +46,10 @@ def committed() -> int:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_with_75_and_the_same_command_goes_on(words: list[str], number: signal.Signals):
-    with under_way(words) as process:
-        process.send_signal(number)
-        _, told = process.communicate(timeout=60)
-    assert process.returncode == 75, told
+    with under_way(words) as command:
+        command.signal(number)
+        code, told = command.end()
+    assert code == 75, told
     safe = committed()
     assert 3 <= safe < CHUNKS
     assert f"stopped after {safe} of {CHUNKS} prompts, saved. Run the same command again to go on." in told
@@ -65,17 +61,17 @@ def test_a_signal_ends_it_with_75_and_the_same_command_goes_on(words: list[str],
 
 
 def test_two_at_once_do_not_write_one_file(words: list[str], capsys: pytest.CaptureFixture[str]):
-    with under_way(words) as process:
-        os.kill(process.pid, signal.SIGSTOP)
+    with under_way(words) as command:
+        command.signal(signal.SIGSTOP)
         assert main(words) == 73
-    assert f"is held by process {process.pid} on " in capsys.readouterr().err
+    assert f"is held by process {command.pid} on " in capsys.readouterr().err
 
 
 def test_a_change_that_is_allowed_reaches_answers_that_are_half_there(
     words: list[str], capsys: pytest.CaptureFixture[str]
 ):
-    with under_way(words) as process:
-        process.kill()
+    with under_way(words):
+        pass
     safe = committed()
     before = Path(".answers.jsonl.burnish/answers.part.jsonl").read_bytes().splitlines()[:safe]
     shorter = [*words, "--set", "temperature=0.5"]

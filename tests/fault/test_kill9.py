@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 
 import pytest
-from fault.forks import FORKS
 from fault.runs import RUNS, run_alone, run_reward
+from forks import FORKS
 from safetensors.torch import load_file
 from torch import equal
 

@@ -4,15 +4,21 @@ import http.client
 import json
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-RUN = "import sys; from burnish.cli.main import main; sys.exit(main())"
+from forks import Command
+
+POSTS = {
+    "heartbeat": {},
+    "draft": {"draft": {"half": "done"}},
+    "submit": {"order": [["A"], ["B"], ["C"]]},
+    "skip": {"reason": "other"},
+}
+"""Every route that names an assignment, with the rest of its body."""
 
 
 class Served:
@@ -22,33 +28,27 @@ class Served:
         self.store, self.annotators, self.options = store, annotators, options
         self.port = _free()
         self.links: dict[str, str] = {}
-        self.errors = ""
+        self.errors, self.code = "", 0
         self.start()
 
     def start(self) -> None:
         named = [word for name in self.annotators for word in ("--annotator", name)]
         command = ["rank", "serve", "--store", str(self.store), "--no-open", "--json", "--port", str(self.port)]
         command += [*named, *self.options]
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", RUN, *command],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        if not line:
-            raise AssertionError(self.process.communicate()[1])
+        self.process = Command(*command)
+        line = self.process.out.readline()
+        assert line, self.process.end()
         told = json.loads(line)
         self.address: str = told["address"]
         self.links = told["links"]
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """End it; returns the exit code."""
-        if self.process.poll() is None:
-            self.process.send_signal(number)
-        self.errors += self.process.communicate(timeout=20)[1]
-        return self.process.returncode
+        if not self.process.ended:
+            self.process.signal(number)
+            code, told = self.process.end(20)
+            self.code, self.errors = code, self.errors + told
+        return self.code
 
     def visitor(self, name: str) -> "Visitor":
         """`name`, signed in by their link."""

@@ -1,21 +1,16 @@
 """A stage of people: it serves its page until enough is ranked, and what they did is never asked again."""
 
 import json
-import os
-import pty
 import re
-import subprocess
-import sys
-import threading
 import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 from urllib.request import urlopen
 
 import pytest
+from fault.people import AtTerminal, running_recipe
 
 import burnish.methods.people
 from burnish.data.convert import write
@@ -28,7 +23,6 @@ from burnish.training.metrics import Figures
 from burnish.types import Answer, Group
 
 PROMPTS = 6
-COMMAND = "import sys; from burnish.cli.main import main; sys.exit(main(sys.argv[1:]))"
 
 
 @pytest.fixture
@@ -165,41 +159,16 @@ def test_a_run_that_is_killed_while_people_rank_goes_on_with_what_they_did(answe
     recipe = {"name": "r", "roots": [str(tmp_path)], "stages": {"ranking": stage}}
     (tmp_path / "r.yaml").write_text(json.dumps(recipe))
     store = tmp_path / "r" / "ranking" / "rankings.db"
-    told, process = begun(tmp_path)
-    assert "ann ranks at http://127.0.0.1:" in told
+    running = AtTerminal(running_recipe, tmp_path / "r.yaml", tmp_path / "r")
+    running.wait(lambda: "loses nothing" in running.told)
+    assert "ann ranks at http://127.0.0.1:" in running.told
     for _ in range(4):
         assert rank_next(store, "ann")
-    process.kill()
-    process.wait()
-    told, process = begun(tmp_path)
-    assert "4 of 6 rankings" in told
+    running.kill()
+    running = AtTerminal(running_recipe, tmp_path / "r.yaml", tmp_path / "r")
+    running.wait(lambda: "loses nothing" in running.told)
+    assert "4 of 6 rankings" in running.told
     for _ in range(2):
         assert rank_next(store, "ann")
-    assert process.wait(timeout=60) == 0
+    running.end()
     assert len(read(tmp_path / "r" / "ranking" / "ranking.jsonl", kind="ranking")) == PROMPTS
-
-
-def begun(folder: Path) -> tuple[str, subprocess.Popen[Any]]:
-    """A run at a terminal of its own, and what it says until the page is there."""
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-c", COMMAND, "run", "r.yaml", "--out", "r"],
-        cwd=folder, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
-    )  # fmt: skip
-    os.close(theirs)
-    told = ""
-    while "loses nothing" not in told:
-        try:
-            told += os.read(ours, 4096).decode()
-        except OSError:
-            raise AssertionError(f"it ended with {process.wait()} and said:\n{told}") from None
-    threading.Thread(target=drain, args=(ours,), daemon=True).start()
-    return told, process
-
-
-def drain(terminal: int) -> None:
-    try:
-        while os.read(terminal, 4096):
-            pass
-    except OSError:  # its other end is closed
-        os.close(terminal)

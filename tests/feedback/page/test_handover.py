@@ -2,9 +2,8 @@
 
 import os
 import re
+import signal
 import stat
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +11,8 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 import pytest
-from feedback.served import RUN, Visitor, token_of
+from feedback.served import Visitor, token_of
+from forks import Command
 
 from burnish.feedback.store import Store
 
@@ -33,16 +33,13 @@ class Desktop:
         Store.create(folder / "s.db").close()
         named = [word for name in annotators for word in ("--annotator", name)]
         over_ssh = ("SSH_CONNECTION", "SSH_TTY")
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", RUN, "rank", "serve", "--store", str(folder / "s.db"), *named],
-            env={name: value for name, value in os.environ.items() if name not in over_ssh}
+        self.process = Command(
+            *("rank", "serve", "--store", str(folder / "s.db"), *named),
+            environment={name: value for name, value in os.environ.items() if name not in over_ssh}
             | {"DISPLAY": ":0", "BROWSER": f"{browser} %s &"}
             | environment,
-            stdout=subprocess.PIPE,
-            text=True,
         )
-        assert self.process.stdout is not None
-        self.link = self.process.stdout.readline().split()[-1]
+        self.link = self.process.out.readline().split()[-1]
         assert token_of(self.link)
 
     def handed(self) -> Path:
@@ -53,9 +50,9 @@ class Desktop:
         return Path(url2pathname(urlsplit(argument).path))
 
     def stop(self) -> None:
-        self.process.terminate()
-        self.process.communicate(timeout=20)
-        assert self.process.returncode == 0
+        self.process.signal(signal.SIGTERM)
+        code, told = self.process.end(20)
+        assert code == 0, told
 
 
 def within(true: Callable[[], bool], seconds: float = 20) -> None:
@@ -75,7 +72,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
     yield begin
     for desktop in started:
-        if desktop.process.poll() is None:
+        if not desktop.process.ended:
             desktop.stop()
 
 

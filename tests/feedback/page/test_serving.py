@@ -2,6 +2,8 @@
 
 import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import psutil
@@ -12,6 +14,7 @@ from feedback.stores import an_item, key
 from burnish.cli.main import main
 from burnish.feedback.store import Store
 
+RUN = "import sys; from burnish.cli.main import main; sys.exit(main())"
 EVERYWHERE = "0.0.0.0"  # noqa: S104  what the option is for
 
 
@@ -24,8 +27,15 @@ def test_it_listens_on_loopback_only(served: Served):
 
 
 @pytest.mark.skipif(not psutil.LINUX, reason="other systems may not show what a process has loaded")
-def test_it_starts_without_torch(served: Served):
-    loaded = {Path(mapped.path).name for mapped in psutil.Process(served.process.pid).memory_maps()}
+def test_it_starts_without_torch(tmp_path: Path):
+    """As a shell starts it: other tests' servers are forks of a process that has torch."""
+    Store.create(tmp_path / "s.db").close()
+    command = ["rank", "serve", "--store", str(tmp_path / "s.db"), "--annotator", "ann", "--no-open"]
+    with subprocess.Popen([sys.executable, "-c", RUN, *command], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert b"http" in process.stdout.readline()
+        loaded = {Path(mapped.path).name for mapped in psutil.Process(process.pid).memory_maps()}
+        process.terminate()
     assert any("sqlite" in name for name in loaded)
     assert not [name for name in loaded if "torch" in name]
 
