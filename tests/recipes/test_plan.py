@@ -1,4 +1,6 @@
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -97,6 +99,26 @@ def test_only_a_method_with_a_critic_needs_memory_for_one(place: Workplace):
     assert estimates["rloo"][0] == 25 * (16 + 4 + 4)  # policy, reference, reward model
     assert estimates["ppo"][0] == estimates["rloo"][0] + 25 * 16
     assert estimates["one"][0] == estimates["rloo"][0]  # it shares the policy's trunk
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"average": 0.5, "reference_every": 1, "best": "heldout_reward", "evaluate_every": 2},
+        {"critic": {"kind": "shared"}, "reference_every": 1},
+        {"critic": {"kind": "shared"}},
+    ],
+)
+def test_the_estimate_of_disk_is_what_a_run_of_ppo_writes(place: Workplace, tiny_model: Path, settings: dict[str, Any]):
+    """Two checkpoints and the model; a tenth is for headers, which of a model this small are not nothing."""
+    held = {"evaluate_on": "data.jsonl"} if "best" in settings else {}
+    shape = {"steps": 2, "batch_size": 1, "samples": 2, "max_length": 32, "save_every": 1}
+    given = {"prompts": "data.jsonl", "by": "judges:favourable-a", "sampling": {"max_new_tokens": 4}, **held}
+    stage = {"method": "ppo", "model": str(tiny_model), **given, **shape, **settings}
+    recipe = place.load(json.dumps({"name": "t", "roots": [str(tiny_model.parent)], "stages": {"ppo": stage}}))
+    run(recipe, place.out, tell=quiet)
+    written = sum(file.stat().st_size for file in (place.out / "ppo").rglob("*.safetensors"))
+    assert needs(recipe)["ppo"][1] == pytest.approx(written, rel=0.1)
 
 
 def test_a_model_that_does_not_fit_is_refused_unless_forced(place: Workplace):

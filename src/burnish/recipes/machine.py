@@ -5,11 +5,14 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from burnish.errors import ConfigError
 from burnish.recipes.graph import Result, Stage, leaves
 from burnish.recipes.load import Recipe
+
+if TYPE_CHECKING:
+    from burnish.methods.on_policy_settings import OnPolicyConfig
 
 TRAINED = 16  # bytes a weight: float32 weight and gradient, and AdamW's two moments
 ONLY_READ = 4
@@ -56,6 +59,8 @@ def needs(recipe: Recipe) -> dict[str, tuple[int, int]]:
 
     Activations are not in it: `micro_batch_tokens` bounds them.
     """
+    from burnish.methods.on_policy_settings import OnPolicyConfig  # here, so that `plan --help` waits for no method
+
     sizes: dict[str, int] = {}
     found: dict[str, tuple[int, int]] = {}
     for stage in recipe.stages:
@@ -68,16 +73,29 @@ def needs(recipe: Recipe) -> dict[str, tuple[int, int]]:
             "rank",
         )
         share = 0.0 if not trains else 0.02 if getattr(stage.config, "lora", None) is not None else 1.0
-        memory = model * ONLY_READ + int(model * share * (TRAINED - ONLY_READ))
-        if hasattr(stage.config, "first_beta"):  # it learns from answers of its own, beside a reference
+        trained = int(model * share)
+        memory = model * ONLY_READ + trained * (TRAINED - ONLY_READ)
+        checkpoint = trained * CHECKPOINT
+        if isinstance(stage.config, OnPolicyConfig):  # it learns from answers of its own, beside a reference
             judges = [_weights(leaf, sizes) for leaf in leaves(stage.inputs.get("by"))]
             others = [_weights(leaf, sizes) for leaf in leaves(stage.inputs.get("judge"))]
-            memory += (model + sum(judges) + sum(others)) * ONLY_READ
-            if hasattr(stage.config, "critic") and stage.config.critic.kind == "separate":  # a shared one is a row
-                memory += (max(judges, default=0) or model) * TRAINED
-        disk = int(model * share * CHECKPOINT * KEPT) + (model * ONLY_READ if trains else 0)
-        found[stage.name] = memory, disk
+            critic = (max(judges, default=0) or model) if _separate_critic(stage.config) else 0
+            copies = _copies(stage.config)
+            memory += (model + sum(judges) + sum(others) + copies * trained) * ONLY_READ + critic * TRAINED
+            refreshed = 1 if stage.config.reference_every else 0
+            checkpoint += (copies + refreshed) * trained * ONLY_READ + critic * CHECKPOINT
+        found[stage.name] = memory, checkpoint * KEPT + (model * ONLY_READ if trains else 0)
     return found
+
+
+def _separate_critic(config: "OnPolicyConfig") -> bool:
+    """Whether the critic is a model of its own; a shared one is a row."""
+    return getattr(getattr(config, "critic", None), "kind", "") == "separate"
+
+
+def _copies(config: "OnPolicyConfig") -> int:
+    """How often the trained weights lie beside themselves: averaged, and as the best evaluation had them."""
+    return (config.average > 0) + (config.best != "none")
 
 
 def shortage(recipe: Recipe, stages: Sequence[Stage], out: Path) -> list[str]:
