@@ -50,6 +50,20 @@ def test_log_probabilities_and_values_of_a_minibatch_take_one_pass(tiny_model: P
     assert len(learned) == 2 * 2
 
 
+def test_what_the_critic_knew_is_told(tiny_model: Path, tmp_path: Path):
+    """Every answer to a prompt scores the same. A head of zeros knows nothing of that, and then learns it."""
+
+    def by_prompt(prompts: list[Prompt], _: list[str]) -> list[float]:
+        return [float(ord(str(prompt)[0]) % 2) for prompt in prompts]
+
+    settings = short_ppo(steps=6, batch_size=8, inner_epochs=8, unfinished_penalty=0, beta=0)
+    settings = settings.model_copy(update=shared(learning_rate=1e-2))
+    ppo(tiny_model, PROMPTS, settings, by=by_prompt, out=tmp_path)
+    told = [line["explained_variance"] for line in lines(tmp_path)]
+    assert told[0] == 0
+    assert told[-1] > 0.2
+
+
 def test_the_head_expects_nothing_at_first_and_then_learns(tiny_model: Path, tmp_path: Path):
     """At KL 0 each token of an answer that scores 2 is to be followed by 2: ½·2² is what a value of 0 costs."""
     settings = short_ppo(steps=3, inner_epochs=1, unfinished_penalty=0, **shared(learning_rate=1e-2))

@@ -1,10 +1,12 @@
 """Generalised advantages over answers of unequal length, by hand, and whitening."""
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
 
-from burnish.objectives.advantages import gae, group_relative, leave_one_out, moments, whiten
+from burnish.objectives.advantages import explained_variance, gae, group_relative, leave_one_out, moments, whiten
 
 
 def lengths(*tokens: int) -> Tensor:
@@ -172,3 +174,21 @@ def test_without_a_critic_and_lambda_1_a_token_has_the_rewards_that_follow_it():
     reward_T = torch.tensor([-1.0, -2.0, 8.0, 5.0])
     advantage_T, _ = gae(reward_T, torch.zeros(4), lengths(3, 1), gamma=1.0, lam=1.0)
     assert advantage_T.tolist() == [5.0, 6.0, 8.0, 5.0]
+
+
+@pytest.mark.parametrize(
+    ("value", "share"),
+    [
+        ([1.0, 3.0, 8.0, 8.0], 1.0),
+        ([7.0, 7.0, 7.0, 7.0], 0.0),  # what is the same for all explains nothing
+        ([2.0, 2.0, 8.0, 8.0], 18 / 19),  # the errors -1, 1, 0, 0 vary by ½, the returns by (16 + 4 + 9 + 9)/4 = 19/2
+        ([9.0, 7.0, 2.0, 2.0], -3.0),  # of returns turned round errors are twice as far apart
+    ],
+)
+def test_the_explained_variance_by_hand(value: list[float], share: float):
+    return_T = torch.tensor([1.0, 3.0, 8.0, 8.0])
+    assert explained_variance(torch.tensor(value), return_T) == pytest.approx(share, abs=1e-12)
+
+
+def test_where_every_return_is_the_same_there_is_nothing_to_explain():
+    assert math.isnan(explained_variance(torch.tensor([1.0, 2.0]), torch.tensor([0.1, 0.1])))

@@ -10,6 +10,7 @@ of `minibatches` parts. The critic is a model of its own, or a head on the polic
     shared     loss = policy's + value_weight · value's, by one pass of the trunk forward and one back
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -125,10 +126,14 @@ class _Critic(ABC):
     def advantages(self, answers: Answers) -> tuple[Tensor, float]:
         batch, config = answers.batch, self.config
         self.value = self.said(answers)
+        value_L = batch.gather(self.value)
         advantage_L, target_L = advantages.gae(
-            answers.reward_L, batch.gather(self.value), batch.length_N, gamma=config.gamma, lam=config.lam
+            answers.reward_L, value_L, batch.length_N, gamma=config.gamma, lam=config.lam
         )
         self.target = batch.scatter(target_L)
+        known = advantages.explained_variance(value_L, target_L)
+        if not math.isnan(known):
+            answers.figures["explained_variance"] = known
         return advantages.whitened(advantage_L) if config.whiten else (advantage_L, 1.0)
 
     def losses(self, batch: TreeBatch, value_L: Tensor) -> Tensor:

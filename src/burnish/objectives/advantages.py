@@ -38,6 +38,20 @@ def gae(reward_T: Tensor, value_T: Tensor, length_N: Tensor, *, gamma: float, la
 
 
 @torch.no_grad()
+def explained_variance(value_T: Tensor, return_T: Tensor) -> float:
+    """1 - Var(return - value) / Var(return): the share of what comes that a critic knew beforehand.
+
+    1 where it is never wrong, 0 where it knows no more than one number for all tokens, below 0 where it misleads. NaN
+    where every return is the same, so that there is nothing to explain. Var divides by T.
+    """
+    if value_T.shape != return_T.shape:
+        raise ValueError(f"a value and a return a token: {tuple(value_T.shape)}, {tuple(return_T.shape)}")
+    return_T, value_T = return_T.double(), value_T.double()
+    spread = return_T.var(correction=0)
+    return (1 - (return_T - value_T).var(correction=0) / spread).item() if spread > 0 else math.nan
+
+
+@torch.no_grad()
 def group_relative(return_N: Tensor, group_N: Tensor, *, deviation: bool) -> Tensor:
     """A = (R - mean) / (deviation + 1e-4) over the answers to one prompt; without `deviation`, R - mean.
 

@@ -74,6 +74,7 @@ CURVES = (
     Curve(("entropy",), "Entropy", "of the next token, nats"),
     Curve(("clip_fraction",), "Clipped", "tokens whose ratio left the clip range"),
     Curve(("value_loss",), "Value loss", "the critic's"),
+    Curve(("explained_variance",), "Explained", "share of the returns' variance that the critic knew: 1 is all"),
     Curve(("score_mean", "score_kept"), "Scores", "of all answers drawn and of those kept", ("all", "kept")),
     Curve(("answer_length",), "Length", "tokens an answer"),
     Curve(("ended",), "Ended", "answers that came to their end"),
