@@ -1,6 +1,8 @@
 """One small run of each method, by name: what the kill tests start in a process of its own and in this one."""
 
-from collections.abc import Callable
+import math
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ from burnish.methods.grpo import GRPOConfig, grpo
 from burnish.methods.ppo import PPOConfig, ppo
 from burnish.methods.reward import RewardConfig, reward
 from burnish.methods.sft import SFTConfig, sft
+from burnish.rewards.by import Part
+from burnish.rewards.rubric import Criteria, RubricJudge
 from burnish.rollout.settings import Sampling
 from burnish.training.metrics import Figures
 from burnish.types import Answer, Group, Prompt
@@ -58,18 +62,26 @@ def run_ppo_shared(model: Path, out: Path) -> Figures:
 
 def run_grpo(model: Path, out: Path) -> Figures:
     """With all that a run may carry from iteration to iteration: β, reference, moments of scores, averaged weights, the
-    evaluation that others are compared with, and the best one's weights."""
+    evaluation that others are compared with, the answers of step 0 that a judge of pairs compares with, and the best
+    evaluation's weights."""
     prompts = [Group(group.prompt, origin=group.origin) for group in answered()]
     carried = {"target_kl": 0.1, "adaptive_beta": True, "scores": {"normalise": True}, "average": 0.9, "resample": 1}
     carried["reference_every"] = 2  # the checkpoints, after 3 steps and 9, hold an older policy as reference
     shape = {"steps": 10, "sampling": Sampling(max_new_tokens=8), "samples": 2, "inner_epochs": 2}
     settings = GRPOConfig(**(LOOP | shape | carried), evaluate_every=2, best="heldout_judge")
     held = [Group(f"{i} - {i} = ", origin=f"held:{i + 1}") for i in range(4)]
-    return grpo(model, prompts, settings, by=model.parent / "scorer", out=out, evaluate_on=held, judge=brief)
+    judge = [brief, Part("pairs", judge=RubricJudge(first_letter, Criteria("The one that sorts first.")))]
+    return grpo(model, prompts, settings, by=model.parent / "scorer", out=out, evaluate_on=held, judge=judge)
 
 
 def brief(_: list[Prompt], answers: list[str]) -> list[float]:
     return [-float(len(answer)) for answer in answers]
+
+
+def first_letter(questions: Sequence[str], replies: Sequence[str], _: Sequence[str]) -> list[list[float]]:
+    """Asked about two answers, it names the one that sorts first."""
+    fenced = [re.findall(r"answer [AB] begins\n(.*?)\n=== ", question, re.DOTALL) for question in questions]
+    return [[0.0, -math.inf] if one < other else [-math.inf, 0.0] for one, other in fenced]
 
 
 RUNS: dict[str, Callable[[Path, Path], Figures]] = {

@@ -4,7 +4,9 @@ Rewards count vowels; a tiny policy learns in a few steps to write more of them.
 """
 
 import json
-from collections.abc import Callable
+import math
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +26,13 @@ from burnish.methods.reinforce import ReinforceConfig, reinforce
 from burnish.methods.rewarding import Rewards
 from burnish.methods.rloo import RLOOConfig, rloo
 from burnish.models.load import load_policy
+from burnish.rewards.by import Part
+from burnish.rewards.rubric import Criteria, RubricJudge
 from burnish.rollout.settings import Sampling
 from burnish.types import Group, Prompt
 
 NOWHERE = Path("no/such/model")
+FENCED = re.compile(r"answer [AB] begins\n(.*?)\n=== \w+ answer [AB] ends", re.DOTALL)
 HELD = [Group(f"{i} - {i} = ", origin=f"held:{i + 1}") for i in range(12)]
 SHORT = {"max_length": 32, "learning_rate": 1e-2, "sampling": Sampling(max_new_tokens=6), "unfinished_penalty": 0}
 METHODS: dict[str, tuple[Callable[..., dict[str, float]], type[OnPolicyConfig]]] = {
@@ -212,7 +217,44 @@ def test_what_cannot_be_measured_is_refused_before_a_model_is_loaded(tmp_path: P
         rloo(NOWHERE, PROMPTS, climbing(evaluate_every=0), by=vowels, out=tmp_path, judge=no_vowels)
 
 
-def test_a_judge_of_pairs_has_nothing_to_compare_a_single_answer_with(tiny_model: Path, tmp_path: Path):
-    pairs = {"judge": tiny_model, "rubric": "The better one.", "ask": "pairs"}
-    with pytest.raises(ConfigError, match="compares answers with each other, and a held-out prompt gets one"):
-        rloo(tiny_model, PROMPTS, climbing(), by=vowels, out=tmp_path, evaluate_on=HELD, judge=pairs)
+def more_vowels(questions: Sequence[str], replies: Sequence[str], about: Sequence[str]) -> list[list[float] | None]:
+    """Asked about two answers, it names the one with more vowels; where they have as many, whichever stands first."""
+    said: list[list[float] | None] = []
+    for question in questions:
+        one, other = (len(re.findall("[aeiou]", text)) for text in FENCED.findall(question))
+        said.append([0.0, -math.inf] if one >= other else [-math.inf, 0.0])
+    return said
+
+
+def test_a_judge_of_pairs_compares_each_answer_with_that_of_step_0(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """It likes what is climbed, so its win rate is that of the answers that score above those of step 0."""
+    asked: list[int] = []
+
+    def counted(questions: Sequence[str], *given: Any) -> list[list[float] | None]:
+        asked.append(len(questions))
+        return more_vowels(questions, *given)
+
+    judge = [Part("vowels", judge=RubricJudge(counted, Criteria("More vowels.")))]
+    config = climbing(best="heldout_judge", evaluate_prompts=10)
+    figures = rloo(tiny_model, PROMPTS, config, by=vowels, out=tmp_path, evaluate_on=HELD, judge=judge)
+    told = evaluations(tmp_path)
+    rows = [json.loads(line) for line in (tmp_path / "samples.jsonl").read_text(encoding="utf-8").splitlines()]
+    first = [row["scores"][0] for row in rows if row["step"] == 0]
+    for line in told:
+        now = [row["scores"][0] for row in rows if row["step"] == line["step"]]
+        won = [0.5 * (1 + (new > old) - (new < old)) for new, old in zip(now, first, strict=True)]
+        assert [row["judge"] for row in rows if row["step"] == line["step"]] == won
+        assert line["heldout_judge"] == pytest.approx(sum(won) / 10)
+    assert told[0]["heldout_judge"] == 0.5
+    assert told[-1]["heldout_judge"] > 0.7
+    assert asked[0] == 0, "an answer is not compared with itself"
+    assert all(count % 2 == 0 for count in asked), "in both orders"
+    assert figures["best_heldout_judge"] == max(line["heldout_judge"] for line in told)
+
+
+def test_a_judge_of_pairs_gives_no_reward_to_a_single_held_out_answer(tiny_model: Path, tmp_path: Path):
+    pairs = [Part("vowels", judge=RubricJudge(more_vowels, Criteria("More vowels.")))]
+    with pytest.raises(ConfigError, match=r"by: .*compares answers with each other, and a held-out prompt gets one"):
+        rloo(tiny_model, PROMPTS, climbing(), by=pairs, out=tmp_path, evaluate_on=HELD)

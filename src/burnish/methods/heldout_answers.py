@@ -7,6 +7,10 @@ be used. `heldout_reward` is what the run climbs, by its own `by` and less the p
 `judge` gives each answer a second score, which nothing climbs; where the first rises and the second falls, the policy
 has learned to please its reward and nobody else (evaluation/overoptimisation.py), and that is told.
 
+A judge of pairs compares each answer with the one that the incoming model gave, at step 0, to the same prompt:
+
+    heldout_judge = mean of 1 (better), ½ (a tie), 0 (worse)        ½ at step 0, where it is compared with itself
+
 The answers to the first ten prompts go to `samples.jsonl`, a record of kind sample for each evaluation with its step.
 """
 
@@ -23,7 +27,7 @@ from torch import Tensor
 from burnish.batch.trees import prompt_trees, tree_of
 from burnish.data.convert import record, write_rows
 from burnish.errors import ConfigError
-from burnish.evaluation.intervals import mean_and_error
+from burnish.evaluation.intervals import mean_and_error, wins
 from burnish.evaluation.overoptimisation import paired_change, parted
 from burnish.methods.inputs import say
 from burnish.methods.on_policy_settings import OnPolicyConfig
@@ -43,8 +47,9 @@ READ = 10
 class HeldoutAnswers:
     """Measures `policy` on `groups`, of which no more than `evaluate_prompts` are asked, the first ones.
 
-    A checkpoint keeps the evaluation that `judge` liked best. Raises ConfigError where `rewards` or `judge` can only
-    compare an answer with others to its prompt, DataError for prompts that leave no room for an answer.
+    A checkpoint keeps the evaluation that `judge` liked best, and where that compares pairs the answers of step 0.
+    Raises ConfigError where `rewards` can only compare an answer with others to its prompt, DataError for prompts that
+    leave no room for an answer.
     """
 
     def __init__(
@@ -58,12 +63,11 @@ class HeldoutAnswers:
         *,
         out: Path,
     ) -> None:
-        for key, one in (("by", rewards), ("judge", judge)):
-            if one is not None and one.of_pairs:
-                raise ConfigError(
-                    f"{key}: {one.of_pairs}: compares answers with each other, and a held-out prompt gets one; let it "
-                    "score answers (`ask: score`), or leave evaluate_on out"
-                )
+        if rewards.of_pairs:
+            raise ConfigError(
+                f"by: {rewards.of_pairs}: compares answers with each other, and a held-out prompt gets one; let it "
+                "score answers (`ask: score`), or leave evaluate_on out"
+            )
         if judge is not None and judge.identity() == rewards.identity():
             print(
                 "warning: judge: it is the one that gives the reward, so the two cannot part; name another",
@@ -87,6 +91,7 @@ class HeldoutAnswers:
         self.groups = [groups[tree.group] for tree in asked.trees]
         self.engine = LocalEngine(policy)
         self.best: _Evaluated | None = None
+        self.first: _First | None = None
         self.count = 0
         """Evaluations so far."""
 
@@ -110,7 +115,7 @@ class HeldoutAnswers:
         if self.judge is None:
             self._keep(step, rollouts, reward_G, None)
             return figures
-        judge_G, told = self._scores(self.judge, rows, rollouts)
+        judge_G, told = self._judged(self.judge, rows, rollouts)
         self._keep(step, rollouts, reward_G, judge_G)
         figures |= {"heldout_judge": _mean(judge_G)} | {_of_judge(name): value for name, value in told.items()}
         return figures | {"heldout_parted": float(self._parted(_Evaluated(step, reward_G, judge_G)))}
@@ -125,8 +130,25 @@ class HeldoutAnswers:
             seed=derived_seed(self.config.seed, "heldout"),
         )
 
-    def _scores(self, by: Rewards, rows: Sequence[Tree], rollouts: Sequence[Rollout]) -> tuple[list[float], Figures]:
-        table, told = by(rows, self.groups, rollouts)
+    def _judged(self, judge: Rewards, rows: Sequence[Tree], rollouts: Sequence[Rollout]) -> tuple[list[float], Figures]:
+        """The judge's score of each answer; of a judge of pairs, whether it beats that of step 0."""
+        if not judge.of_pairs:
+            return self._scores(judge, rows, rollouts)
+        token_G = [own.tokens for own in rollouts] if self.first is None else self.first.token_G
+        against = [
+            replace(group, answers=(Answer(self.template.text(tokens)),))
+            for group, tokens in zip(self.groups, token_G, strict=True)
+        ]
+        score_G, told = self._scores(judge, rows, rollouts, against)
+        if self.first is None:
+            self.first = _First(token_G, score_G)
+        won_G1 = wins([[score] for score in score_G], [[score] for score in self.first.score_G])
+        return [won for (won,) in won_G1], told
+
+    def _scores(
+        self, by: Rewards, rows: Sequence[Tree], rollouts: Sequence[Rollout], against: Sequence[Group] | None = None
+    ) -> tuple[list[float], Figures]:
+        table, told = by(rows, self.groups, rollouts, against=against)
         return [table[group, 0].item() for group in range(len(rows))], told
 
     def _keep(
@@ -185,15 +207,17 @@ class HeldoutAnswers:
         best = self.best
         if best is None:
             return {}
-        return {
+        kept = {
             "count_and_step": torch.tensor([self.count, best.step]),
             "reward_G": torch.tensor(best.reward_G, dtype=torch.float64),
             "judge_G": torch.tensor(best.judge_G, dtype=torch.float64),
         }
+        return kept if self.first is None else kept | self.first.tensors()
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         self.count, step = map(int, tensors["count_and_step"].tolist())
         self.best = _Evaluated(step, tensors["reward_G"].tolist(), tensors["judge_G"].tolist())
+        self.first = _First.of(tensors) if "first_score_G" in tensors else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +227,26 @@ class _Evaluated:
     step: int
     reward_G: Sequence[float]
     judge_G: Sequence[float]
+
+
+@dataclass(frozen=True, slots=True)
+class _First:
+    """What a judge of pairs compares with: the answers of step 0, and what these scored."""
+
+    token_G: Sequence[Sequence[int]]
+    score_G: Sequence[float]
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {
+            "first_token_T": torch.tensor([token for tokens in self.token_G for token in tokens], dtype=torch.int64),
+            "first_length_G": torch.tensor([len(tokens) for tokens in self.token_G]),
+            "first_score_G": torch.tensor(self.score_G, dtype=torch.float64),
+        }
+
+    @classmethod
+    def of(cls, tensors: Mapping[str, Tensor]) -> "_First":
+        token_G = tensors["first_token_T"].split(tensors["first_length_G"].tolist())
+        return cls([token_T.tolist() for token_T in token_G], tensors["first_score_G"].tolist())
 
 
 def _mean(value_G: Sequence[float]) -> float:

@@ -89,12 +89,18 @@ class Rewards:
 
     @torch.no_grad()
     def __call__(
-        self, rows: Sequence[Tree], asked: Sequence[Group], rollouts: Sequence[Rollout]
+        self,
+        rows: Sequence[Tree],
+        asked: Sequence[Group],
+        rollouts: Sequence[Rollout],
+        *,
+        against: Sequence[Group] | None = None,
     ) -> tuple[dict[Key, Tensor], Figures]:
         """The score of each answer, (1,) in float64, by the keys of `rows`; and figures, of the parts one by one.
 
-        `rows`: a tree for each group of `asked`, with its answers as branches in the order of `rollouts`. Raises
-        DataError, Unreachable where somebody gives no finite number for every answer.
+        `rows`: a tree for each group of `asked`, with its answers as branches in the order of `rollouts`. A judge of
+        pairs compares these with each other, or each with the one of the same number in `against`, see `scores_by`.
+        Raises DataError, Unreachable where somebody gives no finite number for every answer.
         """
         groups = answered(asked, rollouts, self.template)
 
@@ -103,7 +109,7 @@ class Rewards:
                 rows if self._reads_tokens(scorer) else whole_trees(scorer, [_as_text(g) for g in groups], self._config)
             )
 
-        given = scores_by(self._judges, groups, self._config, read=read)
+        given = scores_by(self._judges, groups, self._config, against=against, read=read)
         scores = {
             (tree.group, branch.answer): torch.tensor([score], dtype=torch.float64)
             for tree, row in zip(rows, given.total, strict=True)
