@@ -83,12 +83,12 @@ class AtTerminal:
 
     def kill(self) -> None:
         self.process.kill()
-        assert self._ended() == -9, f"it ended before it could be killed:\n{self.told}"
+        assert self.ended_with() == -9, f"it ended before it could be killed:\n{self.told}"
 
     def end(self) -> None:
-        assert self._ended() == 0, self.told
+        assert self.ended_with() == 0, self.told
 
-    def _ended(self) -> int | None:
+    def ended_with(self) -> int | None:
         self.process.join(60)
         os.close(self._theirs)
         self._reader.join(10)

@@ -1,10 +1,13 @@
-"""What a person sees of a run's steps on stderr: a bar on a terminal, else a line now and then."""
+"""What a person sees of a run's steps on stderr: a bar or a table on a terminal, else a line now and then."""
 
+import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+from burnish.cli.iterations import Iterations, clock, is_iteration
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -17,7 +20,7 @@ def shown_steps() -> Iterator[None]:
     """Within, every step of training is shown."""
     from burnish.training.progress import watched
 
-    steps = Bar() if sys.stderr.isatty() else Lines()
+    steps = Screen() if sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown") else Lines()
     try:
         with watched(steps):
             yield
@@ -32,7 +35,9 @@ class Lines:
         self.began = self.last = 0.0
         self.first = 0
 
-    def __call__(self, done: int, steps: int, figures: Mapping[str, float]) -> None:
+    def __call__(self, done: int, steps: int, figures: Mapping[str, float], _: int = 0) -> None:
+        if not done:
+            return
         now = time.monotonic()
         starts = not self.began or done <= self.first
         if starts:
@@ -49,8 +54,25 @@ class Lines:
         pass
 
 
+class Screen:
+    """For a terminal: a table of iterations for a method that samples, a bar for all others."""
+
+    def __init__(self) -> None:
+        self.bar, self.iterations = Bar(), Iterations()
+
+    def __call__(self, done: int, steps: int, figures: Mapping[str, float], next_evaluation: int = 0) -> None:
+        if is_iteration(figures):
+            self.iterations(done, steps, figures, next_evaluation)
+        elif done:
+            self.bar(done, steps, figures)
+
+    def close(self) -> None:
+        self.bar.close()
+        self.iterations.close()
+
+
 class Bar:
-    """For a terminal: a bar with rate, time left and loss, which stays where it ended."""
+    """A bar with rate, time left and loss, which stays where it ended."""
 
     def __init__(self) -> None:
         self.progress: Progress | None = None
@@ -79,10 +101,3 @@ def loss(figures: Mapping[str, float]) -> str:
     """`, loss 3.06`, or the reward where a method climbs one."""
     name = next((name for name in ("reward", "loss") if name in figures), "")
     return f", {name} {figures[name]:.4g}" if name else ""
-
-
-def clock(seconds: float) -> str:
-    """`1:05:09`, or `5:09` below an hour."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -210,7 +210,9 @@ def train(
             save_checkpoint(folder, after, {name: one.tensors() for name, one in kept.items()}, facts)
 
         if evaluate and from_start and not done:
-            metrics.write({"step": 0, **evaluate(0)})
+            before = evaluate(0)
+            metrics.write({"step": 0, **before})
+            tell(0, steps, before, _next_evaluation(0, steps, config))
         for i in range(done, steps):
             began = time.perf_counter()
             try:
@@ -224,7 +226,7 @@ def train(
                 figures |= evaluate(i + 1)
             speed = {"seconds": seconds, "tokens_per_second": figures["tokens"] / seconds, "peak_gb": _peak_gb()}
             metrics.write({"step": i + 1, **figures, **speed})
-            tell(i + 1, steps, figures)
+            tell(i + 1, steps, figures | speed, _next_evaluation(i + 1, steps, config) if evaluate else 0)
             if i + 1 == steps or asked or (config.save_every and (i + 1) % config.save_every == 0):
                 save(i + 1)
             if asked and i + 1 < steps:
@@ -251,6 +253,14 @@ def train_on(
         return update(rows.take(trees, i), loss, step=i, steps=rows.steps, whole=whole)
 
     return train({"model": update}, rows.steps, step, config, out=out, identity=identity, evaluate=evaluate)
+
+
+def _next_evaluation(done: int, steps: int, config: MethodConfig) -> int:
+    """The step after which held-out rows are measured next; 0 after the last."""
+    if done == steps:
+        return 0
+    every = config.evaluate_every or steps
+    return min(steps, (done // every + 1) * every)
 
 
 def _resume(found: Checkpoint, kept: Mapping[str, Kept], identity: Mapping[str, str]) -> int:
