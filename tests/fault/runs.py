@@ -35,9 +35,12 @@ def answered(count: int = 32) -> list[Group]:
     ]
 
 
+def demonstrations() -> list[Group]:
+    return [Group(group.prompt, group.answers[:1], origin=group.origin) for group in answered()]
+
+
 def run_sft(model: Path, out: Path) -> Figures:
-    rows = [Group(group.prompt, group.answers[:1], origin=group.origin) for group in answered()]
-    return sft(model, rows, SFTConfig(**LOOP), out=out)
+    return sft(model, demonstrations(), SFTConfig(**LOOP), out=out)
 
 
 def run_reward(model: Path, out: Path) -> Figures:
@@ -49,10 +52,11 @@ def run_dpo(model: Path, out: Path) -> Figures:
 
 
 def run_ppo(model: Path, out: Path, **changes: Any) -> Figures:
-    """The reward model is a scorer that `reward` made beside the run."""
+    """The reward model is a scorer that `reward` made beside the run; demonstrations are mixed in."""
     prompts = [Group(group.prompt, origin=group.origin) for group in answered()]
-    shape = {"steps": 10, "sampling": Sampling(max_new_tokens=8), "samples": 2, "minibatches": 2}
-    return ppo(model, prompts, PPOConfig(**(LOOP | shape | changes)), by=model.parent / "scorer", out=out)
+    shape = {"steps": 10, "sampling": Sampling(max_new_tokens=8), "samples": 2, "minibatches": 2, "mix_rows": 3}
+    config = PPOConfig(**(LOOP | shape | changes))
+    return ppo(model, prompts, config, by=model.parent / "scorer", out=out, mix=demonstrations())
 
 
 def run_ppo_shared(model: Path, out: Path) -> Figures:

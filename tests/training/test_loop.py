@@ -15,7 +15,7 @@ from burnish.errors import CheckpointError, ConfigError, Interrupted, NonFiniteL
 from burnish.models.load import load_policy
 from burnish.models.model import VALUE_HEAD, Policy
 from burnish.training.config import MethodConfig
-from burnish.training.loop import Apart, Loss, StepLoss, Update, train_on
+from burnish.training.loop import Apart, Loss, Mixed, StepLoss, Update, train_on
 from burnish.training.order import Order
 from burnish.types import Branch, Tree
 
@@ -80,6 +80,32 @@ def test_a_step_does_not_depend_on_how_its_batch_was_cut(budget: int):
     (loss, grad), (cut_loss, cut_grad) = grads
     assert abs(loss - cut_loss) / loss < 1e-10
     assert (grad - cut_grad).norm() / grad.norm() < 1e-10
+
+
+@pytest.mark.parametrize("budget", [10_000, 90, 1])
+def test_rows_that_are_mixed_in_add_their_weight_times_their_own_mean(budget: int):
+    """Two trees weigh as much as six, and a token of theirs more: each side is a mean over its own tokens."""
+    torch.manual_seed(0)
+    model = GPT2LMHeadModel(GPT2Config(vocab_size=264, n_embd=32, n_layer=2, n_head=4, n_positions=64)).double()
+    policy = Policy(model.eval(), byte_tokenizer())
+    loss, own, others = cross_entropy(policy), rows(8)[:6], rows(8)[6:]
+    start = policy.model.state_dict()
+
+    def gradient(trees: list[Tree], mixed: Mixed | None = None) -> tuple[dict[str, float], torch.Tensor]:
+        policy.model.load_state_dict(start)
+        update = Update(policy, settings(micro_batch_tokens=budget, max_grad_norm=0, learning_rate=1e-30))
+        figures = update(trees, loss, step=0, steps=1, mixed=mixed)
+        return figures, torch.cat([p.grad.flatten() for p in policy.model.parameters()])
+
+    (own_told, own_grad), (others_told, others_grad) = gradient(own), gradient(others)
+    units = sum(len(branch.tokens) for tree in others for branch in tree.branches)
+    told, grad = gradient(own, Mixed(others, loss, weight=2.5, units=units))
+    expected = own_grad + 2.5 * others_grad
+    assert (grad - expected).norm() / expected.norm() < 1e-10
+    assert told["mix_loss"] == pytest.approx(others_told["loss"], rel=1e-10)
+    assert told["loss"] == pytest.approx(own_told["loss"] + 2.5 * others_told["loss"], rel=1e-10)
+    assert told["own_grad_norm"] == pytest.approx(own_told["grad_norm"], rel=1e-10)
+    assert told["grad_norm"] == pytest.approx(expected.norm().item(), rel=1e-10)
 
 
 def test_parameters_apart_are_clipped_and_stepped_by_themselves(tiny_model: Path):

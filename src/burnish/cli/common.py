@@ -57,6 +57,12 @@ JudgeOption = Annotated[
         "--judge", help="Who else scores the answers to --evaluate-on, WHO as in --by.", metavar="WHO", parser=_by
     ),
 ]
+MixOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--mix", help="A file of texts or demonstrations to learn beside; repeat it for several.", metavar="FILE"
+    ),
+]
 ReferenceOption = Annotated[
     str | None, typer.Option("--reference", help="What to stay close to; unset is --model.", metavar="MODEL")
 ]

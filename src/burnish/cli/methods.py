@@ -13,6 +13,7 @@ from burnish.cli.common import (
     EvaluateOnOption,
     InsecureOption,
     JudgeOption,
+    MixOption,
     ModelOption,
     OutOption,
     PromptsOption,
@@ -125,6 +126,7 @@ def ppo(
     reference: ReferenceOption = None,
     evaluate_on: EvaluateOnOption = None,
     judge: JudgeOption = None,
+    mix: MixOption = None,
     settings: SetOption = None,
     allow_changed: AllowOption = None,
     allow_code: CodeOption = False,
@@ -136,7 +138,7 @@ def ppo(
     Example: burnish ppo --model runs/sft/model --prompts prompts.jsonl --by runs/reward/model --out runs/ppo
     """
     inputs: dict[str, Any] = {"model": model, "prompts": prompts, "by": by, "reference": reference}
-    inputs |= {"evaluate_on": evaluate_on, "judge": judge}
+    inputs |= {"evaluate_on": evaluate_on, "judge": judge, "mix": mix}
     return one("ppo", out, settings, seed, allow_changed, allow_code, insecure, **inputs)
 
 
@@ -149,6 +151,7 @@ def grpo(
     reference: ReferenceOption = None,
     evaluate_on: EvaluateOnOption = None,
     judge: JudgeOption = None,
+    mix: MixOption = None,
     settings: SetOption = None,
     allow_changed: AllowOption = None,
     allow_code: CodeOption = False,
@@ -160,7 +163,7 @@ def grpo(
     Example: burnish grpo --model runs/sft/model --prompts prompts.jsonl --by runs/reward/model --out runs/grpo
     """
     inputs: dict[str, Any] = {"model": model, "prompts": prompts, "by": by, "reference": reference}
-    inputs |= {"evaluate_on": evaluate_on, "judge": judge}
+    inputs |= {"evaluate_on": evaluate_on, "judge": judge, "mix": mix}
     return one("grpo", out, settings, seed, allow_changed, allow_code, insecure, **inputs)
 
 
@@ -173,6 +176,7 @@ def rloo(
     reference: ReferenceOption = None,
     evaluate_on: EvaluateOnOption = None,
     judge: JudgeOption = None,
+    mix: MixOption = None,
     settings: SetOption = None,
     allow_changed: AllowOption = None,
     allow_code: CodeOption = False,
@@ -184,7 +188,7 @@ def rloo(
     Example: burnish rloo --model runs/sft/model --prompts prompts.jsonl --by runs/reward/model --out runs/rloo
     """
     inputs: dict[str, Any] = {"model": model, "prompts": prompts, "by": by, "reference": reference}
-    inputs |= {"evaluate_on": evaluate_on, "judge": judge}
+    inputs |= {"evaluate_on": evaluate_on, "judge": judge, "mix": mix}
     return one("rloo", out, settings, seed, allow_changed, allow_code, insecure, **inputs)
 
 
@@ -197,6 +201,7 @@ def reinforce(
     reference: ReferenceOption = None,
     evaluate_on: EvaluateOnOption = None,
     judge: JudgeOption = None,
+    mix: MixOption = None,
     settings: SetOption = None,
     allow_changed: AllowOption = None,
     allow_code: CodeOption = False,
@@ -208,7 +213,7 @@ def reinforce(
     Example: burnish reinforce --model runs/sft/model --prompts p.jsonl --by runs/reward/model --out runs/reinforce
     """
     inputs: dict[str, Any] = {"model": model, "prompts": prompts, "by": by, "reference": reference}
-    inputs |= {"evaluate_on": evaluate_on, "judge": judge}
+    inputs |= {"evaluate_on": evaluate_on, "judge": judge, "mix": mix}
     return one("reinforce", out, settings, seed, allow_changed, allow_code, insecure, **inputs)
 
 

@@ -76,6 +76,7 @@ def grpo(
     reference: PolicyInput | None = None,
     evaluate_on: DataInput | None = None,
     judge: By | None = None,
+    mix: DataInput | None = None,
 ) -> Figures:
     """Train `model` for what `by` says of its answers, write `out/model`, and return the last iteration's figures.
 
@@ -90,6 +91,7 @@ def grpo(
         reference=reference,
         evaluate_on=evaluate_on,
         judge=judge,
+        mix=mix,
         denominator=config.denominator,
         ratio_of=config.ratio,
         resample=config.resample,

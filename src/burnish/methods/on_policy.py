@@ -19,6 +19,7 @@ from torch import Tensor
 
 from burnish.batch.pack import Key, pack
 from burnish.batch.trees import prompt_trees
+from burnish.data.problems import listed
 from burnish.data.templates import resolve
 from burnish.errors import ConfigError
 from burnish.methods.carried import Anchor, Average, Best, Moments, Price
@@ -27,6 +28,7 @@ from burnish.methods.drawn import Drawn, trees_of
 from burnish.methods.heldout import heldout_groups, something_to_evaluate_on
 from burnish.methods.heldout_answers import HeldoutAnswers
 from burnish.methods.inputs import DataInput, PolicyInput, as_groups, as_policy, say
+from burnish.methods.mixing import Mixing
 from burnish.methods.on_policy_settings import OnPolicyConfig
 from burnish.methods.policy_loss import Answers, PolicyLoss, RatioOf, ValueLoss
 from burnish.methods.rewarding import Rewards
@@ -71,7 +73,8 @@ class OnPolicy:
     `denominator` is what the loss is divided by, see `objectives.policy.token_weights`; `ratio_of` says whose
     probability ratio is clipped; `resample` is how often a prompt whose answers all score alike is asked again.
     `value_rate` gives the policy a value head, which learns at this peak rate.
-    `reference` is the incoming model unless another is named; `evaluate_on` and `judge` are heldout_answers.py's.
+    `reference` is the incoming model unless another is named; `evaluate_on` and `judge` are heldout_answers.py's, `mix`
+    mixing.py's.
     Raises ConfigError where nobody is behind `by`, DataError for prompts that leave no room for an answer.
     """
 
@@ -86,6 +89,7 @@ class OnPolicy:
         reference: PolicyInput | None = None,
         evaluate_on: DataInput | None = None,
         judge: By | None = None,
+        mix: DataInput | None = None,
         denominator: Denominator = "token",
         ratio_of: RatioOf = "token",
         resample: int = 0,
@@ -93,7 +97,7 @@ class OnPolicy:
     ) -> None:
         config.sampling.for_training()
         something_to_evaluate_on(evaluate_on, config)
-        _fits_together(config, reference, evaluate_on, judge)
+        _fits_together(config, reference, evaluate_on, judge, mix)
         self.config = config
         self.out = out
         self.denominator: Denominator = denominator
@@ -127,6 +131,7 @@ class OnPolicy:
         )
         say(asked)
         self.rows = asked.trees
+        self.mixing = None if mix is None else Mixing(mix, self.policy, self.template, config, out)
         self.heldout = self._heldout(heldout_groups(evaluate_on, self.groups, "prompt", config, out), judge)
 
     def _heldout(self, groups: Sequence[Group], judge: By | None) -> HeldoutAnswers | None:
@@ -146,6 +151,8 @@ class OnPolicy:
         known = identity(config, self.rows, model=self.policy, **named) | {"reward": self.rewards.identity()}
         if self.heldout is not None:
             known |= self.heldout.identity()
+        if self.mixing is not None:
+            known |= self.mixing.identity()
 
         def iteration(i: int) -> Figures:
             answers = self.answers(plan.take(self.rows, i), i)
@@ -316,8 +323,9 @@ class OnPolicy:
         loss = PolicyLoss(
             self.policy, self.config, self.read, answers, advantage, beta, self.denominator, self.ratio_of, note, values
         )
-        for rows in self.minibatches(answers.trees, step):
-            figures = self.update(rows, loss, step=step, steps=steps) if step >= warmup else {}
+        for part, rows in enumerate(self.minibatches(answers.trees, step)):
+            mixed = None if self.mixing is None else self.mixing.part(step, part)
+            figures = self.update(rows, loss, step=step, steps=steps, mixed=mixed) if step >= warmup else {}
             told.append(figures | (beside.learn(rows, step=step, steps=steps) if beside is not None else {}))
             if self.config.stop_kl and figures.get("kl_old", 0.0) > self.config.stop_kl:
                 break
@@ -336,9 +344,17 @@ class OnPolicy:
 
 
 def _fits_together(
-    config: OnPolicyConfig, reference: PolicyInput | None, evaluate_on: DataInput | None, judge: By | None
+    config: OnPolicyConfig,
+    reference: PolicyInput | None,
+    evaluate_on: DataInput | None,
+    judge: By | None,
+    mix: DataInput | None,
 ) -> None:
     """Raise ConfigError where a setting has nothing to work on."""
+    if mix is None and (idle := config.model_fields_set & {"mix_weight", "mix_rows"}):
+        raise ConfigError(
+            f"{listed(sorted(idle))}: of rows that are mixed in, and there are none; name them, mix: FILE"
+        )
     if config.reference_every and reference is not None:
         raise ConfigError("reference_every: a reference is named, and it would be given up for the policy; drop one")
     if judge is not None and evaluate_on is None:

@@ -50,6 +50,8 @@ class OnPolicyConfig(MethodConfig):
     entropy_bonus: float = Field(0, ge=0, description="worth of a nat of a token's entropy; 0 is off")
     unfinished_penalty: float = Field(1.0, ge=0, description="taken from the score of an answer without an end")
     scores: Scores = Field(default_factory=lambda: Scores(), description="what is done to scores")
+    mix_weight: float = Field(0.5, gt=0, description="weight of the mean loss of `mix` beside the method's own")
+    mix_rows: int = Field(16, ge=1, description="rows of `mix` that join each optimiser step")
     average: float = Field(0, ge=0, lt=1, description="decay an iteration of the average that is saved; 0 is off")
     evaluate_prompts: int = Field(64, ge=1, description="prompts of evaluate_on that are asked, the first ones")
     best: Literal["none", "heldout_reward", "heldout_judge"] = Field(

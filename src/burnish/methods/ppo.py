@@ -80,13 +80,15 @@ def ppo(
     reference: PolicyInput | None = None,
     evaluate_on: DataInput | None = None,
     judge: By | None = None,
+    mix: DataInput | None = None,
 ) -> Figures:
     """Train `model` for what `by` says of its answers, write `out/model`, and return the last iteration's figures.
 
     `by` is a reward model, an ensemble, a function, an address, a judge with a rubric, or a list of weighted parts, see
     rewarding.py. `reference` is the incoming model unless another is named. Prompts of `evaluate_on` are not learned:
-    the answers to them are measured, and scored by `judge` too, see heldout_answers.py. Raises ConfigError where nobody
-    is behind `by`, and where a check before step one fails; DataError, Unreachable where a judge gives no score.
+    the answers to them are measured, and scored by `judge` too, see heldout_answers.py. Rows of `mix` are learned
+    beside the answers, see mixing.py. Raises ConfigError where nobody is behind `by`, and where a check before step one
+    fails; DataError, Unreachable where a judge gives no score.
     """
     rate = (config.critic.learning_rate or HEAD_RATE) if config.critic.kind == "shared" else None
     run = OnPolicy(
@@ -98,6 +100,7 @@ def ppo(
         reference=reference,
         evaluate_on=evaluate_on,
         judge=judge,
+        mix=mix,
         value_rate=rate,
     )
     critic = _Separate(run.rewards.critic(), config) if rate is None else _Shared(run, config)

@@ -36,6 +36,7 @@ def reinforce(
     reference: PolicyInput | None = None,
     evaluate_on: DataInput | None = None,
     judge: By | None = None,
+    mix: DataInput | None = None,
 ) -> Figures:
     """Train `model` for what `by` says of its answers, write `out/model`, and return the last iteration's figures.
 
@@ -47,5 +48,15 @@ def reinforce(
         return_L, _ = advantages.gae(answers.reward_L, nothing_L, answers.batch.length_N, gamma=1.0, lam=1.0)
         return advantages.whitened(return_L)
 
-    run = OnPolicy(model, prompts, config, by=by, out=out, reference=reference, evaluate_on=evaluate_on, judge=judge)
+    run = OnPolicy(
+        model,
+        prompts,
+        config,
+        by=by,
+        out=out,
+        reference=reference,
+        evaluate_on=evaluate_on,
+        judge=judge,
+        mix=mix,
+    )
     return run.train(to_come)

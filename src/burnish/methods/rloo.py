@@ -35,6 +35,7 @@ def rloo(
     reference: PolicyInput | None = None,
     evaluate_on: DataInput | None = None,
     judge: By | None = None,
+    mix: DataInput | None = None,
 ) -> Figures:
     """Train `model` for what `by` says of its answers, write `out/model`, and return the last iteration's figures.
 
@@ -54,6 +55,7 @@ def rloo(
         reference=reference,
         evaluate_on=evaluate_on,
         judge=judge,
+        mix=mix,
         denominator="sum",
     )
     return run.train(advantages)

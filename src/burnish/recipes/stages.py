@@ -100,6 +100,7 @@ METHODS: dict[str, Method] = {
                 "reference": MODEL,
                 "evaluate_on": Input("groups", "prompt", several=True),
                 "judge": Input("by"),
+                "mix": Input("groups", several=True),
             },
             (("model", "prompts", "by"),),
             A_MODEL,

@@ -8,7 +8,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -68,6 +68,19 @@ class Apart:
     learning_rate: float
 
 
+@dataclass(frozen=True)
+class Mixed:
+    """Rows of another kind that join an update: `weight` times the mean of their loss is added to the loss.
+
+    `units` is what that mean is over: the sum of `loss`'s counts, known before any of them is computed.
+    """
+
+    trees: Sequence[Tree]
+    loss: Loss
+    weight: float
+    units: float
+
+
 class Update:
     """One optimiser step on one model from one global batch. Holds the optimiser, so a checkpoint asks it for state."""
 
@@ -102,20 +115,27 @@ class Update:
             {"params": kept, "weight_decay": 0.0, "peak": peak},
         ]
 
-    def __call__(self, trees: Sequence[Tree], loss: Loss, *, step: int, steps: int, whole: bool = False) -> Figures:
+    def __call__(
+        self,
+        trees: Sequence[Tree],
+        loss: Loss,
+        *,
+        step: int,
+        steps: int,
+        whole: bool = False,
+        mixed: Mixed | None = None,
+    ) -> Figures:
         """Step `step` of `steps`. `whole`: the loss compares a tree's answers, so no tree may be split.
 
-        Raises NonFiniteLoss, before the weights change, where the loss or the gradient is not finite.
+        `mixed` rows learn in the same step; `mix_loss` is their mean loss, `own_grad_norm` the gradient's norm without
+        them. Raises NonFiniteLoss, before the weights change, where the loss or the gradient is not finite.
         """
         self.learner.model.train(self.config.dropout > 0 or self.config.activation_checkpointing)
         self.optimiser.zero_grad(set_to_none=True)
         sums: dict[str, float] = {}
         units: dict[str, int] = {}
         total, count, tokens = 0.0, 0.0, 0
-        for index, part in enumerate(micro_batches(trees, self.config.micro_batch_tokens, whole=whole)):
-            if self.config.dropout:
-                torch.manual_seed(derived_seed(self.config.seed, "dropout", step, index))
-            batch = pack(part).to(self.learner.device)
+        for batch in self._batches(trees, step, whole=whole):
             told = loss(batch)
             told.total.backward()
             total += told.total.item()
@@ -124,17 +144,37 @@ class Update:
             for name, values in told.figures.items():
                 sums[name] = sums.get(name, 0.0) + values.detach().double().sum().item()
                 units[name] = units.get(name, 0) + values.numel()
+        beside = self._mix(mixed, count, step) if mixed is not None else {}
         self.learner.model.eval()
         if not count:
             raise ConfigError(
                 f"step {step + 1} has nothing to learn: none of its {len(trees)} groups gives a learned token or a "
                 f"decided pair (first: {trees[0].origin or trees[0].id})"
             )
+        total += 0.0 if mixed is None else mixed.weight * beside["mix_loss"] * count
         norms = self._step(count, rate(self.config, step, steps), total, step)
-        figures = {"loss": total / count, **norms}
+        figures = {"loss": total / count, **norms, **beside}
         figures["learning_rate"] = rate(self.config, step, steps) * self.peak
         figures["tokens"] = tokens
         return figures | {name: sums[name] / units[name] for name in sums if units[name]}
+
+    def _batches(self, trees: Sequence[Tree], step: int, *, whole: bool, name: str = "dropout") -> Iterator[TreeBatch]:
+        """The micro-batches of a step, each with the random numbers of its own place."""
+        for index, part in enumerate(micro_batches(trees, self.config.micro_batch_tokens, whole=whole)):
+            if self.config.dropout:
+                torch.manual_seed(derived_seed(self.config.seed, name, step, index))
+            yield pack(part).to(self.learner.device)
+
+    def _mix(self, mixed: Mixed, count: float, step: int) -> Figures:
+        """Add the gradient of `mixed` to one that will be divided by `count`."""
+        alone = [p.grad for p in self.common if p.grad is not None]
+        figures = {"own_grad_norm": torch.nn.utils.get_total_norm(alone).item() / max(count, 1)}
+        total = 0.0
+        for batch in self._batches(mixed.trees, step, whole=False, name="mixed"):
+            told = mixed.loss(batch)
+            (told.total * (mixed.weight * count / mixed.units)).backward()
+            total += told.total.item()
+        return figures | {"mix_loss": total / mixed.units}
 
     def _step(self, count: float, share: float, total: float, step: int) -> Figures:
         parts = {"grad_norm": [p.grad for p in self.common if p.grad is not None]}
