@@ -13,9 +13,11 @@ import pytest
 import torch
 from torch import Tensor
 from trl import DPOTrainer, GRPOTrainer, RewardTrainer, SFTTrainer
+from trl.rewards import get_soft_overlong_punishment
 
 from burnish.objectives import likelihood, policy, preference, ranking
 from burnish.objectives.kl import penalty
+from burnish.objectives.length import overlong
 
 PRECISIONS = pytest.mark.parametrize(
     "dtype, of_loss, of_gradient", [(torch.float64, 1e-6, 1e-6), (torch.float32, 1e-5, 1e-4)]
@@ -265,3 +267,10 @@ def test_grpo_and_its_relatives_are_those_of_trl(form, dtype, of_loss, of_gradie
     gap = both(ours, theirs, logprobs(dtype, seed=0))
     assert gap["loss"] <= of_loss
     assert gap["gradient"] <= of_gradient
+
+
+@pytest.mark.parametrize("buffer", [1, 7, 20])
+def test_the_overlong_punishment_is_trl_s(buffer: int):
+    lengths = range(1, 24)
+    theirs = get_soft_overlong_punishment(20, buffer)([[1] * length for length in lengths])
+    assert overlong(torch.tensor(lengths), longest=20, buffer=buffer).tolist() == pytest.approx(theirs, abs=1e-15)

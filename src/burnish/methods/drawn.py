@@ -8,6 +8,8 @@ from torch import Tensor
 
 from burnish.batch.pack import Key
 from burnish.batch.trees import tree_of
+from burnish.methods.on_policy_settings import OnPolicyConfig
+from burnish.methods.penalties import taken_off
 from burnish.training.metrics import Figures
 from burnish.types import Rollout, Tree
 
@@ -22,12 +24,11 @@ class Drawn:
     scores: dict[Key, Tensor]
     figures: Figures
 
-    def alike(self, unfinished_penalty: float) -> list[int]:
-        """The prompts whose answers all have one score but for rounding: among them none is better."""
+    def alike(self, config: OnPolicyConfig) -> list[int]:
+        """The prompts whose answers all get one reward but for rounding: among them none is better."""
         seen: dict[int, list[float]] = {}
-        for r in self.rollouts:
-            score = self.scores[r.prompt, r.sample].item() - unfinished_penalty * (not r.finished)
-            seen.setdefault(r.prompt, []).append(score)
+        for r, taken in zip(self.rollouts, taken_off(self.rollouts, config).tolist(), strict=True):
+            seen.setdefault(r.prompt, []).append(self.scores[r.prompt, r.sample].item() - taken)
         return [prompt for prompt, scores in seen.items() if isclose(min(scores), max(scores), abs_tol=SAME)]
 
     def exchanged(self, prompts: Sequence[int], again: "Drawn") -> "Drawn":

@@ -31,6 +31,7 @@ from burnish.evaluation.intervals import mean_and_error, wins
 from burnish.evaluation.overoptimisation import paired_change, parted
 from burnish.methods.inputs import say
 from burnish.methods.on_policy_settings import OnPolicyConfig
+from burnish.methods.penalties import taken_off, told_of_lengths
 from burnish.methods.rewarding import Rewards
 from burnish.models.divergence import answer_kl
 from burnish.models.model import Policy
@@ -100,9 +101,9 @@ class HeldoutAnswers:
         """Figures of the policy as it is after `step` steps."""
         rollouts = self.answers()
         rows = [tree_of(r.prompt, [own], group=g) for g, (r, own) in enumerate(zip(self.rows, rollouts, strict=True))]
-        penalty = self.config.unfinished_penalty
         score_G, told = self._scores(self.rewards, rows, rollouts)
-        reward_G = [score - penalty * (not own.finished) for score, own in zip(score_G, rollouts, strict=True)]
+        taken_G = taken_off(rollouts, self.config).tolist()
+        reward_G = [score - taken for score, taken in zip(score_G, taken_G, strict=True)]
         kl, error = self._kl(rows)
         figures = {
             "heldout_reward": _mean(reward_G),
@@ -111,7 +112,9 @@ class HeldoutAnswers:
             "heldout_length": _mean([len(own.tokens) for own in rollouts]),
             "heldout_ended": _mean([own.finished for own in rollouts]),
             "heldout_prompts": float(len(rows)),
-        } | {f"heldout_{name}": value for name, value in told.items()}
+        }
+        told = {**told, **told_of_lengths(rollouts, self.config)}
+        figures |= {f"heldout_{name}": value for name, value in told.items()}
         if self.judge is None:
             self._keep(step, rollouts, reward_G, None)
             return figures

@@ -30,6 +30,7 @@ from burnish.methods.heldout_answers import HeldoutAnswers
 from burnish.methods.inputs import DataInput, PolicyInput, as_groups, as_policy, say
 from burnish.methods.mixing import Mixing
 from burnish.methods.on_policy_settings import OnPolicyConfig
+from burnish.methods.penalties import by_answer, taken_off, told_of_lengths
 from burnish.methods.policy_loss import Answers, PolicyLoss, RatioOf, ValueLoss
 from burnish.methods.rewarding import Rewards
 from burnish.methods.scoring import By
@@ -238,7 +239,8 @@ class OnPolicy:
         else:
             old, value = self.policy.frozen_logprobs_and_values(rows, budget, **self.read)
         anchor = self.reference.frozen_logprobs(rows, budget, adapter=self.reference is not self.policy, **self.read)
-        score_N = self.shaped(batch.gather(drawn.scores)) - config.unfinished_penalty * (~batch.ended_N)
+        taken_N = batch.gather(by_answer(drawn.rollouts, taken_off(drawn.rollouts, config)))
+        score_N = self.shaped(batch.gather(drawn.scores)) - taken_N
         old_L, anchor_L = batch.gather(old), batch.gather(anchor)
         paid = self.price.beta if config.kl == "reward" else 0.0
         reward_L = kl.rewards(score_N, old_L, anchor_L, batch.length_N, beta=paid)
@@ -259,12 +261,12 @@ class OnPolicy:
         """
         drawn = self.draw(prompts, derived_seed(self.config.seed, "rollout", i))
         for attempt in range(self.resample):
-            alike = drawn.alike(self.config.unfinished_penalty)
+            alike = drawn.alike(self.config)
             if not alike:
                 break
             seed = derived_seed(self.config.seed, "rollout", i, attempt)
             drawn = drawn.exchanged(alike, self.draw([prompts[k] for k in alike], seed))
-        alike = drawn.alike(self.config.unfinished_penalty) if self.resample else []
+        alike = drawn.alike(self.config) if self.resample else []
         return drawn if len(alike) in (0, len(prompts)) else drawn.without(alike)
 
     def draw(self, prompts: Sequence[Tree], seed: int) -> Drawn:
@@ -276,15 +278,16 @@ class OnPolicy:
         batch = pack(rows)
         scores, told = self.rewards(rows, [self.groups[tree.group] for tree in prompts], rollouts)
         drawn = Drawn(rollouts, scores, {})
-        cut_N = config.unfinished_penalty * (~batch.ended_N)
+        taken = by_answer(rollouts, taken_off(rollouts, config))
         figures = {
-            "reward": (batch.gather(scores) - cut_N).mean().item(),
+            "reward": (batch.gather(scores) - batch.gather(taken)).mean().item(),
             "answer_length": batch.length_N.double().mean().item(),
             "ended": batch.ended_N.double().mean().item(),
             **told,
+            **told_of_lengths(rollouts, config),
         }
         if config.samples > 1:
-            figures["alike"] = len(drawn.alike(config.unfinished_penalty)) / len(prompts)
+            figures["alike"] = len(drawn.alike(config)) / len(prompts)
         return replace(drawn, figures=figures)
 
     def shaped(self, score_N: Tensor) -> Tensor:

@@ -26,6 +26,18 @@ class Scores(BaseModel):
     clip: float = Field(0, ge=0, description="scores beyond this on either side are cut to it; 0 is off")
 
 
+class Length(BaseModel):
+    """What an answer's tokens cost, beside its score."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    price: float = Field(0, ge=0, description="taken from the score for each token of an answer; 0 is off")
+    overlong: int = Field(
+        0, ge=0, description="last tokens below max_new_tokens in which the score falls with each; 0 is off"
+    )
+    penalty: float = Field(1.0, gt=0, description="what overlong has taken at max_new_tokens")
+
+
 class OnPolicyConfig(MethodConfig):
     learning_rate: float = Field(1e-6, gt=0, description="peak of the learning rate of the policy")
     schedule: Literal["cosine", "linear", "constant"] = Field(
@@ -49,6 +61,7 @@ class OnPolicyConfig(MethodConfig):
     stop_kl: float = Field(0, ge=0, description="nats a token from π_old that end an iteration's passes; 0 is off")
     entropy_bonus: float = Field(0, ge=0, description="worth of a nat of a token's entropy; 0 is off")
     unfinished_penalty: float = Field(1.0, ge=0, description="taken from the score of an answer without an end")
+    length: Length = Field(default_factory=lambda: Length(), description="what an answer's length costs")
     scores: Scores = Field(default_factory=lambda: Scores(), description="what is done to scores")
     mix_weight: float = Field(0.5, gt=0, description="weight of the mean loss of `mix` beside the method's own")
     mix_rows: int = Field(16, ge=1, description="rows of `mix` that join each optimiser step")
@@ -80,6 +93,17 @@ class OnPolicyConfig(MethodConfig):
                 "beta and target_kl are both set, and target_kl chooses beta; keep one, or set adaptive_beta to start "
                 "from beta"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _lengths_fit(self) -> Self:
+        if self.length.overlong > self.sampling.max_new_tokens:
+            raise ValueError(
+                f"length.overlong: the last {self.length.overlong} tokens of answers of at most "
+                f"{self.sampling.max_new_tokens}; lower it, or raise sampling.max_new_tokens"
+            )
+        if "penalty" in self.length.model_fields_set and not self.length.overlong:
+            raise ValueError("length.penalty is what length.overlong takes, and that is 0; set it, or leave both out")
         return self
 
     @model_validator(mode="after")
