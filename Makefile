@@ -32,7 +32,7 @@ smollm2: models/smollm2/model.safetensors
 models/smollm2/model.safetensors: | install
 	$(BIN)/python scripts/smollm2.py models/smollm2
 
-# burnish beside TRL: make bench, make bench ROW=dpo, make bench RECORD=1 (adds the figures to docs/benchmarks.md)
+# burnish beside TRL and generate: make bench, make bench ROW=dpo, make bench RECORD=1 (adds the figures to docs/benchmarks.md)
 bench: install smollm2
 	$(BIN)/python benchmarks/against_trl.py $(ROW) $(if $(RECORD),--record)
 

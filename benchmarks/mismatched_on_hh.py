@@ -12,7 +12,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from against_trl import HERE, commit, machine
+from table import HERE, commit, machine
 
 PARTED = HERE.parent / "models" / "hh-harmless"
 

@@ -19,8 +19,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from against_trl import ENVIRONMENT, HERE, commit, machine, note, worker
-from turns import Turns
+from table import HERE, commit, machine
+from turns import ENVIRONMENT, Turns, note, worker
 
 LONGEST = 1024
 

@@ -3,7 +3,7 @@
     python benchmarks/reward_on_hh.py [--steps 50] [--batch 8] [--rate 2e-5]
 
 Needs `make smollm2` and `python scripts/hh_harmless.py`. Both sides train the same weights on the same rows in the same
-order with the same optimiser and rate, step by step in turns as in against_trl.py. Then burnish scores the held-out
+order with the same optimiser and rate, step by step in turns as in fixed_rows.py. Then burnish scores the held-out
 pairs with both models. Printed: how far the first 20 losses differ, the time of all steps, and both models' accuracy
 with interval, calibration, length share and probes; the difference of their accuracies is taken pair by pair.
 """
@@ -15,7 +15,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from against_trl import HERE, Measured, commit, machine, measure, note
+from fixed_rows import measure
+from table import COLUMNS, HERE, Measured, commit, machine
+from turns import note
 
 ALIKE = 20  # first losses that are held to each other
 PARTED = HERE.parent / "models" / "hh-harmless"
@@ -65,13 +67,13 @@ def main() -> None:
 def report(measured: Measured, both: dict[str, tuple[dict[str, float], list[float]]]) -> None:
     from burnish.evaluation.intervals import mean_and_error
 
-    first = Measured("first", measured.trl[:ALIKE], measured.burnish[:ALIKE], measured.product)
+    first = Measured("first", measured.theirs[:ALIKE], measured.burnish[:ALIKE], measured.product, measured.shape)
     seconds = {name: sum(step["seconds"] for step in side) for name, side in sides(measured)}
     note("")
-    print(f"first {len(first.trl)} losses differ by {first.worst_loss():.1e} of themselves at most")
-    print(f"all {len(measured.trl)} differ by {measured.worst_loss():.1e} at most")
+    print(f"first {len(first.theirs)} losses differ by {first.worst_loss():.1e} of themselves at most")
+    print(f"all {len(measured.theirs)} differ by {measured.worst_loss():.1e} at most")
     print(f"all steps: TRL {seconds['TRL']:.0f} s, burnish {seconds['burnish']:.0f} s")
-    print(f"step by median, times as fast: {measured.cells()[3]}")
+    print(f"step by median, times as fast: {measured.cells()[COLUMNS.index('times as fast')]}")
     print(f"| held out | {' | '.join(both)} |\n|---|{'---:|' * len(both)}")
     for key in both["burnish"][0]:
         print(f"| {key} | " + " | ".join(f"{figures[key]:.4f}" for figures, _ in both.values()) + " |")
@@ -82,7 +84,7 @@ def report(measured: Measured, both: dict[str, tuple[dict[str, float], list[floa
 
 
 def sides(measured: Measured) -> list[tuple[str, list[dict[str, Any]]]]:
-    return [("TRL", measured.trl), ("burnish", measured.burnish)]
+    return [("TRL", measured.theirs), ("burnish", measured.burnish)]
 
 
 if __name__ == "__main__":

@@ -45,15 +45,28 @@ def trees_of(kind: str, file: Path) -> list[Tree]:
     return trees
 
 
+def matrices(learner: Policy | Scorer) -> tuple[int, int]:
+    """Weights in the matrices of the body, and of the head."""
+    weights = learner.model.base_model.named_parameters()
+    body = sum(p.numel() for name, p in weights if p.dim() == 2 and "embed" not in name and "lora" not in name)
+    if isinstance(learner, Scorer):
+        return body, learner.score_head.weight.numel()
+    return body, learner.head.weight_VD.numel()
+
+
 def work(learner: Policy | Scorer, trees: list[Tree]) -> float:
     """Multiplications and additions of one forward pass."""
-    model = learner.model
-    body = sum(p.numel() for name, p in model.base_model.named_parameters() if p.dim() == 2 and "embed" not in name)
+    body, head = matrices(learner)
     tokens = sum(tree.size for tree in trees)
     if isinstance(learner, Scorer):
-        return 2.0 * (body * tokens + learner.score_head.weight.numel() * sum(len(tree.branches) for tree in trees))
+        return 2.0 * (body * tokens + head * sum(len(tree.branches) for tree in trees))
     projected = sum(sum(branch.learned) for tree in trees for branch in tree.branches)
-    return 2.0 * (body * tokens + learner.head.weight_VD.numel() * projected)
+    return 2.0 * (body * tokens + head * projected)
+
+
+def passes_to_learn(learner: Policy | Scorer) -> int:
+    """What a step is worth in forward passes. Weights that an adapter leaves as they are have no gradient."""
+    return 3 if learner.adapter is None else 2
 
 
 def sums(policy: Policy, trees: list[Tree], budget: int) -> dict[Key, torch.Tensor]:

@@ -9,17 +9,28 @@ SIZE = 2048
 PRODUCTS = 4
 
 
-def main() -> None:
-    turns = Turns()
-    draw = torch.Generator().manual_seed(0)
-    left, right = (torch.randn(SIZE, SIZE, generator=draw) for _ in range(2))
-    out = left @ right  # the first one pays for the pages of its result
-    turns.next()
-    while True:
+class Product:
+    """Two square matrices, and where their product goes: the first one pays for the pages of its result."""
+
+    def __init__(self) -> None:
+        draw = torch.Generator().manual_seed(0)
+        self.left, self.right = (torch.randn(SIZE, SIZE, generator=draw) for _ in range(2))
+        self.out = self.left @ self.right
+
+    def rate(self) -> float:
+        """Multiplications and additions a second."""
         began = time.perf_counter()
         for _ in range(PRODUCTS):
-            torch.mm(left, right, out=out)
-        turns.next(rate=PRODUCTS * 2 * SIZE**3 / (time.perf_counter() - began))
+            torch.mm(self.left, self.right, out=self.out)
+        return PRODUCTS * 2 * SIZE**3 / (time.perf_counter() - began)
+
+
+def main() -> None:
+    turns = Turns()
+    product = Product()
+    turns.next()
+    while True:
+        turns.next(rate=product.rate())
 
 
 if __name__ == "__main__":

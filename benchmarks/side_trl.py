@@ -34,12 +34,13 @@ class OneTurnAStep(TrainerCallback):
         self.turns, self.tokens, self.keep = turns, tokens, keep
         self.done = 0
         self.loss: float | None = None
+        self.more: dict[str, float] = {}
 
     def on_step_begin(self, _: Any, state: TrainerState, *__: Any, model: PreTrainedModel, **___: Any) -> None:
         if self.keep is not None and state.global_step == state.max_steps - 1:
             model.save_pretrained(self.keep)
         if self.done:
-            self.turns.next(loss=self.loss, tokens=self.tokens[self.done - 1])
+            self.turns.next(loss=self.loss, tokens=self.tokens[self.done - 1], **self.more)
         else:
             self.turns.next()
         self.done += 1

@@ -11,9 +11,18 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+HERE = Path(__file__).parent
+ENVIRONMENT = {
+    "HF_HUB_OFFLINE": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "TRL_EXPERIMENTAL_SILENCE": "1",
+    "PYTHONWARNINGS": "ignore",
+}
 
 
 class Turns:
@@ -42,13 +51,15 @@ class Turns:
 class Worker:
     """The leader's side: a process that waits for its turns."""
 
-    def __init__(self, name: str, command: Sequence[str], log: Path, environment: dict[str, str]) -> None:
+    def __init__(
+        self, name: str, command: Sequence[str], log: Path, environment: dict[str, str], python: str = sys.executable
+    ) -> None:
         self.name, self.log = name, log
         ours, theirs = os.pipe(), os.pipe()  # read end, write end
         self._go, self._answers = os.fdopen(ours[1], "w"), os.fdopen(theirs[0])
         with log.open("w") as errors:
             self._process = subprocess.Popen(
-                [sys.executable, *command],
+                [python, *command],
                 stdin=ours[0],
                 stdout=theirs[1],
                 stderr=errors,
@@ -76,6 +87,42 @@ class Worker:
             raise SystemExit(f"{self.name} ended with {self._process.wait()}:\n{tail}")
         answer: dict[str, Any] = json.loads(line)
         return answer
+
+
+@contextmanager
+def worker(
+    name: str, command: list[str], folder: Path, environment: dict[str, str], python: str = sys.executable
+) -> Iterator[Worker]:
+    process = Worker(name, [str(HERE / command[0]), *command[1:]], folder / f"{name}.log", environment, python)
+    try:
+        yield process
+    finally:
+        process.stop()
+
+
+def alternate(
+    row: str, count: int, theirs: Worker, own: Worker, product: Worker
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[float]]:
+    """What each side tells of `count` turns, and the rate of the product beside each. `own` begins every other time."""
+    told: dict[str, list[dict[str, Any]]] = {theirs.name: [], own.name: []}
+    rates: list[float] = []
+    for i in range(count):
+        for side in (theirs, own) if i % 2 else (own, theirs):
+            told[side.name].append(side.turn())
+            rates.append(product.turn()["rate"])
+        last = {name: turns[-1] for name, turns in told.items()}
+        note(f"{row}: {i + 1} of {count}: " + ", ".join(f"{name} {_said(turn)}" for name, turn in last.items()))
+    return told[theirs.name], told[own.name], rates
+
+
+def _said(turn: dict[str, Any]) -> str:
+    parts = [f"{turn['seconds']:.2f} s"]
+    parts += [f"{name} {turn[name]:.5g}" for name in ("loss", "value_loss", "grad_norm", "sampling") if name in turn]
+    return ", ".join(parts)
+
+
+def note(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def peak_gb() -> float:
