@@ -1,0 +1,106 @@
+"""What a model's own draws say of how far one could go before anything is trained: the best of n, and the best policy.
+
+Best of n: draw n answers, keep the one with the highest score. As a policy,
+
+    KL ≤ log n - (n - 1)/n                                                          Beirami et al. 2025, theorem 3.1
+    E[value of the kept one] = mean over all subsets of n of the K draws = Σ_i v_(i) · C(i - 1, n - 1) / C(K, n)
+
+with v_(i) the value of the draw whose score is the i-th from below. Every n draws are such a subset with the same
+chance, so this has no bias; the first n of them would be one subset of many, with the same mean and more noise. The
+value may be the score itself, another judge's, or a win. The bound is reached where no two answers are the same.
+
+The best policy at a price: of all policies π, E_π[score] - β·KL(π ‖ reference) is largest for
+
+    π* = reference · exp(score/β) / Z,    Z = E_reference[exp(score/β)]          one Z a prompt: it cannot be pooled
+    w_i = exp(score_i/β) / Σ_j exp(score_j/β),    E*[v] = Σ_i w_i v_i,    KL = Σ_i w_i log(K w_i),    K_eff = 1/Σ w²
+
+self-normalised weights of draws from the reference. They are biased, towards the reference: no KL above log K can come
+out, and log Z is too low by about (1/K_eff - 1/K)/2. So a point counts only where K_eff is large.
+
+Axes: G prompts, K draws of one prompt (ragged).
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import gammaln, logsumexp
+from scipy.stats import rankdata
+
+Floats = NDArray[np.float64]
+
+
+def kl_bound(n: int) -> float:
+    """log n - (n - 1)/n nats an answer, which the KL of the best of n to the model that draws never exceeds."""
+    if n < 1:
+        raise ValueError(f"the best of n needs n of 1 at least; found {n}")
+    return math.log(n) - (n - 1) / n
+
+
+def kept_chance(score_K: Sequence[float], n: int) -> Floats:
+    """How likely each draw is the one kept, of n taken from them without putting back, (K,).
+
+    Equal scores share their chance alike: which of them is kept then says nothing. Raises ValueError where n is not
+    between 1 and K.
+    """
+    score = np.asarray(score_K, dtype=np.float64)
+    total = len(score)
+    if not 1 <= n <= total:
+        raise ValueError(f"the best of n of {total} draws needs n between 1 and {total}; found {n}")
+    rank = np.arange(1, total + 1)
+    of_rank = np.zeros(total)
+    high = rank[n - 1 :]  # below rank n there are too few that it could be the best of
+    of_rank[n - 1 :] = np.exp(_log_choose(high - 1, n - 1) - _log_choose(np.array(total), n))
+    up_to = np.concatenate([[0.0], np.cumsum(of_rank)])
+    last = rankdata(score, method="max").astype(int)
+    first = rankdata(score, method="min").astype(int)
+    chance: Floats = (up_to[last] - up_to[first - 1]) / (last - first + 1)
+    return chance
+
+
+def best_of_n(score_GK: Sequence[Sequence[float]], value_GK: Sequence[Sequence[float]], n: int) -> Floats:
+    """For each prompt the expected value of its answer with the best score of n, (G,).
+
+    Raises ValueError where a prompt has fewer than n draws, or not a value for each score.
+    """
+    found = []
+    for g, (score_K, value_K) in enumerate(zip(score_GK, value_GK, strict=True)):
+        if len(score_K) != len(value_K):
+            raise ValueError(f"prompt {g + 1} has {len(score_K)} scores and {len(value_K)} values; give each draw both")
+        found.append(float(kept_chance(score_K, n) @ np.asarray(value_K, dtype=np.float64)))
+    return np.array(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Tilted:
+    """The draws of one prompt, weighed as the best policy at a price of β would give them."""
+
+    weight_K: Floats
+    kl: float
+    """Nats an answer to the model that drew them."""
+    effective: float
+    """Draws of equal weight that would tell as much: between 1 and K."""
+
+    def mean(self, value_K: Sequence[float]) -> float:
+        """What that policy would get of a value."""
+        return float(self.weight_K @ np.asarray(value_K, dtype=np.float64))
+
+
+def tilted(score_K: Sequence[float], beta: float) -> Tilted:
+    """reference · exp(score/β) / Z on one prompt's draws. Raises ValueError for β of 0 or less, or no draw."""
+    if not beta > 0:
+        raise ValueError(f"β is a price above 0; found {beta}")
+    if not len(score_K):
+        raise ValueError("no draw to weigh")
+    log_weight_K = np.asarray(score_K, dtype=np.float64) / beta
+    log_weight_K = log_weight_K - logsumexp(log_weight_K)
+    weight_K = np.exp(log_weight_K)
+    kl = math.log(len(weight_K)) + float(weight_K @ np.where(weight_K > 0, log_weight_K, 0.0))
+    return Tilted(weight_K, kl, float(1 / (weight_K @ weight_K)))
+
+
+def _log_choose(n: NDArray[np.int_], k: int) -> Floats:
+    chosen: Floats = gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
+    return chosen
