@@ -251,6 +251,32 @@ def test_a_judge_whose_model_or_rubric_is_not_there_is_told_before_anything_runs
         place.load(HEAD + FIRST + f"  last: {{method: judge, models: [first], by: {by}}}\n")
 
 
+ADAPTED = {
+    "reward": "method: reward, model: first, data: data.jsonl, lora: {rank: 4}",
+    "ppo": "method: ppo, model: first, prompts: data.jsonl, by: reward, lora: {rank: 4}, critic: {kind: adapter}",
+}
+
+
+@pytest.mark.parametrize(
+    "reward, fits",
+    [
+        (ADAPTED["reward"], True),
+        ("method: reward, model: first, data: data.jsonl", False),
+        ("method: reward, model: base, data: data.jsonl, lora: {rank: 4}", False),
+    ],
+    ids=["an adapter on the policy", "a whole model", "an adapter on another model"],
+)
+def test_a_reward_model_that_is_to_lie_on_the_policy_is_made_as_an_adapter_on_it(
+    place: Workplace, reward: str, fits: bool
+):
+    text = HEAD + FIRST + f"  reward: {{{reward}}}\n  ppo: {{{ADAPTED['ppo']}}}\n"
+    if fits:
+        place.load(text)
+    else:
+        (line,) = told(place, text)
+        assert "write lora: {rank: 16} and model: first in reward" in line
+
+
 def test_one_commands_options_are_told_as_they_were_typed(place: Workplace):
     with pytest.raises(ConfigError) as error:
         one_stage("write", {"model": "model", "data": ["nowhere.jsonl"]}, {"bta": 1, "lora": {"rank": 0}})

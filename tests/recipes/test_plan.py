@@ -121,6 +121,18 @@ def test_the_estimate_of_disk_is_what_a_run_of_ppo_writes(place: Workplace, tiny
     assert needs(recipe)["ppo"][1] == pytest.approx(written, rel=0.1)
 
 
+def test_on_one_base_only_adapters_are_counted_beside_the_model(place: Workplace):
+    save_file({"a": torch.zeros(30, 50), "b": torch.zeros(1000)}, place.path / "model/model.safetensors")
+    stage = "{method: ppo, model: base, prompts: data.jsonl, by: reward, lora: {rank: 4}, critic: {kind: KIND}}"
+    text = TEXT + "  reward: {method: reward, model: base, data: data.jsonl, lora: {rank: 4}}\n"
+    text += "".join(f"  {kind}: {stage.replace('KIND', kind)}\n" for kind in ("adapter", "shared", "separate"))
+    estimates = needs(place.load(text))
+    policy = 2500 * 4 + 50 * 12
+    assert estimates["adapter"][0] == policy + 50 * (16 + 4)  # critic, reward model; the reference is the policy's base
+    assert estimates["shared"][0] == policy + 2500 * 4  # the reward model
+    assert estimates["separate"][0] == policy + 2500 * (4 + 16)
+
+
 def test_a_model_that_does_not_fit_is_refused_unless_forced(place: Workplace):
     header = json.dumps({"a": {"dtype": "F32", "shape": [10**6, 10**6], "data_offsets": [0, 0]}}).encode()
     (place.path / "model/model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)

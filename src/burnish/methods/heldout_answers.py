@@ -69,7 +69,7 @@ class HeldoutAnswers:
                 f"by: {rewards.of_pairs}: compares answers with each other, and a held-out prompt gets one; let it "
                 "score answers (`ask: score`), or leave evaluate_on out"
             )
-        if judge is not None and judge.identity() == rewards.identity():
+        if judge is not None and judge.same_as(rewards):
             print(
                 "warning: judge: it is the one that gives the reward, so the two cannot part; name another",
                 file=sys.stderr,

@@ -73,7 +73,8 @@ class OnPolicy:
 
     `denominator` is what the loss is divided by, see `objectives.policy.token_weights`; `ratio_of` says whose
     probability ratio is clipped; `resample` is how often a prompt whose answers all score alike is asked again.
-    `value_rate` gives the policy a value head, which learns at this peak rate.
+    `value_rate` gives the policy a value head, which learns at this peak rate; with `one_base` reward models and critic
+    are adapters on the policy's weights.
     `reference` is the incoming model unless another is named; `evaluate_on` and `judge` are heldout_answers.py's, `mix`
     mixing.py's.
     Raises ConfigError where nobody is behind `by`, DataError for prompts that leave no room for an answer.
@@ -95,6 +96,7 @@ class OnPolicy:
         ratio_of: RatioOf = "token",
         resample: int = 0,
         value_rate: float | None = None,
+        one_base: bool = False,
     ) -> None:
         config.sampling.for_training()
         something_to_evaluate_on(evaluate_on, config)
@@ -107,7 +109,7 @@ class OnPolicy:
         self.groups = as_groups(prompts, "prompt", config, out)
         self.policy = as_policy(model, config)
         self.template = resolve(self.policy.tokenizer, config.template)
-        self.rewards = Rewards(by, self.policy, self.template, config, samples=config.samples)
+        self.rewards = Rewards(by, self.policy, self.template, config, samples=config.samples, one_base=one_base)
         self.reference = _reference(self.policy, reference, config)
         self.named = reference is not None
         self.update = Update(self.policy, config, apart=_value_head(self.policy, value_rate))

@@ -4,9 +4,10 @@
 
 Of each iteration (on_policy.py) a critic predicts what is still to come; generalised advantages (Schulman et al. 2015b)
 of that, whitened over the iteration, weigh the clipped surrogate (Schulman et al. 2017, eq. 7) in `inner_epochs` passes
-of `minibatches` parts. The critic is a model of its own, or a head on the policy's trunk:
+of `minibatches` parts. The critic is a model of its own, an adapter beside the policy's, or a head on its trunk:
 
     separate   policy and critic each have a loss, an optimiser and a pass
+    adapter    the same, with policy, critic, reward models and reference as adapters on one copy of the weights
     shared     loss = policy's + value_weight · value's, by one pass of the trunk forward and one back
 """
 
@@ -20,12 +21,15 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
 from burnish.batch.pack import Key, TreeBatch
+from burnish.errors import ConfigError
 from burnish.methods.inputs import DataInput, PolicyInput
 from burnish.methods.on_policy import OnPolicy
 from burnish.methods.on_policy_settings import OnPolicyConfig
 from burnish.methods.policy_loss import Answers, ValueLoss
+from burnish.methods.rewarding import lie_on_one_base
 from burnish.methods.scoring import By
 from burnish.models.model import Scorer
+from burnish.models.one_base import clear
 from burnish.objectives import advantages
 from burnish.objectives import policy as surrogate
 from burnish.training.loop import StepLoss, Update
@@ -41,8 +45,8 @@ HEAD_RATE = 1e-4
 class Critic(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    kind: Literal["separate", "shared"] = Field(
-        "separate", description="a model of its own, or a head on the policy's trunk"
+    kind: Literal["separate", "adapter", "shared"] = Field(
+        "separate", description="a model of its own, an adapter on the policy's weights, or a head on its trunk"
     )
     learning_rate: float | None = Field(
         None, gt=0, description=f"peak for the critic; unset is the policy's, {HEAD_RATE:g} for a shared one's head"
@@ -53,10 +57,10 @@ class Critic(BaseModel):
 
     @model_validator(mode="after")
     def _weighed_where_shared(self) -> Self:
-        if self.kind == "separate" and "value_weight" in self.model_fields_set:
+        if self.kind != "shared" and "value_weight" in self.model_fields_set:
             raise ValueError(
-                "value_weight weighs two losses of one trunk, and a separate critic has a trunk of its own; leave it "
-                "out or write kind: shared"
+                f"value_weight weighs two losses of one pass, and a critic of kind {self.kind} has a pass of its own; "
+                "leave it out or write kind: shared"
             )
         return self
 
@@ -68,6 +72,15 @@ class PPOConfig(OnPolicyConfig):
     critic: Critic = Field(
         default_factory=lambda: Critic(), description="the model that predicts what is still to come"
     )
+
+    @model_validator(mode="after")
+    def _adapters_beside_an_adapter(self) -> Self:
+        if self.critic.kind == "adapter" and self.lora is None:
+            raise ValueError(
+                "critic.kind: adapter puts policy, critic and reward on one copy of the weights, an adapter each, and "
+                "without lora the policy has none; write lora: {rank: 16}, or another kind"
+            )
+        return self
 
 
 def ppo(
@@ -90,6 +103,14 @@ def ppo(
     beside the answers, see mixing.py. Raises ConfigError where nobody is behind `by`, and where a check before step one
     fails; DataError, Unreachable where a judge gives no score.
     """
+    one_base = config.critic.kind == "adapter"
+    if one_base:
+        lie_on_one_base(by)
+    if one_base and reference is not None:
+        raise ConfigError(
+            "reference: with critic.kind: adapter it is the model that comes in, the base without an adapter; leave it "
+            "out, or write another kind"
+        )
     rate = (config.critic.learning_rate or HEAD_RATE) if config.critic.kind == "shared" else None
     run = OnPolicy(
         model,
@@ -102,9 +123,13 @@ def ppo(
         judge=judge,
         mix=mix,
         value_rate=rate,
+        one_base=one_base,
     )
     critic = _Separate(run.rewards.critic(), config) if rate is None else _Shared(run, config)
-    return run.train(critic.advantages, beside=critic)
+    figures = run.train(critic.advantages, beside=critic)
+    if one_base:
+        clear(run.policy)  # it may have been given as a loaded model
+    return figures
 
 
 class _Critic(ABC):
@@ -146,7 +171,7 @@ class _Critic(ABC):
 
 
 class _Separate(_Critic):
-    """A model of its own, which learns by an update of its own."""
+    """A model of its own, or an adapter of its own, which learns by an update of its own."""
 
     values: ValueLoss | None = None
 

@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -17,10 +18,12 @@ from torch import Tensor
 from burnish.batch.pack import Key
 from burnish.data.templates import Template
 from burnish.errors import ConfigError
-from burnish.methods.inputs import as_scorer, placement
-from burnish.methods.scoring import By, Judge, answered, judges, mean, scores_by, whole_trees
+from burnish.methods.ensemble import members
+from burnish.methods.inputs import ScorerInput, as_scorer, placement
+from burnish.methods.scoring import By, Judge, answered, judges, mean, reward_models, scores_by, whole_trees
 from burnish.models.load import load_scorer
 from burnish.models.model import Policy, Scorer
+from burnish.models.one_base import INSTEAD, adapter_folder, clear, critic_on, scorer_on
 from burnish.models.padding import same_tokens
 from burnish.rewards.chat import Chat
 from burnish.rewards.language_model import LanguageModel
@@ -34,18 +37,32 @@ from burnish.types import Group, Rollout, Tree
 class Rewards:
     """Scores answers that `policy` sampled, `samples` a prompt where that is known here.
 
-    Raises ConfigError for a `by` that is nobody or cannot score an answer.
+    With `one_base` reward models and critic are adapters on the policy's weights. Raises ConfigError for a `by` that is
+    nobody or cannot score an answer, or lies on other weights.
     """
 
     def __init__(
-        self, by: By, policy: Policy, template: Template, config: MethodConfig, *, samples: int | None = None
+        self,
+        by: By,
+        policy: Policy,
+        template: Template,
+        config: MethodConfig,
+        *,
+        samples: int | None = None,
+        one_base: bool = False,
     ) -> None:
         self._policy = policy
         self.template = template
         self._config = config
-        self._judges = [judge.loaded(config) for judge in judges(by, config)]
+        self._one_base = one_base
+        if one_base:
+            clear(policy)  # of what a run that failed has left
+        self._judges = [judge.loaded(self._load) for judge in judges(by, config)]
         if samples is not None and samples < 2 and self.of_pairs:
             raise ConfigError(f"by: {self.of_pairs}: compares an answer with others: set samples to 2 at least")
+
+    def _load(self, model: ScorerInput) -> Scorer:
+        return scorer_on(self._policy, _named(model)) if self._one_base else as_scorer(model, self._config)
 
     # ---- what a run needs beside scores
 
@@ -66,10 +83,12 @@ class Rewards:
 
     def critic(self) -> Scorer:
         """What learns to predict the score: a copy of the reward model of the largest weight that has the policy's
-        tokens; without one, the policy that came in, with a head that says 0.
+        tokens; without one, the policy that came in, with a head that says 0. On one base it is an adapter alike.
 
         Raises ConfigError where there is neither.
         """
+        if self._one_base:
+            return critic_on(self._policy, next(iter(self.readers), None))
         if self.readers:
             return deepcopy(self.readers[0])
         if not self._policy.source:
@@ -84,6 +103,22 @@ class Rewards:
     def identity(self) -> str:
         """Names whoever scores: other weights, another name."""
         return "; ".join(f"{_weighing(judge)}{_who(judge, self._config)}" for judge in self._judges)
+
+    def same_as(self, other: "Rewards") -> bool:
+        """Do both ask the same? A reward model on one base has weights of other names than alone, but one folder."""
+        return self.identity() == other.identity() or (self._folders() == other._folders() != [])
+
+    def _folders(self) -> list[tuple[float, float, list[str]]]:
+        """What is asked, where reward models are all that is asked and each is known by its folder."""
+        asked = [
+            (
+                judge.part.weight,
+                judge.part.uncertainty_penalty,
+                [as_scorer(m, self._config).source for m in judge.models],
+            )
+            for judge in self._judges
+        ]
+        return asked if all(sources and all(sources) for *_, sources in asked) else []
 
     # ---- scores
 
@@ -121,6 +156,21 @@ class Rewards:
         }
         told = {name: value for name, value in given.reliability().items() if not math.isnan(value)}
         return scores, given.means("reward") | apart | told
+
+
+def lie_on_one_base(by: By) -> None:
+    """Raise ConfigError where a reward model of `by` cannot be an adapter on the policy's weights, as far as its folder
+    tells. Nothing is loaded."""
+    for model in reward_models(by):
+        folders: Sequence[str | Path] = members(model) or [_named(model)]
+        for folder in folders:
+            adapter_folder(folder)
+
+
+def _named(model: ScorerInput) -> str | Path:
+    if isinstance(model, Scorer):
+        raise ConfigError(f"by: {model.source}: is loaded, with weights of its own. {INSTEAD}")
+    return model
 
 
 def _as_text(group: Group) -> Group:

@@ -83,8 +83,8 @@ class Judge:
         """Itself where it compares answers and knows no score of one alone."""
         return self.text if isinstance(self.text, RubricJudge) and self.text.criteria.ask == "pairs" else None
 
-    def loaded(self, config: StageConfig) -> "Judge":
-        return replace(self, models=tuple(as_scorer(model, config) for model in self.models))
+    def loaded(self, load: Callable[[ScorerInput], Scorer]) -> "Judge":
+        return replace(self, models=tuple(map(load, self.models)))
 
 
 def judges(by: By, config: StageConfig) -> list[Judge]:
@@ -156,19 +156,21 @@ def readable(by: By, groups: Sequence[Group], config: StageConfig) -> list[Group
     """The groups that every reward model of `by` can read whole: all, unless `on_too_long` is skip."""
     if config.on_too_long != "skip":
         return list(groups)
-    models = (
-        [by]
-        if isinstance(by, Scorer)
-        else [part.model for part in parts(by) if part.model is not None and part.criteria is None]
-    )
     kept = list(groups)
-    for model in models:
+    for model in reward_models(by):
         one = next(iter(members(model)), model)  # members have one tokenizer
         template = resolve(as_scorer(one, config).tokenizer, config.template)
         report = trees(kept, template, max_length=config.max_length, on_too_long="skip")
         say(report)
         kept = [kept[index] for index in dict.fromkeys(tree.group for tree in report.trees)]
     return kept
+
+
+def reward_models(by: By) -> list[ScorerInput]:
+    """The reward models of `by`, as they are named: an ensemble is one of them. Nothing is loaded."""
+    if isinstance(by, Scorer):
+        return [by]
+    return [part.model for part in parts(by) if part.model is not None and part.criteria is None]
 
 
 def mean(table: Table) -> float:

@@ -63,9 +63,9 @@ def check_model_directory(path: Path, *, weights: bool = True) -> dict[str, Any]
         raise MissingInput(
             f"{path}: not a model directory: {', '.join(missing)} missing; found {', '.join(found[:8]) or 'nothing'}"
         )
-    config = _object(path / "config.json")
+    config = json_object(path / "config.json")
     for name in ("config.json", "tokenizer_config.json", "generation_config.json"):
-        if name in found and _wants_code(_object(path / name)):
+        if name in found and _wants_code(json_object(path / name)):
             raise ConfigError(
                 f"{path / name}: `auto_map` asks to run Python code from the model's directory. burnish never does; "
                 "use a model that transformers defines itself, or remove `auto_map` if it is a leftover."
@@ -77,7 +77,7 @@ def check_model_directory(path: Path, *, weights: bool = True) -> dict[str, Any]
     return config
 
 
-def _object(path: Path) -> dict[str, Any]:
+def json_object(path: Path) -> dict[str, Any]:
     """A JSON file's object."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
@@ -119,7 +119,7 @@ def _shards_are_there(path: Path) -> None:
     index = path / "model.safetensors.index.json"
     if not index.exists():
         return
-    weight_map = _object(index).get("weight_map")
+    weight_map = json_object(index).get("weight_map")
     if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
         raise DataError(f"{index}: `weight_map` must say for each tensor which file it is in")
     wanted = set(weight_map.values())

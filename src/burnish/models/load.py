@@ -80,7 +80,7 @@ def load_scorer(
     the directory is no reward model and `fresh_head` is off: a head that was not loaded would score at random.
     """
     if not fresh_head:
-        _require_reward_head(path)
+        require_reward_head(path)
     model, tokenizer = _load(
         AutoModelForSequenceClassification, path, place or Placement(), fresh_head=fresh_head, num_labels=1
     )
@@ -99,7 +99,7 @@ def fresh_policy(path: str | Path, place: Placement, *, seed: int) -> Policy:
     """A model of random weights from a directory that holds only config.json and a tokenizer."""
     check_model_directory(Path(path), weights=False)
     device = _device(place.device)
-    with _naming(path), seeded(seed):
+    with naming(path), seeded(seed):
         config = _config(path, place)
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
         model = AutoModelForCausalLM.from_config(config, dtype=_dtype(place.dtype, device), trust_remote_code=False)
@@ -113,7 +113,7 @@ def _load(
     folder = model_directory(path)
     check_model_directory(folder)
     device = _device(place.device)
-    with _naming(path), seeded(0):  # what is not in the files is drawn, and replaced or refused below
+    with naming(path), seeded(0):  # what is not in the files is drawn, and replaced or refused below
         config = _config(folder, place)
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         for name, value in options.items():
@@ -157,7 +157,7 @@ def _config(path: str | Path, place: Placement) -> PreTrainedConfig:
 
 
 @contextmanager
-def _naming(path: str | Path) -> Iterator[None]:
+def naming(path: str | Path) -> Iterator[None]:
     """What transformers and the libraries below it raise, as an error that names the model."""
     try:
         yield
@@ -237,7 +237,7 @@ def _dtype(name: str, device: torch.device) -> torch.dtype:
     return DTYPES[name]
 
 
-def _require_reward_head(path: str | Path) -> None:
+def require_reward_head(path: str | Path) -> None:
     config = check_model_directory(model_directory(path))
     kinds = config.get("architectures") or []
     if not any("SequenceClassification" in str(kind) for kind in kinds):

@@ -19,7 +19,7 @@ from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerB
 from burnish.batch.pack import TreeBatch, micro_batches, pack
 from burnish.errors import ConfigError
 from burnish.models import head as heads
-from burnish.models.adapters import merged_weights
+from burnish.models.adapters import Adapter, merged_weights
 from burnish.models.attention import TREE_ATTENTION, TreeLayout
 from burnish.models.head import Forbidden, Head
 from burnish.objectives import likelihood
@@ -48,7 +48,7 @@ class Model:
         self.flex = (model.device.type == "cuda" and model.dtype != torch.float64) if flex is None else flex
         self.flex_refused = ""  # why not, on a GPU where it was not taken
         self.source = source
-        self.adapter: Any = None
+        self.adapter: Adapter | None = None
         self.stock_attention: str = model.config._attn_implementation or "eager"
         self.longest = _longest_exact(model.config.get_text_config())
         if self.packed:
@@ -61,6 +61,14 @@ class Model:
     @property
     def device(self) -> torch.device:
         return self.model.device
+
+    @property
+    def trunk(self) -> PreTrainedModel:
+        """The model below its head, its own adapter at work: another model may have the same trunk and another one."""
+        if self.adapter is not None:
+            self.adapter.put_on()
+        trunk: PreTrainedModel = self.model.base_model  # type: ignore[assignment]  # typed as any module
+        return trunk
 
     def hidden(self, batch: TreeBatch, *, at: str) -> Tensor:
         """Last hidden states (L, D) at the sources of learned tokens (`at="source"`), or (N, D) at="last".
@@ -75,20 +83,22 @@ class Model:
             )
         if self.packed:
             layout = TreeLayout(batch.spans, batch.token_T.device, flex=self.flex)
-            out = self.model.base_model(
+            out = self.trunk(
                 input_ids=batch.token_T[None], position_ids=batch.position_T[None], use_cache=False, tree=layout
             )
             hidden_TD: Tensor = out.last_hidden_state[0]
             return hidden_TD[batch.source_L if at == "source" else batch.last_N]
         rows = batch.rows
         # no mask: padding stands on the right, and what a causal model reads there it cannot carry back to the left
-        out = self.model.base_model(input_ids=rows.token_NS, use_cache=False)
+        out = self.trunk(input_ids=rows.token_NS, use_cache=False)
         hidden_TD = out.last_hidden_state.flatten(0, 1)
         return hidden_TD[rows.source_L if at == "source" else rows.last_N]
 
     @contextmanager
     def stock(self) -> Iterator[PreTrainedModel]:
         """The model with transformers' own attention, for what is not a token tree."""
+        if self.adapter is not None:
+            self.adapter.put_on()
         if self.packed:
             self.model.set_attn_implementation(self.stock_attention)
         try:
@@ -102,7 +112,7 @@ class Model:
         """The weights that came in, while the adapter stays in place: the reference of a LoRA run."""
         if self.adapter is None:
             raise ConfigError("this model has no adapter to switch off; train it with `lora:` or name a reference")
-        with self.adapter.disable_adapter():
+        with self.adapter.off():
             yield
 
     def save(self, directory: Path) -> None:
@@ -112,14 +122,21 @@ class Model:
         """
         weights = None
         if self.adapter is not None:
-            self.adapter.save_pretrained(directory.parent / "adapter")
-            weights = merged_weights(self.model)
+            self.adapter.save(directory.parent / "adapter")
+            weights = merged_weights(self.model, self.adapter)
         self.model.save_pretrained(directory, state_dict=weights)
         self.tokenizer.save_pretrained(directory)
         for file in directory.glob("*.safetensors"):
             file.chmod(0o644)  # it is written for its owner alone, unlike all else in the folder
 
+    def weights(self) -> dict[str, Tensor]:
+        """All that it computes with, by name; not the adapters of models that share the trunk with it."""
+        weights = self.model.state_dict()
+        return {name: w for name, w in weights.items() if self.adapter is None or not self.adapter.foreign(name)}
+
     def trainable(self) -> dict[str, torch.nn.Parameter]:
+        if self.adapter is not None:
+            self.adapter.put_on()  # of the adapters on a trunk the one at work can learn
         return {name: p for name, p in self.model.named_parameters() if p.requires_grad}
 
 
@@ -284,7 +301,7 @@ class Scorer(Model):
         """The layer whose weights make the scores: beside LoRA, the copy that is trained whole."""
         head: Any = self.model.score
         if self.adapter is not None and hasattr(head, "modules_to_save"):
-            head = head.modules_to_save[self.adapter.active_adapter]
+            head = head.modules_to_save[self.adapter.name]
         if not isinstance(head, torch.nn.Linear):
             raise ConfigError(f"{self.source}: {type(self.model).__name__} has no linear `score` head")
         return head

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from burnish.data.problems import described, listed, nearest
 from burnish.errors import ConfigError, MissingInput, UsageError
-from burnish.recipes.graph import Stage, each, in_order
+from burnish.recipes.graph import Result, Stage, each, in_order, leaves
 from burnish.recipes.inputs import Inputs
 from burnish.recipes.names import TAKEN, folder_trouble
 from burnish.recipes.stages import METHODS
@@ -164,12 +164,31 @@ class _Reading:
             for stage_name, chosen in made.items()
             if (stage := self._stage(written_name, stage_name, chosen)) is not None
         ]
+        self._lie_on_one_base(stages)
         read = {stage.name for stage in stages}
         order, cycle = in_order([stage for stage in stages if read.issuperset(stage.parents)])
         if cycle:
             circle = " ← ".join(cycle)
             self.trouble(("stages", cycle[0].split("/")[0]), f"waits for its own result: {circle}; break the circle")
         return str(name), order
+
+    def _lie_on_one_base(self, stages: Sequence[Stage]) -> None:
+        """What PPO would only find out when its reward model is made: that it is no adapter on the policy's weights."""
+        named = {stage.name: stage for stage in stages}
+        for stage in stages:
+            if getattr(getattr(stage.config, "critic", None), "kind", None) != "adapter":
+                continue
+            for leaf in leaves(stage.inputs.get("by")):
+                made = named.get(leaf.stage) if isinstance(leaf, Result) else None
+                if made is None or made.method != "reward":
+                    continue
+                model = stage.inputs.get("model")
+                if getattr(made.config, "lora", None) is None or made.inputs.get("model") != model:
+                    self.trouble(
+                        ("stages", stage.name.split("/")[0], "by"),
+                        f"{made.name} must be an adapter on {model}, for critic.kind: adapter puts all on its weights; "
+                        f"write lora: {{rank: 16}} and model: {model} in {made.name}, or another kind of critic",
+                    )
 
     def _roots(self, roots: Any) -> None:
         if not isinstance(roots, list) or not all(isinstance(root, str) for root in roots):

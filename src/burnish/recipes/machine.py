@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 TRAINED = 16  # bytes a weight: float32 weight and gradient, and AdamW's two moments
 ONLY_READ = 4
 CHECKPOINT = 12  # weight and two moments
+ADAPTER = 0.02  # weights of an adapter, as a share of the model's
 KEPT = 2  # checkpoints that are never pruned
 
 
@@ -72,25 +73,26 @@ def needs(recipe: Recipe) -> dict[str, tuple[int, int]]:
             "evaluate",
             "rank",
         )
-        share = 0.0 if not trains else 0.02 if getattr(stage.config, "lora", None) is not None else 1.0
+        lora = getattr(stage.config, "lora", None) is not None
+        share = 0.0 if not trains else ADAPTER if lora else 1.0
         trained = int(model * share)
         memory = model * ONLY_READ + trained * (TRAINED - ONLY_READ)
         checkpoint = trained * CHECKPOINT
         if isinstance(stage.config, OnPolicyConfig):  # it learns from answers of its own, beside a reference
             judges = [_weights(leaf, sizes) for leaf in leaves(stage.inputs.get("by"))]
             others = [_weights(leaf, sizes) for leaf in leaves(stage.inputs.get("judge"))]
-            critic = (max(judges, default=0) or model) if _separate_critic(stage.config) else 0
+            kind = getattr(getattr(stage.config, "critic", None), "kind", "")
+            if kind == "adapter":  # reference and reward models are the policy's own weights
+                read, critic = len(judges) * trained, trained
+            else:  # with an adapter the reference is the policy without; a shared critic is a row
+                read = (0 if lora and stage.inputs.get("reference") is None else model) + sum(judges)
+                critic = (max(judges, default=0) or model) if kind == "separate" else 0
             copies = _copies(stage.config)
-            memory += (model + sum(judges) + sum(others) + copies * trained) * ONLY_READ + critic * TRAINED
+            memory += (read + sum(others) + copies * trained) * ONLY_READ + critic * TRAINED
             refreshed = 1 if stage.config.reference_every else 0
             checkpoint += (copies + refreshed) * trained * ONLY_READ + critic * CHECKPOINT
         found[stage.name] = memory, checkpoint * KEPT + (model * ONLY_READ if trains else 0)
     return found
-
-
-def _separate_critic(config: "OnPolicyConfig") -> bool:
-    """Whether the critic is a model of its own; a shared one is a row."""
-    return getattr(getattr(config, "critic", None), "kind", "") == "separate"
 
 
 def _copies(config: "OnPolicyConfig") -> int:

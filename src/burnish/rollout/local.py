@@ -259,7 +259,7 @@ class _Sampler:
             room -= len(self.prompts[batch[-1]])
         packed = pack([Tree(tuple(self.prompts[i]), ()) for i in batch]).to(self.policy.device)
         computed = PromptPass(TreeLayout(packed.spans, self.policy.device), {})
-        out = self.policy.model.base_model(
+        out = self.policy.trunk(
             input_ids=packed.token_T[None], position_ids=packed.position_T[None], use_cache=False, rollout=computed
         )
         for i, span in zip(batch, packed.spans, strict=True):
@@ -356,7 +356,7 @@ class _Sampler:
         decoding = DecodePass(
             self.cache, self.neighbours, size_S, step_S, [size_of_row[row] for row in sorted(size_of_row)], length
         )
-        out = self.policy.model.base_model(
+        out = self.policy.trunk(
             input_ids=token_S[None], position_ids=decoding.position_S[None], use_cache=False, rollout=decoding
         )
         state.hidden_SD[:live] = out.last_hidden_state[0]

@@ -34,7 +34,7 @@ def padded_steps(
         for start in range(0, len(equal), together):
             part = equal[start : start + together]
             token_GP = torch.tensor([list(prompts[i]) for i in part], device=policy.device)
-            out = policy.model.base_model(input_ids=token_GP, use_cache=True)
+            out = policy.trunk(input_ids=token_GP, use_cache=True)
             kept = getattr(out, "cache", None)
             wanted = [(g, k) for g in range(len(part)) for k in range(n)]
             for first in range(0, len(wanted), slots):
@@ -98,9 +98,9 @@ class _Answers:
 
     def compute(self, cache: Any) -> tuple[Tensor, Any]:
         if cache is None:
-            out = self.policy.model.base_model(input_ids=self.written_SP, use_cache=False)
+            out = self.policy.trunk(input_ids=self.written_SP, use_cache=False)
             return out.last_hidden_state[:, -1], None
-        out = self.policy.model.base_model(input_ids=self.written_SP[:, -1:], cache=cache, use_cache=True)
+        out = self.policy.trunk(input_ids=self.written_SP[:, -1:], cache=cache, use_cache=True)
         return out.last_hidden_state[:, -1], out.cache
 
     def draw(self, hidden_SD: Tensor, step: int) -> Tensor:

@@ -96,4 +96,4 @@ def _linear_layers(policy: Policy) -> Iterator[tuple[Any, Tensor]]:
         elif "forward" not in vars(module):
             yield module, weight
 
-    return within(policy.model.base_model)
+    return within(policy.trunk)

@@ -75,9 +75,9 @@ def rows_hash(trees: Iterable[Tree]) -> str:
 def weights_hash(model: Model) -> str:
     """sha256 over all weights by name, in the precision that they have in memory."""
     digest = sha256()
-    for name, tensor in sorted(model.model.state_dict().items()):
+    for name, tensor in sorted(model.weights().items()):
         digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
