@@ -51,17 +51,23 @@ def run_dpo(model: Path, out: Path) -> Figures:
     return dpo(model, answered(), DPOConfig(**LOOP), out=out)
 
 
-def run_ppo(model: Path, out: Path, **changes: Any) -> Figures:
-    """The reward model is a scorer that `reward` made beside the run; demonstrations are mixed in."""
+def run_ppo(model: Path, out: Path, *, by: str = "scorer", **changes: Any) -> Figures:
+    """The reward model is a scorer that was made beside the run; demonstrations are mixed in."""
     prompts = [Group(group.prompt, origin=group.origin) for group in answered()]
     shape = {"steps": 10, "sampling": Sampling(max_new_tokens=8), "samples": 2, "minibatches": 2, "mix_rows": 3}
     config = PPOConfig(**(LOOP | shape | changes))
-    return ppo(model, prompts, config, by=model.parent / "scorer", out=out, mix=demonstrations())
+    return ppo(model, prompts, config, by=model.parent / by, out=out, mix=demonstrations())
 
 
 def run_ppo_shared(model: Path, out: Path) -> Figures:
     """With a critic on the policy's trunk, which warms up past the first checkpoint."""
     return run_ppo(model, out, critic={"kind": "shared", "warmup": 4, "learning_rate": 1e-2})
+
+
+def run_ppo_adapter(model: Path, out: Path) -> Figures:
+    """With policy, critic, reward model and reference on one copy of the weights."""
+    critic = {"kind": "adapter", "learning_rate": 1e-2}
+    return run_ppo(model, out, by="adapted/model", lora={"rank": 2}, critic=critic)
 
 
 def run_grpo(model: Path, out: Path) -> Figures:
@@ -94,6 +100,7 @@ RUNS: dict[str, Callable[[Path, Path], Figures]] = {
     "dpo": run_dpo,
     "ppo": run_ppo,
     "ppo_shared": run_ppo_shared,
+    "ppo_adapter": run_ppo_adapter,
     "grpo": run_grpo,
 }
 

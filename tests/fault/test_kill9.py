@@ -11,6 +11,9 @@ from forks import FORKS
 from safetensors.torch import load_file
 from torch import equal
 
+from burnish.models.adapters import Lora
+from burnish.models.load import load_scorer
+
 CLOCK = {"seconds", "tokens_per_second", "peak_gb"}
 
 
@@ -20,6 +23,7 @@ def model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(tiny_model, folder / "model")
     run_reward(folder / "model", folder / "reward")
     (folder / "reward" / "model").rename(folder / "scorer")
+    load_scorer(folder / "model", lora=Lora(rank=2), fresh_head=True).save(folder / "adapted" / "model")
     return folder / "model"
 
 
