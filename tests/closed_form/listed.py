@@ -18,6 +18,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from burnish.models.adapters import Lora
 from burnish.models.load import Placement, load_scorer
 from burnish.types import Answer
 
@@ -56,9 +57,16 @@ def language_model(folder: Path) -> Path:
     return folder
 
 
-def reward_model(base: Path, folder: Path, listed: Answers, prompt: str) -> Path:
-    """A reward model on the trunk of `base` whose scores have mean 0 and deviation 1 over its answers to `prompt`."""
-    scorer = load_scorer(base, Placement(dtype="float64"), fresh_head=True, seed=1)
+def reward_model(base: Path, folder: Path, listed: Answers, prompt: str, *, lora: Lora | None = None) -> Path:
+    """A reward model on the trunk of `base` whose scores have mean 0 and deviation 1 over its answers to `prompt`.
+
+    With `lora` it has an adapter, which is not 0, beside `folder`.
+    """
+    scorer = load_scorer(base, Placement(dtype="float64"), fresh_head=True, seed=1, lora=lora)
+    draw = torch.Generator().manual_seed(1)
+    for name, weight in scorer.trainable().items():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight, std=0.1, generator=draw)
     scorer.save(folder)
     probability_A, score_A = logprobs(base, listed, prompt).exp(), scores(folder, listed, prompt)
     mean = probability_A @ score_A

@@ -8,6 +8,7 @@ from enumerable import Optimum, kl, objective
 from listed import END, PLACE, answers, logprobs, reward_model, scores
 from torch import Tensor
 
+from burnish.models.adapters import Lora
 from burnish.rollout.settings import Sampling
 from burnish.types import Group
 
@@ -37,9 +38,9 @@ def groups() -> list[Group]:
     return [Group(prompt) for prompt in PROMPTS]
 
 
-def steering(base: Path, folder: Path) -> Path:
+def steering(base: Path, folder: Path, *, lora: Lora | None = None) -> Path:
     """The reward model that is climbed."""
-    return reward_model(base, folder, STEERED, PROMPTS[0])
+    return reward_model(base, folder, STEERED, PROMPTS[0], lora=lora)
 
 
 def within_reach(optimum: Optimum, reference_A: Tensor) -> Optimum:
