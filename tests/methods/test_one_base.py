@@ -24,6 +24,9 @@ from burnish.models.adapters import Lora
 from burnish.models.load import Placement, load_policy, load_scorer
 from burnish.models.model import Scorer
 from burnish.models.one_base import critic_on, scorer_on
+from burnish.rollout.gap import sampler_gap
+from burnish.rollout.local import LocalEngine
+from burnish.rollout.settings import Sampling
 from burnish.training.loop import StepLoss, Update
 from burnish.types import Prompt, Rollout
 
@@ -108,6 +111,21 @@ def test_each_computes_what_a_model_of_its_own_would(tiny_model: Path, reward: P
             with policy.adapter_off():
                 assert torch.equal(policy.logprobs(batch()), base.logprobs(batch()))
     assert not torch.allclose(moved, base.logprobs(batch()), atol=1e-2)
+
+
+def test_the_sampler_writes_by_the_policy_whoever_computed_before_it(tiny_model: Path, reward: Path):
+    """Also in layers that only the reward model adapts."""
+    policy = load_policy(tiny_model, lora=Lora(rank=2, targets=("q_proj",)), seed=1)
+    for name, weight in policy.adapter.weights().items():
+        if "lora_B" in name:
+            nn.init.constant_(weight, 0.1)
+    scorer = scorer_on(policy, reward)
+    scorer.frozen_scores(batch().trees, 256)
+    prompt = batch().trees[0].prompt
+    rollouts = LocalEngine(policy).sample([prompt], 8, Sampling(max_new_tokens=6), end_tokens=[256], seed=0)
+    scorer.frozen_scores(batch().trees, 256)
+    worst, _ = sampler_gap(rollouts, policy.frozen_logprobs([tree_of(prompt, rollouts, group=0)], 256))
+    assert worst < 1e-5
 
 
 def test_a_critic_learns_alone(tiny_model: Path, reward: Path):
