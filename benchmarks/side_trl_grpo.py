@@ -25,6 +25,7 @@ from turns import Turns
 
 NEVER, PAD = "<file_sep>", "<gh_stars>"
 """An end token that the model never writes, so that all answers have all their tokens; and one that pads."""
+AT_ONCE = 8  # answers a pass of learning, all of a step are drawn together: 32 took more than 18 GB and were killed for it
 
 
 def shares(completions: list[str], **_: Any) -> list[float]:
@@ -73,7 +74,8 @@ def main(
         reward_funcs=shares,
         args=GRPOConfig(
             output_dir=tempfile.mkdtemp(dir=folder),
-            per_device_train_batch_size=prompts * samples,
+            per_device_train_batch_size=AT_ONCE,
+            gradient_accumulation_steps=prompts * samples // AT_ONCE,
             num_generations=samples,
             max_completion_length=tokens,
             max_steps=steps + 1,  # the last one begins, and its turn never comes
