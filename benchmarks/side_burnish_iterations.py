@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from share_of_e import share_of_e
-from side_burnish import matrices, passes_to_learn, work
+from side_burnish import give_back, matrices, passes_to_learn, work
 from turns import Turns
 
 import burnish.methods.grpo as grpo_method
@@ -64,6 +64,7 @@ def in_turns(turns: Turns, folder: Path) -> type[OnPolicy]:
                 self.told |= {
                     name: said[name] for name in ("loss", "value_loss", "grad_norm", "tokens") if name in said
                 }
+            give_back()
             turns.next(**self.told)
             answers = super().answers(prompts, i)
             if not i:
