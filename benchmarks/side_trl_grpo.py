@@ -25,7 +25,7 @@ from turns import Turns
 
 NEVER, PAD = "<file_sep>", "<gh_stars>"
 """An end token that the model never writes, so that all answers have all their tokens; and one that pads."""
-AT_ONCE = 8  # answers a pass of learning, all of a step are drawn together: 32 took more than 18 GB and were killed for it
+AT_ONCE = 8  # answers a pass of learning; all of a step are drawn together. 32 in one pass took more than 18 GB
 
 
 def shares(completions: list[str], **_: Any) -> list[float]:
