@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _NAMED = re.compile(r"(\.lora_[^.]+)\.([^.]+)")  # `….lora_A.reward.weight`, `….lora_embedding_A.reward`
 
+
 class Lora(BaseModel):
     """Low-rank adapters (Hu et al. 2021): W + (alpha / rank) · B·A, with B zero at the start."""
 

@@ -117,7 +117,7 @@ def token_logprobs(
 def entropies(head: Head, hidden_LD: Tensor, *, temperature: float = 1.0, differentiable: bool = False) -> Tensor:
     """Entropy of the next token's distribution in nats, (L,).
 
-    `differentiable` in hidden states, weight and bias; each chunk's logits are then computed again in the backward pass.
+    `differentiable` in hidden states, weight and bias; the backward pass then computes each chunk's logits again.
     """
     if not differentiable:
         with torch.no_grad():

@@ -232,9 +232,7 @@ class Policy(Model):
         end_tokens: Sequence[int] = (),
     ) -> Tensor:
         forbidden = _forbidden(batch, min_new_tokens, end_tokens)
-        return heads.token_logprobs(
-            self.head, hidden_LD, batch.target_L, temperature=temperature, forbidden=forbidden
-        )
+        return heads.token_logprobs(self.head, hidden_LD, batch.target_L, temperature=temperature, forbidden=forbidden)
 
     def read(
         self,

@@ -31,8 +31,8 @@ from burnish.models.model import Model, Policy, Scorer
 from burnish.models.padding import same_tokens
 
 INSTEAD = (
-    "With critic.kind: adapter every reward model lies on the policy's weights: train it with `lora: {rank: 16}` on the "
-    "model that PPO starts from, or write critic: {kind: shared} or {kind: separate}, which take any reward model"
+    "With critic.kind: adapter every reward model lies on the policy's weights: train it with `lora: {rank: 16}` on "
+    "the model that PPO starts from, or write critic: {kind: shared} or {kind: separate}, which take any reward model"
 )
 
 
@@ -78,7 +78,9 @@ def critic_on(policy: Policy, like: Scorer | None) -> Scorer:
     if like is None:
         config = deepcopy(policy.model.config)
         config.num_labels = 1
-        critic = _scorer(policy, config, policy.tokenizer, of_policy.beside("critic", of_policy.lora), source=policy.source)
+        critic = _scorer(
+            policy, config, policy.tokenizer, of_policy.beside("critic", of_policy.lora), source=policy.source
+        )
         torch.nn.init.zeros_(critic.head.weight)
         return critic
     source = _adapter(like)
@@ -93,7 +95,7 @@ def critic_on(policy: Policy, like: Scorer | None) -> Scorer:
 
 
 def clear(policy: Policy) -> None:
-    """Take the reward models and the critic of a run off the policy's weights. Raises ConfigError without an adapter."""
+    """Take a run's reward models and critic off the policy's weights. Raises ConfigError where it has no adapter."""
     _adapter(policy).drop_others()
 
 
@@ -135,7 +137,9 @@ def _lora(file: Path) -> Lora:
     targets = told.get("target_modules")
     try:
         return Lora(
-            rank=told.get("r"), alpha=told.get("lora_alpha"), targets=tuple(targets) if isinstance(targets, list) else targets
+            rank=told.get("r"),
+            alpha=told.get("lora_alpha"),
+            targets=tuple(targets) if isinstance(targets, list) else targets,
         )
     except ValidationError as error:
         raise DataError(f"{file}: not the settings of a LoRA adapter: {error.errors()[0]['msg']}") from error
