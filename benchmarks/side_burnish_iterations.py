@@ -29,7 +29,6 @@ from burnish.types import Prompt, Rollout, Tree
 NEVER = "<file_sep>"
 """The end token of these rows, which the model never writes: all answers have all their tokens, on both sides."""
 
-
 TOLD = ("loss", "value_loss", "grad_norm", "tokens")
 
 
@@ -61,9 +60,7 @@ def in_turns(turns: Turns, folder: Path) -> type[OnPolicy]:
         def answers(self, prompts: Sequence[Tree], i: int) -> Answers:
             if i:
                 said = json.loads((self.out / "metrics.jsonl").read_text().splitlines()[-1])
-                self.told |= {
-                    name: said[name] for name in ("loss", "value_loss", "grad_norm", "tokens") if name in said
-                }
+                self.told |= {name: said[name] for name in TOLD if name in said}
             give_back()
             turns.next(**self.told)
             answers = super().answers(prompts, i)
