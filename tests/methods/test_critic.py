@@ -1,15 +1,14 @@
 """A critic on the policy's own trunk: one pass for both, a head that starts at 0 and is not saved with the model."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from methods.conftest import PROMPTS, short_ppo
+from methods.written import farthest, lines, weights
 from pydantic import ValidationError
 from safetensors.torch import load_file
-from torch import Tensor
 
 from burnish.methods.ppo import Critic, PPOConfig, ppo
 from burnish.models.adapters import Lora
@@ -19,19 +18,6 @@ from burnish.types import Prompt
 
 def shared(**changes: Any) -> dict[str, Any]:
     return {"critic": Critic(**({"kind": "shared", "clip_value": 0} | changes)), "lam": 1.0, "whiten": False}
-
-
-def lines(out: Path) -> list[dict[str, float]]:
-    return [json.loads(line) for line in (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-
-
-def weights(out: Path) -> dict[str, Tensor]:
-    return load_file(out / "model" / "model.safetensors")
-
-
-def farthest(one: dict[str, Tensor], other: dict[str, Tensor]) -> float:
-    assert one.keys() == other.keys()
-    return max((one[name] - other[name]).abs().max().item() for name in one)
 
 
 def odd(_: list[Prompt], answers: list[str]) -> list[float]:

@@ -2,7 +2,6 @@
 is measured after a step is what the next step sees before it."""
 
 import itertools
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from methods.written import lines
 from safetensors.torch import load_file
 
 from burnish.errors import ConfigError
@@ -49,10 +49,6 @@ METHODS: dict[str, tuple[Callable[..., dict[str, Any]], type[MethodConfig], list
     "pretrain": (pretrain, PretrainConfig, texts()),
 }
 STEPS = {"steps": 3, "batch_size": 6, "learning_rate": 1e-2, "max_length": 64, "micro_batch_tokens": 64}
-
-
-def lines(out: Path) -> list[dict[str, float]]:
-    return [json.loads(line) for line in (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 from methods.conftest import PROMPTS, short_ppo
+from methods.written import lines
 from safetensors.torch import load_file
 
 from burnish.data.read import read
@@ -53,10 +54,6 @@ def no_vowels(prompts: list[Prompt], answers: list[str]) -> list[float]:
 
 def climbing(**changes: Any) -> RLOOConfig:
     return RLOOConfig(**(SHORT | {"steps": 6, "batch_size": 8, "beta": 0, "evaluate_every": 2} | changes))
-
-
-def lines(out: Path) -> list[dict[str, float]]:
-    return [json.loads(line) for line in (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
 def evaluations(out: Path) -> list[dict[str, float]]:

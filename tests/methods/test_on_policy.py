@@ -1,15 +1,14 @@
 """What every method that learns from answers of its own can be told: penalties, bounds, scores, averages."""
 
-import json
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import torch
 from methods.conftest import PROMPTS, short_ppo
+from methods.written import farthest, lines, weights
 from pydantic import ValidationError
 from safetensors.torch import load_file
-from torch import Tensor
 
 from burnish.errors import ConfigError
 from burnish.methods.carried import Moments
@@ -17,18 +16,6 @@ from burnish.methods.ppo import Critic, PPOConfig, ppo
 from burnish.models.adapters import Lora
 from burnish.objectives.kl import next_beta
 from burnish.types import Prompt
-
-
-def lines(out: Path) -> list[dict[str, float]]:
-    return [json.loads(line) for line in (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-
-
-def weights(folder: Path) -> dict[str, Tensor]:
-    return load_file(folder / "model.safetensors")
-
-
-def farthest(one: dict[str, Tensor], other: dict[str, Tensor]) -> float:
-    return max((one[name] - other[name]).abs().max().item() for name in one)
 
 
 def vowels(_: list[Prompt], answers: list[str]) -> list[float]:
@@ -120,7 +107,7 @@ def test_once_ratios_have_moved_the_further_bounds_act(
         moved = {"inner_epochs": passes, "clip_ratio": 0.01, "learning_rate": 1e-2}
         ppo(tiny_model, PROMPTS, short_ppo(**moved), by=reward_model, out=tmp_path / f"{passes}")
         ppo(tiny_model, PROMPTS, short_ppo(**moved, clip=clip), by=reward_model, out=tmp_path / f"{passes}-bound")
-        away = farthest(*(weights(tmp_path / name / "model") for name in (f"{passes}", f"{passes}-bound")))
+        away = farthest(*(weights(tmp_path / name) for name in (f"{passes}", f"{passes}-bound")))
         assert (away > 0) == differ
 
 
@@ -140,7 +127,7 @@ def test_while_the_critic_warms_up_the_policy_stays(tiny_model: Path, reward_mod
     assert third["kl_k1"] == 0  # of what was drawn before its first step
     assert third["ratio_first"] == pytest.approx(1, abs=1e-5)
     assert first["value_loss"] > 0
-    assert farthest(weights(tmp_path / "model"), weights(tiny_model)) > 0
+    assert farthest(weights(tmp_path), load_file(tiny_model / "model.safetensors")) > 0
 
 
 # ---- scores
@@ -163,7 +150,7 @@ def test_normalised_scores_may_come_on_any_scale(tiny_model: Path, tmp_path: Pat
     settings = short_ppo(steps=2, samples=4, scores={"normalise": True}, unfinished_penalty=0)
     ppo(tiny_model, PROMPTS, settings, by=vowels, out=tmp_path / "small")
     ppo(tiny_model, PROMPTS, settings, by=larger, out=tmp_path / "large")
-    assert farthest(weights(tmp_path / "small" / "model"), weights(tmp_path / "large" / "model")) < 1e-4
+    assert farthest(weights(tmp_path / "small"), weights(tmp_path / "large")) < 1e-4
     assert lines(tmp_path / "large")[0]["reward"] >= 7  # told as it was given
 
 
@@ -177,7 +164,7 @@ def test_scores_beyond_the_clip_count_as_much_as_those_at_it(tiny_model: Path, t
     settings = short_ppo(samples=4, scores={"clip": 0.5})
     ppo(tiny_model, PROMPTS, settings, by=steep, out=tmp_path / "steep")
     ppo(tiny_model, PROMPTS, settings, by=level, out=tmp_path / "level")
-    assert farthest(weights(tmp_path / "steep" / "model"), weights(tmp_path / "level" / "model")) == 0
+    assert farthest(weights(tmp_path / "steep"), weights(tmp_path / "level")) == 0
 
 
 # ---- weights
@@ -186,7 +173,7 @@ def test_scores_beyond_the_clip_count_as_much_as_those_at_it(tiny_model: Path, t
 def test_what_is_saved_is_the_average_of_the_weights_so_far(tiny_model: Path, reward_model: Path, tmp_path: Path):
     ppo(tiny_model, PROMPTS, short_ppo(), by=reward_model, out=tmp_path / "last")
     ppo(tiny_model, PROMPTS, short_ppo(average=0.75), by=reward_model, out=tmp_path / "average")
-    start, last = weights(tiny_model), weights(tmp_path / "last" / "model")
+    start, last = load_file(tiny_model / "model.safetensors"), weights(tmp_path / "last")
     by_hand = {name: 0.75 * start[name] + 0.25 * last[name] for name in start}
     assert farthest(last, start) > 1e-4
-    assert farthest(weights(tmp_path / "average" / "model"), by_hand) < 1e-7
+    assert farthest(weights(tmp_path / "average"), by_hand) < 1e-7

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 import torch
 from methods.conftest import PROMPTS, short_ppo
+from methods.written import farthest, lines, weights
 from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 from tiny import byte_tokenizer
-from torch import Tensor, nn
+from torch import nn
 
 from burnish.batch.pack import TreeBatch, pack
 from burnish.batch.trees import tree_of
@@ -54,19 +55,6 @@ def reward(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("one_base") / "reward" / "model"
     adapted(tiny_model).save(folder)
     return folder
-
-
-def lines(out: Path) -> list[dict[str, float]]:
-    return [json.loads(line) for line in (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-
-
-def weights(out: Path) -> dict[str, Tensor]:
-    return load_file(out / "model" / "model.safetensors")
-
-
-def farthest(one: dict[str, Tensor], other: dict[str, Tensor]) -> float:
-    assert one.keys() == other.keys()
-    return max((one[name] - other[name]).abs().max().item() for name in one)
 
 
 def batch() -> TreeBatch:

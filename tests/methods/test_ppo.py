@@ -1,10 +1,10 @@
 """PPO on a tiny model: what it starts from, and what it tells of its first step."""
 
-import json
 from pathlib import Path
 
 import pytest
 from methods.conftest import PROMPTS, short_ppo
+from methods.written import lines
 
 from burnish.errors import ConfigError, DataError
 from burnish.methods.ppo import ppo
@@ -13,18 +13,14 @@ from burnish.models.load import load_policy, load_scorer
 from burnish.types import Group
 
 
-def figures_of(out: Path) -> list[dict[str, float]]:
-    return [json.loads(line) for line in (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-
-
 def test_however_a_pass_is_cut_the_first_ratio_is_1_and_the_sampler_agrees(
     tiny_model: Path, reward_model: Path, tmp_path: Path
 ):
     cut = short_ppo(steps=3, minibatches=2, micro_batch_tokens=24)
     ppo(tiny_model, PROMPTS, cut, by=reward_model, out=tmp_path)
-    lines = figures_of(tmp_path)
-    assert len(lines) == 3
-    for line in lines:
+    told = lines(tmp_path)
+    assert len(told) == 3
+    for line in told:
         assert line["ratio_first"] == pytest.approx(1, abs=1e-5)
         assert 0 <= line["sampler_gap_mean"] <= line["sampler_gap"] <= 1e-4
 
@@ -32,7 +28,7 @@ def test_however_a_pass_is_cut_the_first_ratio_is_1_and_the_sampler_agrees(
 def test_the_policy_leaves_a_reference_that_stays(tiny_model: Path, reward_model: Path, tmp_path: Path):
     """A loaded policy is trained in place; what it is held to must not move with it."""
     ppo(load_policy(tiny_model), PROMPTS, short_ppo(steps=2), by=load_scorer(reward_model), out=tmp_path)
-    first, second = figures_of(tmp_path)
+    first, second = lines(tmp_path)
     assert first["kl_k1"] == 0
     assert abs(second["kl_k1"]) > 1e-3
 
