@@ -26,6 +26,18 @@ from transformers.utils import logging
 from trl import DPOConfig, DPOTrainer, RewardConfig, RewardTrainer, SFTConfig, SFTTrainer
 from turns import Turns
 
+ALIKE: dict[str, Any] = {
+    "lr_scheduler_type": "constant",
+    "bf16": False,
+    "activation_checkpointing": False,
+    "use_cpu": True,
+    "logging_steps": 1,
+    "save_strategy": "no",
+    "report_to": "none",
+    "disable_tqdm": True,
+}
+"""What every trainer of TRL 1.16 is told, so that it does what burnish does and no more."""
+
 
 class OneTurnAStep(TrainerCallback):
     """A turn ends where the next step begins, so that it holds the loading of rows and the log too."""
@@ -101,15 +113,8 @@ def main(row: str, model_path: str, folder: Path, steps: int, batch: int, rate: 
         num_train_epochs=1,
         train_sampling_strategy="sequential",
         learning_rate=rate,
-        lr_scheduler_type="constant",
-        bf16=False,
-        activation_checkpointing=False,
-        use_cpu=True,
-        logging_steps=1,
-        save_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
         max_length=None,
+        **ALIKE,
         **options,
     )
     PreparedDPOTrainer.turns = turns

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from datasets import Dataset
 from share_of_e import share_of_e
-from side_trl import OneTurnAStep
+from side_trl import ALIKE, OneTurnAStep
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 from trl import GRPOConfig, GRPOTrainer
@@ -83,15 +83,8 @@ def main(
             beta=beta,
             use_bias_correction_kl=False,
             learning_rate=rate,
-            lr_scheduler_type="constant",
             shuffle_dataset=False,
-            bf16=False,
-            activation_checkpointing=False,
-            use_cpu=True,
-            logging_steps=1,
-            save_strategy="no",
-            report_to="none",
-            disable_tqdm=True,
+            **ALIKE,
         ),
         train_dataset=Dataset.from_list([{"prompt": str(number)} for number in range(len(rows))]),
         processing_class=AutoTokenizer.from_pretrained(model, eos_token=NEVER, pad_token=PAD, padding_side="left"),
