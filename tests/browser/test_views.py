@@ -141,14 +141,10 @@ def test_the_page_as_it_looks(serve: Callable[..., Served], come: Callable[..., 
             picture(person, "focus")
             person.press("o")
         if text is CHINESE:
-            person.press("?")
-            person.page.get_by_label("Language").select_option("zh")
-            person.press("Escape")
+            person.speaks("zh")
             expect(person.page.locator(".saved")).to_have_text("草稿已保留")
             picture(person, "chinese")
-            person.press("?")
-            person.page.get_by_label("语言").select_option("en")
-            person.press("Escape")
+            person.speaks("en")
         person.submit()
 
 
