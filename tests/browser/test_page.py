@@ -354,17 +354,20 @@ def test_another_language_keeps_what_was_done(serve: Callable[..., Served], come
     person.press("Escape")
     assert person.page.locator("html").get_attribute("lang") == "zh-Hans"
     assert person.order() == "B>A"
+    expect(person.page.locator(".saved")).to_have_text("草稿已保留")
     person.page.reload()
     person.page.wait_for_selector(".card")
     assert person.page.title() == "回答排序"
     assert person.order() == "B>A"
     person.submit()
     expect(person.page.locator(".notice h2")).to_have_text("全部完成")
+    expect(person.page.locator(".saved")).to_contain_text("已保存")
     person.press("?")
     person.page.get_by_label("语言").select_option("en")
     expect(person.page.locator("dialog h2")).to_have_text("Keys and settings")
     person.press("Escape")
     expect(person.page.locator(".notice h2")).to_have_text("All done")
+    expect(person.page.locator(".saved")).to_contain_text("Saved")
 
 
 @pytest.mark.parametrize(("text", "direction"), [("مرحبا بالعالم", "rtl"), ("hello", "ltr")])

@@ -4,7 +4,7 @@ import { get, persistently } from "./api.js";
 import { notice } from "./frame.js";
 import * as kept from "./kept.js";
 import { deliver, next, refused } from "./sending.js";
-import { progress, show } from "./showing.js";
+import { mark, progress, show } from "./showing.js";
 import { deciding, lost, state } from "./state.js";
 import { statistics } from "./statistics.js";
 
@@ -15,7 +15,7 @@ export async function goToDesk(name) {
   const { me, page, t } = state;
   state.desk = name;
   page.at(me.lead ? name : null);
-  page.saved("", "");
+  mark(() => "", "");
   progress();
   if (name === "statistics") return showStatistics();
   state.work = state.item = state.after = null;

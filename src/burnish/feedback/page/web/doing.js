@@ -10,7 +10,7 @@ import * as kept from "./kept.js";
 import { keyOf, showKeys } from "./keymap.js";
 import { alignTo } from "./scroll.js";
 import { goOn, loadTrees, next, skip, submit, undo } from "./sending.js";
-import { build, goTo, refresh, showAftermath, showItem, showNotice, showTheme } from "./showing.js";
+import { build, goTo, mark, refresh, showAftermath, showItem, showNotice, showTheme } from "./showing.js";
 import { address, lost, state } from "./state.js";
 import { draftOf, isList, question } from "./work.js";
 
@@ -52,8 +52,8 @@ const leaveFocusMode = () => state.view.focusMode && DOING.focusMode();
 function changed() {
   const { id } = state.work;
   refresh();
-  state.page.saved(state.t.notSaved, "draft");
-  const kept = () => state.work?.id === id && state.page.saved(state.t.draftKept, "draft");
+  mark((t) => t.notSaved, "draft");
+  const kept = () => state.work?.id === id && mark((t) => t.draftKept, "draft");
   saveDraft(address("draft"), id, draftOf(state.work), { lost, kept });
 }
 

@@ -5,7 +5,7 @@ import { button, letters } from "./dom.js";
 import { forgetDraft } from "./drafts.js";
 import * as kept from "./kept.js";
 import { unplaced } from "./order.js";
-import { goTo, progress, refresh, say, showAftermath, showItem, showNotice } from "./showing.js";
+import { goTo, mark, progress, refresh, say, showAftermath, showItem, showNotice } from "./showing.js";
 import { address, deciding, lost, state } from "./state.js";
 import { begun, question, submissionOf } from "./work.js";
 
@@ -30,9 +30,9 @@ export async function submit() {
 
 /** Sends what waits to be saved. Only the server's receipt makes it "saved", and only that removes it from here. */
 export async function deliver() {
-  const { me, page, t } = state;
+  const { me } = state;
   const waiting = kept.pending(me.name, deciding()) ?? submissionOf(state.work);
-  page.saved(t.saving, "draft");
+  mark((t) => t.saving, "draft");
   forgetDraft();
   try {
     const receipt = await persistently(() => post(address("submit"), waiting), lost);
@@ -48,15 +48,16 @@ export async function deliver() {
 
 /** All that comes between a receipt and the next item. */
 async function received(receipt, sent) {
-  const { page, spent, t, work } = state;
+  const { spent, work } = state;
   if (!receipt.feedback) {
     spent.items += 1;
     spent.seconds += sent.seconds;
   }
   if (work?.id === sent.assignment && state.desk === "rank") state.live?.ranked(work);
-  page.saved(t.saved(new Date(receipt.saved * 1000).toLocaleTimeString(document.documentElement.lang)), "saved");
+  const at = new Date(receipt.saved * 1000);
+  mark((t) => t.saved(at.toLocaleTimeString(document.documentElement.lang)), "saved");
   if (receipt.feedback || receipt.sources) return showAftermath({ receipt, sent, work: work?.id === sent.assignment ? work : null });
-  await next(t.submitted);
+  await next(state.t.submitted);
 }
 
 /** From what is told of the last item to the next one. */
@@ -77,7 +78,7 @@ export async function skip(reason) {
     if (!(error instanceof Refused) || error.status !== 409) return refused(error);
   }
   kept.dropDraft(id);
-  state.page.saved("", "");
+  mark(() => "", "");
   await next(isLast(practice) ? state.t.practice.over : state.t.skipped);
 }
 

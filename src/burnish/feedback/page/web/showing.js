@@ -22,9 +22,16 @@ export function build(whatIsDone = act) {
   state.page = frame(state.t, act);
   state.page.hasGuidelines(state.me?.guidelines ?? false);
   if (state.me) progress();
+  mark(state.mark.words, state.mark.kind);
   state.page.at(state.me?.lead ? state.desk : null);
   state.page.refresh(state.work, state.view);
   showKeys();
+}
+
+/** Whether the server has what was done: "draft", "saved" or "" where nothing was. */
+export function mark(words, kind) {
+  state.mark = { words, kind };
+  state.page.saved(words(state.t), kind);
 }
 
 export const showTheme = () => (document.documentElement.dataset.theme = kept.setting("theme"));

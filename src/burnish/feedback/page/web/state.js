@@ -11,6 +11,7 @@ export const state = {
   after: null, // what was just saved and is told about, in place of an item: see aftermath.js
   live: null, // where prompts are typed
   sending: false,
+  mark: { words: () => "", kind: "" }, // what is said on top of whether the server has it, in the words of a language
   desk: "rank", // or, for a lead, "decide" what is disputed, or "statistics"
   spent: { items: 0, seconds: 0 },
   view: {
