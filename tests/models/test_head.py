@@ -1,5 +1,6 @@
 """Log-probabilities in chunks are those of the whole: the same values and gradients, and nothing large is kept."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -7,7 +8,14 @@ import torch
 from torch import Tensor
 
 from burnish.models import head as heads
-from burnish.models.head import Forbidden, Head, entropies, token_kl, token_logprobs
+from burnish.models.head import (
+    Forbidden,
+    Head,
+    entropies,
+    token_kl,
+    token_logprobs,
+    token_logprobs_and_entropies,
+)
 
 L, D, V = 37, 8, 23
 DRAW = torch.Generator().manual_seed(0)
@@ -174,17 +182,46 @@ def test_a_chunk_in_which_nothing_can_be_drawn_changes_nothing(monkeypatch: pyte
     assert difference_of_values_and_gradients(settings) < 1e-10
 
 
+def read_beside_logprobs(head: Head, hidden_LD: Tensor, **settings: Any) -> Tensor:
+    target_L = torch.zeros(len(hidden_LD), dtype=torch.int64)
+    logprob_L, entropy_L = token_logprobs_and_entropies(head, hidden_LD, target_L, **settings)
+    assert torch.equal(logprob_L, token_logprobs(head, hidden_LD, target_L, **settings))
+    assert not entropy_L.requires_grad
+    return entropy_L
+
+
+ENTROPIES = [entropies, read_beside_logprobs]
+
+
 @pytest.mark.usefixtures("chunks")
-def test_entropies_are_those_of_the_whole_distribution():
-    head = Head(normal(V, D), softcap=2.0)
-    hidden_LD = normal(L, D)
+@pytest.mark.parametrize("told", ENTROPIES)
+@pytest.mark.parametrize("scale", [1.0, 30.0])
+def test_entropies_are_those_of_the_whole_distribution(told: Callable[..., Tensor], scale: float):
+    head = Head(scale * normal(V, D), softcap=40.0)
+    hidden_LD = normal(L, D).requires_grad_()
     p_LV = (head.logits(hidden_LD) / 0.8).softmax(1)
-    assert torch.allclose(entropies(head, hidden_LD, temperature=0.8), -(p_LV * p_LV.log()).sum(1))
+    assert torch.allclose(told(head, hidden_LD, temperature=0.8), torch.special.entr(p_LV).sum(1))
 
 
-def test_the_entropy_of_equal_logits_is_the_logarithm_of_the_vocabulary():
+@pytest.mark.usefixtures("chunks")
+@pytest.mark.parametrize("told", ENTROPIES)
+def test_what_cannot_be_drawn_has_no_part_in_the_entropy(told: Callable[..., Tensor]):
+    head, hidden_LD = Head(normal(V, D)), normal(L, D).requires_grad_()
+    row_L = torch.arange(L) % 2 == 0
+    logits_LV = head.logits(hidden_LD).detach()
+    logits_LV[row_L, 1:3] = -torch.inf
+    entropy_L = told(head, hidden_LD, forbidden=Forbidden(torch.tensor([1, 2]), row_L))
+    assert torch.allclose(entropy_L, torch.special.entr(logits_LV.softmax(1)).sum(1))
+    if entropy_L.requires_grad:
+        entropy_L.sum().backward()
+        assert hidden_LD.grad is not None
+        assert hidden_LD.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("told", ENTROPIES)
+def test_the_entropy_of_equal_logits_is_the_logarithm_of_the_vocabulary(told: Callable[..., Tensor]):
     head = Head(torch.zeros(V, D))
-    assert torch.allclose(entropies(head, torch.ones(2, D)), torch.tensor(V).log().expand(2))
+    assert torch.allclose(told(head, torch.ones(2, D)), torch.tensor(V).log().expand(2))
 
 
 @pytest.mark.usefixtures("chunks")
@@ -205,7 +242,7 @@ def test_the_gradient_of_entropies_in_chunks_is_that_of_the_whole():
     hidden_LD, weight_VD = normal(L, D).requires_grad_(), (3 * normal(V, D)).requires_grad_()
     logprob_LV = ((hidden_LD @ weight_VD.T) / 0.8).log_softmax(1)
     whole_L = -(logprob_LV.exp() * logprob_LV).sum(1)
-    entropy_L = entropies(Head(weight_VD), hidden_LD, temperature=0.8, differentiable=True)
+    entropy_L = entropies(Head(weight_VD), hidden_LD, temperature=0.8)
     weight_L = normal(L)
     expected = torch.autograd.grad((whole_L * weight_L).sum(), (hidden_LD, weight_VD))
     found = torch.autograd.grad((entropy_L * weight_L).sum(), (hidden_LD, weight_VD))
@@ -215,5 +252,5 @@ def test_the_gradient_of_entropies_in_chunks_is_that_of_the_whole():
 
 def test_a_token_that_is_out_of_reach_leaves_the_gradient_of_the_entropy_finite():
     hidden_LD = torch.tensor([[1e4, 0.0]], requires_grad=True)
-    entropies(Head(torch.eye(2)), hidden_LD, differentiable=True).sum().backward()
+    entropies(Head(torch.eye(2)), hidden_LD).sum().backward()
     assert hidden_LD.grad.isfinite().all()

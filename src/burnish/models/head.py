@@ -106,31 +106,47 @@ def token_logprobs(
     head: Head, hidden_LD: Tensor, target_L: Tensor, *, temperature: float = 1.0, forbidden: Forbidden | None = None
 ) -> Tensor:
     """log p(target_l | hidden_l), (L,), differentiable in hidden states, weight and bias."""
+    return _read(head, hidden_LD, target_L, temperature, forbidden, entropy=False)[0]
+
+
+def token_logprobs_and_entropies(
+    head: Head, hidden_LD: Tensor, target_L: Tensor, *, temperature: float = 1.0, forbidden: Forbidden | None = None
+) -> tuple[Tensor, Tensor]:
+    """`token_logprobs`, and from the same products the entropy of each row's distribution in nats, without gradient."""
+    return _read(head, hidden_LD, target_L, temperature, forbidden, entropy=True)
+
+
+def _read(
+    head: Head, hidden_LD: Tensor, target_L: Tensor, temperature: float, forbidden: Forbidden | None, *, entropy: bool
+) -> tuple[Tensor, Tensor]:
     if hidden_LD.shape[0] != target_L.shape[0]:
         raise ValueError(f"one target a row: {tuple(hidden_LD.shape)} rows and {tuple(target_L.shape)} targets")
-    value_L: Tensor = _TokenLogprobs.apply(  # type: ignore[no-untyped-call]  # torch leaves apply untyped
-        hidden_LD, head.weight_VD, head.bias_V, target_L, head, temperature, forbidden
+    value_L: Tensor
+    entropy_L: Tensor
+    value_L, entropy_L = _TokenLogprobs.apply(  # type: ignore[no-untyped-call]  # torch leaves apply untyped
+        hidden_LD, head.weight_VD, head.bias_V, target_L, head, temperature, forbidden, entropy
     )
-    return value_L
+    return value_L, entropy_L
 
 
-def entropies(head: Head, hidden_LD: Tensor, *, temperature: float = 1.0, differentiable: bool = False) -> Tensor:
-    """Entropy of the next token's distribution in nats, (L,).
+def entropies(head: Head, hidden_LD: Tensor, *, temperature: float = 1.0, forbidden: Forbidden | None = None) -> Tensor:
+    """Entropy of the next token's distribution in nats, (L,), differentiable in hidden states, weight and bias.
 
-    `differentiable` in hidden states, weight and bias; the backward pass then computes each chunk's logits again.
+    The backward pass computes each chunk's logits again.
     """
-    if not differentiable:
-        with torch.no_grad():
-            out = [torch.special.entr(part.softmax(1)).sum(1) for part in _logit_chunks(head, hidden_LD, temperature)]
-    else:
-        parts = hidden_LD.split(_rows_a_chunk(head.weight_VD))
-        out = [checkpoint(_entropy, head, part, temperature, use_reentrant=False) for part in parts]
+    out = []
+    for start in range(0, len(hidden_LD), rows := _rows_a_chunk(head.weight_VD)):
+        some = slice(start, start + rows)
+        bound = None if forbidden is None else replace(forbidden, row_L=forbidden.row_L[some])
+        out.append(checkpoint(_entropy, head, hidden_LD[some], temperature, bound, use_reentrant=False))
     return torch.cat(out) if out else hidden_LD.new_zeros(0, dtype=torch.float32)
 
 
-def _entropy(head: Head, hidden_LD: Tensor, temperature: float) -> Tensor:
-    logprob_LV = head.logits(hidden_LD, temperature).log_softmax(1)
-    return -(logprob_LV.exp() * logprob_LV).sum(1)  # the gradient of entr is inf at a probability that underflows
+def _entropy(head: Head, hidden_LD: Tensor, temperature: float, forbidden: Forbidden | None) -> Tensor:
+    logits_LV = _forbid(head.logits(hidden_LD, temperature), forbidden, slice(0, len(head.weight_VD)))
+    logprob_LV = logits_LV.log_softmax(1)
+    least = torch.finfo(logprob_LV.dtype).min  # p · log p is 0 at p = 0, and not 0 · -inf
+    return -(logprob_LV.exp() * logprob_LV.clamp(min=least)).sum(1)
 
 
 @torch.no_grad()
@@ -174,20 +190,36 @@ class _TokenLogprobs(torch.autograd.Function):
         head: Head,
         temperature: float,
         forbidden: Forbidden | None,
-    ) -> Tensor:
+        entropy: bool,
+    ) -> tuple[Tensor, Tensor]:
+        """With z = logit - highest: S = Σ exp z, T = Σ z·exp z, log p = z - log S, entropy = log S - T/S."""
         highest_L = at_least_float32(hidden_LD.new_empty(target_L.shape))
         highest_L.fill_(torch.finfo(highest_L.dtype).min)  # not -inf: a chunk may have nothing that can be drawn
         sum_L, wanted_L = torch.zeros_like(highest_L), torch.empty_like(highest_L)
+        tilted_L = torch.zeros_like(highest_L)
         for columns in _chunks(weight_VD, len(target_L)):
             logits_LC = _forbid(head.logits(hidden_LD, temperature, columns), forbidden, columns)
             row_N, column_N = _targets_in(columns, target_L)
             wanted_L[row_N] = logits_LC[row_N, column_N]
             before_L, highest_L = highest_L, torch.maximum(highest_L, logits_LC.amax(1))
-            sum_L = sum_L * (before_L - highest_L).exp_() + logits_LC.sub_(highest_L[:, None]).exp_().sum(1)
+            down_L = before_L - highest_L
+            shift_L = down_L.exp()
+            logits_LC.sub_(highest_L[:, None])
+            if entropy:
+                exp_LC = logits_LC.exp()
+                logits_LC.mul_(exp_LC)
+                if forbidden is not None:
+                    logits_LC.nan_to_num_(0)  # -inf · 0, of what cannot be drawn
+                tilted_L = shift_L * (tilted_L + sum_L * down_L) + logits_LC.sum(1)
+            else:
+                exp_LC = logits_LC.exp_()
+            sum_L = sum_L * shift_L + exp_LC.sum(1)
+        entropy_L = sum_L.log() - tilted_L / sum_L
         total_L = sum_L.log_().add_(highest_L)
         ctx.save_for_backward(hidden_LD, weight_VD, bias_V, target_L, total_L)
         ctx.settings = head, temperature, forbidden
-        return wanted_L - total_L
+        ctx.mark_non_differentiable(entropy_L)
+        return wanted_L - total_L, entropy_L
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
@@ -221,7 +253,7 @@ class _TokenLogprobs(torch.autograd.Function):
             if weight_grad is not None:
                 torch.mm(grad_LC.T, hidden_LD, out=weight_grad[columns])
         hidden_grad = None if hidden_grad is None else hidden_grad.to(hidden_LD.dtype)
-        return hidden_grad, weight_grad, bias_grad, None, None, None, None
+        return hidden_grad, weight_grad, bias_grad, None, None, None, None, None
 
 
 def _wide(value: Tensor) -> torch.dtype:

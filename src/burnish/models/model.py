@@ -146,7 +146,7 @@ class Reading:
 
     logprob_L: Tensor
     entropy_L: Tensor
-    """Of the token's distribution, in nats. It leaves `min_new_tokens` out of account."""
+    """Of the distribution that the token was drawn from, in nats."""
     value_L: Tensor | None
     """Of the state before the token, where the policy has a value head."""
 
@@ -248,10 +248,13 @@ class Policy(Model):
         The entropy carries a gradient only where one is asked for. Values teach the trunk.
         """
         hidden_LD = self.hidden(batch, at="source")
-        logprob_L = self._logprobs(
-            batch, hidden_LD, temperature=temperature, min_new_tokens=min_new_tokens, end_tokens=end_tokens
-        )
-        entropy_L = heads.entropies(self.head, hidden_LD, temperature=temperature, differentiable=entropy_gradient)
+        forbidden = _forbidden(batch, min_new_tokens, end_tokens)
+        given: dict[str, Any] = {"temperature": temperature, "forbidden": forbidden}
+        if entropy_gradient:
+            logprob_L = heads.token_logprobs(self.head, hidden_LD, batch.target_L, **given)
+            entropy_L = heads.entropies(self.head, hidden_LD, **given)
+        else:
+            logprob_L, entropy_L = heads.token_logprobs_and_entropies(self.head, hidden_LD, batch.target_L, **given)
         return Reading(logprob_L, entropy_L, None if self.value_head is None else self._values(hidden_LD))
 
     def logprob_sums(self, batch: TreeBatch) -> Tensor:
