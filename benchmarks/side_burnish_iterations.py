@@ -57,13 +57,13 @@ def in_turns(turns: Turns, folder: Path) -> type[OnPolicy]:
             self.read["end_tokens"] = self.ends
             self.told: dict[str, float] = {}
 
-        def answers(self, prompts: Sequence[Tree], i: int) -> Answers:
+        def answers(self, prompts: Sequence[Tree], i: int, *, paid: float) -> Answers:
             if i:
                 said = json.loads((self.out / "metrics.jsonl").read_text().splitlines()[-1])
                 self.told |= {name: said[name] for name in TOLD if name in said}
             give_back()
             turns.next(**self.told)
-            answers = super().answers(prompts, i)
+            answers = super().answers(prompts, i, paid=paid)
             if not i:
                 rows = [[tree.prompt, [branch.tokens for branch in tree.branches]] for tree in answers.trees]
                 (folder / "rollouts.json").write_text(json.dumps(rows))

@@ -33,6 +33,8 @@ _PUBLIC = {
     "RLOOConfig": "burnish.methods.rloo:RLOOConfig",
     "reinforce": "burnish.methods.reinforce:reinforce",
     "ReinforceConfig": "burnish.methods.reinforce:ReinforceConfig",
+    "online_dpo": "burnish.methods.online_dpo:online_dpo",
+    "OnlineDPOConfig": "burnish.methods.online_dpo:OnlineDPOConfig",
     "reject": "burnish.methods.reject:reject",
     "RejectConfig": "burnish.methods.reject:RejectConfig",
     "generate": "burnish.methods.generate:generate",

@@ -12,6 +12,7 @@ from torch import Tensor
 from transformers import AutoConfig
 
 from burnish.methods.dpo import DPOConfig, dpo
+from burnish.methods.online_dpo import OnlineDPOConfig, online_dpo
 from burnish.methods.ppo import Critic, PPOConfig, ppo
 from burnish.methods.reject import RejectConfig, reject
 from burnish.methods.reward import RewardConfig, reward
@@ -31,7 +32,7 @@ def drawn(*shape: int, seed: int) -> Tensor:
     return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
-# PPO and RLOO
+# PPO, RLOO and online DPO
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +58,15 @@ def test_ppo_goes_97_percent_of_the_way_to_the_optimum(
 
 def test_rloo_goes_98_percent_of_the_way_to_the_optimum(base: Path, judge: Path, tmp_path: Path):
     rloo(base, groups(), RLOOConfig(**SETTINGS, inner_epochs=3), by=judge, out=tmp_path)
+    for reached in shares(tmp_path / "model", base, judge):
+        assert 0.98 <= reached < 1
+
+
+def test_online_dpo_with_soft_labels_goes_98_percent_of_the_way_to_the_same_optimum(
+    base: Path, judge: Path, tmp_path: Path
+):
+    config = OnlineDPOConfig(**SETTINGS, labels="soft", inner_epochs=3)
+    online_dpo(base, groups(), config, by=judge, out=tmp_path)
     for reached in shares(tmp_path / "model", base, judge):
         assert 0.98 <= reached < 1
 

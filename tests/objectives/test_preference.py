@@ -50,6 +50,13 @@ def test_smoothing_puts_the_minimum_where_the_odds_are_those_of_the_noise():
     assert chosen_P.grad.item() == pytest.approx(0, abs=1e-15)
 
 
+def test_a_share_of_each_pair_its_own_puts_the_minimum_where_the_rewards_are():
+    reward_P = torch.tensor([1.3, -0.4, 0.0], dtype=torch.float64)
+    gain_P = (reward_P / 0.5).requires_grad_()
+    dpo(gain_P, torch.zeros(3).double(), beta=0.5, smoothing=torch.sigmoid(-reward_P)).sum().backward()
+    assert gain_P.grad.abs().max().item() == pytest.approx(0, abs=1e-15)
+
+
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("gain", [1e4, -1e4])
 def test_gains_of_ten_thousand_nats_give_finite_losses_and_gradients(gain, smoothing):

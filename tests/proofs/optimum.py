@@ -22,6 +22,7 @@ from listed import language_model  # noqa: E402
 from steered import BETA, CUT, PROMPTS, SETTINGS, groups, shares, steering  # noqa: E402
 
 from burnish.methods.grpo import GRPOConfig, grpo  # noqa: E402
+from burnish.methods.online_dpo import OnlineDPOConfig, online_dpo  # noqa: E402
 from burnish.methods.ppo import Critic, PPOConfig, ppo  # noqa: E402
 from burnish.methods.reinforce import ReinforceConfig, reinforce  # noqa: E402
 from burnish.methods.rloo import RLOOConfig, rloo  # noqa: E402
@@ -53,6 +54,7 @@ ADAPTER: dict[str, Any] = {
     "critic": Critic(kind="adapter", learning_rate=5e-3, clip_value=0),
 }
 SHARED: dict[str, Any] = {**UNBIASED, "critic": Critic(kind="shared", learning_rate=5e-3, clip_value=0)}
+SOFT: dict[str, Any] = {"labels": "soft", "inner_epochs": 3}
 DR_GRPO: dict[str, Any] = {"variant": "dr_grpo", "beta": BETA, "inner_epochs": 3}
 
 CLAIMS = [
@@ -61,12 +63,14 @@ CLAIMS = [
     Claim("PPO, critic on the policy's trunk", ppo, PPOConfig, SHARED, True, note="the same"),
     Claim("PPO, critic and reward as adapters beside it", ppo, PPOConfig, ADAPTER, True, note="the same, rank 8"),
     Claim("RLOO, KL in the reward", rloo, RLOOConfig, {"inner_epochs": 3}, True, note="3 passes"),
+    Claim("Online DPO, `labels: soft`", online_dpo, OnlineDPOConfig, SOFT, True, note="3 passes"),
     Claim("PPO, KL in the reward", ppo, PPOConfig, {"critic": Critic(learning_rate=5e-3)}, note="as by default"),
     Claim("PPO, `kl: token_k2`", ppo, PPOConfig, {**UNBIASED, "kl": "token_k2"}, note="λ = 1, no whitening"),
     Claim("PPO, `kl: token_k3`", ppo, PPOConfig, {**UNBIASED, "kl": "token_k3"}, note="λ = 1, no whitening"),
     Claim("REINFORCE++", reinforce, ReinforceConfig, {"inner_epochs": 3}, note="3 passes"),
     Claim("Dr. GRPO, `token_k3`", grpo, GRPOConfig, DR_GRPO, note="3 passes, with β"),
     Claim("GRPO, `token_k3`", grpo, GRPOConfig, {"inner_epochs": 3}, note="3 passes, the same β beside advantages"),
+    Claim("Online DPO, `labels: hard`", online_dpo, OnlineDPOConfig, {"inner_epochs": 3}, note="3 passes, the same β"),
 ]
 
 HEAD = f"""\
@@ -85,7 +89,8 @@ falling to 0. Each column is a seed, with the share of each prompt.
 FOOT = """
 A method whose fixed point is the optimum is held to at least 0.98 with each seed and prompt. The others are told and
 held to nothing: whitening and λ < 1 are biased, token-level penalties charge a token for itself and not for where it
-leads, and GRPO's division by the deviation is a price of its own for each prompt. That expected gradients are their
+leads, GRPO's division by the deviation is a price of its own for each prompt, and a hard label says nothing of how
+much better the better answer is. That expected gradients are their
 papers' formulas, enumerated in float64, is in `tests/closed_form/test_relatives.py`; that losses equal TRL's in
 `tests/oracle/test_losses.py`.
 """

@@ -12,6 +12,7 @@ import yaml
 from recipes.conftest import Workplace
 
 from burnish.methods.grpo import GRPOConfig
+from burnish.methods.online_dpo import OnlineDPOConfig
 from burnish.methods.ppo import PPOConfig
 from burnish.methods.reinforce import ReinforceConfig
 from burnish.methods.rloo import RLOOConfig
@@ -19,7 +20,7 @@ from burnish.recipes.stages import METHODS
 from burnish.training.config import examine, groups_in
 
 PAGE = (Path(__file__).parents[2] / "docs/coming-from-trl-ppo.md").read_text(encoding="utf-8")
-CONFIGS = (PPOConfig, GRPOConfig, RLOOConfig, ReinforceConfig)
+CONFIGS = (PPOConfig, GRPOConfig, RLOOConfig, ReinforceConfig, OnlineDPOConfig)
 KEY = r"[a-z_]+(?:\.[a-z_]+)?"
 
 
@@ -61,12 +62,16 @@ def test_every_setting_of_ours_that_the_page_names_is_accepted_by_a_method():
     assert not refused
 
 
-@pytest.mark.parametrize("name", ["grpo", "rloo"])
+@pytest.mark.parametrize(
+    "name",
+    ["trainer/grpo_config.py", "trainer/rloo_config.py", "experimental/online_dpo/online_dpo_config.py"],
+    ids=["grpo", "rloo", "online_dpo"],
+)
 def test_the_page_names_every_key_of_the_installed_trl(name: str):
     trl = find_spec("trl")
     assert trl is not None
     assert trl.origin is not None
-    source = (Path(trl.origin).parent / f"trainer/{name}_config.py").read_text(encoding="utf-8")
+    source = (Path(trl.origin).parent / name).read_text(encoding="utf-8")
     body = next(node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ClassDef)).body
     theirs = [node.target.id for node in body if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)]
     named = codes(" ".join(cell for row in rows() for cell in row))

@@ -218,6 +218,31 @@ def reinforce(
 
 
 @command(app)
+def online_dpo(
+    model: ModelOption,
+    prompts: PromptsOption,
+    by: RewardByOption,
+    out: OutOption,
+    reference: ReferenceOption = None,
+    evaluate_on: EvaluateOnOption = None,
+    judge: JudgeOption = None,
+    mix: MixOption = None,
+    settings: SetOption = None,
+    allow_changed: AllowOption = None,
+    allow_code: CodeOption = False,
+    insecure: InsecureOption = False,
+    seed: int | None = None,
+) -> dict[str, Any]:
+    """Sample answers, have them put in order, and learn from each pair as DPO does. No critic.
+
+    Example: burnish online-dpo --model runs/sft/model --prompts p.jsonl --by runs/reward/model --out runs/online
+    """
+    inputs: dict[str, Any] = {"model": model, "prompts": prompts, "by": by, "reference": reference}
+    inputs |= {"evaluate_on": evaluate_on, "judge": judge, "mix": mix}
+    return one("online_dpo", out, settings, seed, allow_changed, allow_code, insecure, **inputs)
+
+
+@command(app)
 def reject(
     model: ModelOption,
     prompts: PromptsOption,

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from burnish.methods.inputs import DataInput, PolicyInput
 from burnish.methods.on_policy import OnPolicy
-from burnish.methods.on_policy_settings import OnPolicyConfig
-from burnish.methods.policy_loss import Answers, RatioOf
+from burnish.methods.on_policy_settings import PolicyGradientConfig
+from burnish.methods.policy_loss import Answers, PolicyGradient, RatioOf
 from burnish.methods.scoring import By
 from burnish.objectives.advantages import group_relative
 from burnish.objectives.policy import Denominator
@@ -34,7 +34,7 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
 """What each sets where nothing else is said: its paper's settings."""
 
 
-class GRPOConfig(OnPolicyConfig):
+class GRPOConfig(PolicyGradientConfig):
     variant: Literal["grpo", "dr_grpo", "dapo", "gspo"] = Field("grpo", description="whose settings are the defaults")
     samples: int = Field(8, ge=2, description="answers a prompt")
     beta: float = Field(0.04, ge=0, description="price of a nat of KL to the reference, beside advantages")
@@ -92,11 +92,16 @@ def grpo(
         evaluate_on=evaluate_on,
         judge=judge,
         mix=mix,
-        denominator=config.denominator,
-        ratio_of=config.ratio,
         resample=config.resample,
     )
-    return run.train(lambda answers: (token_advantages(answers, config), 1.0))  # β stands beside advantages
+
+    def advantages(answers: Answers) -> tuple[Tensor, float]:
+        return token_advantages(answers, config), 1.0  # β stands beside advantages
+
+    lesson = PolicyGradient(
+        run.policy, run.read, config, advantages, denominator=config.denominator, ratio_of=config.ratio
+    )
+    return run.train(lesson)
 
 
 def token_advantages(answers: Answers, config: GRPOConfig) -> Tensor:

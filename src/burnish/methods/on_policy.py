@@ -1,13 +1,13 @@
 """What all methods share that learn from answers of their own: one step is an iteration.
 
-    sample → score → log-probabilities under π_old and the reference → advantages → passes of clipped steps
+    sample → score → log-probabilities under π_old and the reference → lesson → passes of optimiser steps
 
 `batch_size` prompts × `samples` answers are drawn and scored. A token's reward is -β·(log π_old - log π_reference), and
-the score on top at the last. What differs is handed in: how advantages come from rewards, what the loss is divided by,
-and what learns beside the policy. PPO brings a critic for the first and the last.
+the score on top at the last. What differs is handed in: the lesson, which makes a loss of that (policy_loss.py), and
+what learns beside the policy. PPO brings a critic for both.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import replace
@@ -22,7 +22,7 @@ from burnish.batch.trees import prompt_trees
 from burnish.data.problems import listed
 from burnish.data.templates import resolve
 from burnish.errors import ConfigError
-from burnish.methods.carried import Anchor, Average, Best, Moments, Price
+from burnish.methods.carried import Anchor, Average, Best, Moments
 from burnish.methods.checks import check_before_step_one, check_ratio, check_sampler, check_starts_at_reference
 from burnish.methods.drawn import Drawn, trees_of
 from burnish.methods.heldout import heldout_groups, something_to_evaluate_on
@@ -31,12 +31,11 @@ from burnish.methods.inputs import DataInput, PolicyInput, as_groups, as_policy,
 from burnish.methods.mixing import Mixing
 from burnish.methods.on_policy_settings import OnPolicyConfig
 from burnish.methods.penalties import by_answer, taken_off, told_of_lengths
-from burnish.methods.policy_loss import Answers, PolicyLoss, RatioOf, ValueLoss
+from burnish.methods.policy_loss import Answers, Lesson
 from burnish.methods.rewarding import Rewards
 from burnish.methods.scoring import By
 from burnish.models.model import VALUE_HEAD, Policy
 from burnish.objectives import kl
-from burnish.objectives.policy import Denominator
 from burnish.objectives.ratio import farthest_from_1
 from burnish.rollout.gap import sampler_gap
 from burnish.rollout.local import LocalEngine
@@ -47,23 +46,15 @@ from burnish.training.metrics import Figures
 from burnish.training.order import Order, derived_seed
 from burnish.types import Group, Tree
 
-Estimate = Callable[[Answers], tuple[Tensor, float]]
-"""How much better each token did than was expected there, (L,), and what that was divided by beside.
-
-A penalty in the loss is divided by the same, so that β keeps its meaning.
-"""
-
 
 class Beside(Protocol):
     """What learns beside the policy, from the same minibatches; for the first `warmup` iterations alone.
 
-    `values` is None where it has weights of its own. A critic on the policy's trunk learns by the policy's update, with
-    `values` in the policy's loss.
+    A critic on the policy's trunk has the policy's update, and learns by the lesson's loss after the warm-up.
     """
 
     update: Update
     warmup: int
-    values: ValueLoss | None
 
     def learn(self, rows: Sequence[Tree], *, step: int, steps: int) -> Figures: ...
 
@@ -71,8 +62,7 @@ class Beside(Protocol):
 class OnPolicy:
     """The models of a run: policy, reference, and whoever gives rewards.
 
-    `denominator` is what the loss is divided by, see `objectives.policy.token_weights`; `ratio_of` says whose
-    probability ratio is clipped; `resample` is how often a prompt whose answers all score alike is asked again.
+    `resample` is how often a prompt whose answers all score alike is asked again.
     `value_rate` gives the policy a value head, which learns at this peak rate; with `one_base` reward models and critic
     are adapters on the policy's weights.
     `reference` is the incoming model unless another is named; `evaluate_on` and `judge` are heldout_answers.py's, `mix`
@@ -92,8 +82,6 @@ class OnPolicy:
         evaluate_on: DataInput | None = None,
         judge: By | None = None,
         mix: DataInput | None = None,
-        denominator: Denominator = "token",
-        ratio_of: RatioOf = "token",
         resample: int = 0,
         value_rate: float | None = None,
         one_base: bool = False,
@@ -103,8 +91,6 @@ class OnPolicy:
         _fits_together(config, reference, evaluate_on, judge, mix)
         self.config = config
         self.out = out
-        self.denominator: Denominator = denominator
-        self.ratio_of: RatioOf = ratio_of
         self.resample = resample
         self.groups = as_groups(prompts, "prompt", config, out)
         self.policy = as_policy(model, config)
@@ -113,7 +99,6 @@ class OnPolicy:
         self.reference = _reference(self.policy, reference, config)
         self.named = reference is not None
         self.update = Update(self.policy, config, apart=_value_head(self.policy, value_rate))
-        self.price = Price(config.first_beta, config.target_kl if config.adaptive_beta else None)
         self.anchor = Anchor(self.reference, self.policy) if config.reference_every else None
         self.moments = Moments()
         self.average = Average(self.policy, config.average) if config.average else None
@@ -143,7 +128,7 @@ class OnPolicy:
         other = Rewards(judge, self.policy, self.template, self.config) if judge is not None else None
         return HeldoutAnswers(self.policy, self.reference, self.rewards, other, groups, self.config, out=self.out)
 
-    def train(self, advantages: Estimate, *, beside: Beside | None = None) -> Figures:
+    def train(self, lesson: Lesson, *, beside: Beside | None = None) -> Figures:
         """Iterate, write `out/model`, and return the last iteration's figures.
 
         Raises ConfigError where a check before step one fails; DataError, Unreachable where a judge gives no score.
@@ -158,13 +143,11 @@ class OnPolicy:
             known |= self.mixing.identity()
 
         def iteration(i: int) -> Figures:
-            answers = self.answers(plan.take(self.rows, i), i)
+            answers = self.answers(plan.take(self.rows, i), i, paid=lesson.paid)
             if i == 0:
                 self.check_before_step_one(answers)
-            advantage_L, scale = advantages(answers)
-            advantage, beta = answers.batch.scatter(advantage_L), self.price.beta / scale
-            figures = self.learn(answers, advantage, beta, beside, step=i, steps=plan.steps)
-            self.price.follow(answers.figures["kl_k1"])
+            figures = self.learn(answers, lesson, beside, step=i, steps=plan.steps)
+            lesson.follow(answers.figures["kl_k1"])
             if self.average is not None:
                 self.average.add()
             if self.anchor is not None and (i + 1) % config.reference_every == 0:
@@ -172,7 +155,7 @@ class OnPolicy:
             return figures
 
         figures = train(
-            self.kept(beside),
+            self.kept(lesson, beside),
             plan.steps,
             iteration,
             config,
@@ -198,13 +181,11 @@ class OnPolicy:
                 figures |= {"best_step": float(self.best.step), f"best_{self.config.best}": self.best.value}
         return figures
 
-    def kept(self, beside: Beside | None) -> dict[str, Kept]:
+    def kept(self, lesson: Lesson, beside: Beside | None) -> dict[str, Kept]:
         """What a checkpoint holds: only what this run's settings use."""
-        kept: dict[str, Kept] = {"policy": self.update}
+        kept: dict[str, Kept] = {"policy": self.update, **lesson.kept()}
         if beside is not None and beside.update is not self.update:
             kept["critic"] = beside.update
-        if self.config.adaptive_beta:
-            kept["beta"] = self.price
         if self.anchor is not None:
             kept["reference"] = self.anchor
         if self.config.scores.normalise:
@@ -229,8 +210,8 @@ class OnPolicy:
     # ---- what the policy says, and what that is worth
 
     @torch.no_grad()
-    def answers(self, prompts: Sequence[Tree], i: int) -> Answers:
-        """Draw answers, read them with policy and reference, and have them scored."""
+    def answers(self, prompts: Sequence[Tree], i: int, *, paid: float) -> Answers:
+        """Draw answers, read them with policy and reference, and have them scored. A nat of KL costs `paid`."""
         config, budget = self.config, self.config.micro_batch_tokens
         drawn = self.drawn(prompts, i)
         rows = trees_of(prompts, drawn.rollouts)
@@ -244,7 +225,6 @@ class OnPolicy:
         taken_N = batch.gather(by_answer(drawn.rollouts, taken_off(drawn.rollouts, config)))
         score_N = self.shaped(batch.gather(drawn.scores)) - taken_N
         old_L, anchor_L = batch.gather(old), batch.gather(anchor)
-        paid = self.price.beta if config.kl == "reward" else 0.0
         reward_L = kl.rewards(score_N, old_L, anchor_L, batch.length_N, beta=paid)
         worst, mean = sampler_gap(drawn.rollouts, old)
         figures = drawn.figures | {
@@ -252,8 +232,6 @@ class OnPolicy:
             "sampler_gap": worst,
             "sampler_gap_mean": mean,
         }
-        if config.adaptive_beta:
-            figures["beta"] = self.price.beta
         return Answers(rows, batch, reward_L, old, anchor, figures, value)
 
     def drawn(self, prompts: Sequence[Tree], i: int) -> Drawn:
@@ -302,17 +280,8 @@ class OnPolicy:
 
     # ---- passes over it
 
-    def learn(
-        self,
-        answers: Answers,
-        advantage: Mapping[Key, Tensor],
-        beta: float,
-        beside: Beside | None,
-        *,
-        step: int,
-        steps: int,
-    ) -> Figures:
-        """Several passes of clipped steps over one iteration's answers."""
+    def learn(self, answers: Answers, lesson: Lesson, beside: Beside | None, *, step: int, steps: int) -> Figures:
+        """Several passes of steps over one iteration's answers."""
         told: list[Figures] = []
         first: list[Tensor] = []
         warmup = 0 if beside is None else beside.warmup
@@ -324,13 +293,12 @@ class OnPolicy:
                 if step == warmup and not self.config.dropout:
                     check_ratio(ratio_L, self.policy.model.dtype, self.config)
 
-        values = None if beside is None else beside.values
-        loss = PolicyLoss(
-            self.policy, self.config, self.read, answers, advantage, beta, self.denominator, self.ratio_of, note, values
-        )
+        loss = lesson.of(answers, note)
         for part, rows in enumerate(self.minibatches(answers.trees, step)):
             mixed = None if self.mixing is None else self.mixing.part(step, part)
-            figures = self.update(rows, loss, step=step, steps=steps, mixed=mixed) if step >= warmup else {}
+            figures: Figures = {}
+            if step >= warmup:
+                figures = self.update(rows, loss, step=step, steps=steps, whole=lesson.whole, mixed=mixed)
             told.append(figures | (beside.learn(rows, step=step, steps=steps) if beside is not None else {}))
             if self.config.stop_kl and figures.get("kl_old", 0.0) > self.config.stop_kl:
                 break

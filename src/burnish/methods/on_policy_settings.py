@@ -45,21 +45,12 @@ class OnPolicyConfig(MethodConfig):
     )
     batch_size: int = Field(8, ge=1, description="prompts an iteration")
     samples: int = Field(4, ge=1, description="answers a prompt")
-    beta: float = Field(0.3, ge=0, description="price of a nat of KL to the reference, in score deviations")
-    kl: Literal["reward", "sequence_k2", "token_k2", "token_k3"] = Field(
-        "reward", description="where the KL is paid: in the reward, or in the loss by this estimate"
-    )
-    target_kl: float | None = Field(None, gt=0, description="nats an answer that beta is chosen for, in place of beta")
-    adaptive_beta: bool = Field(False, description="beta goes on to follow the KL, so that it stays at target_kl")
     reference_every: int = Field(
         0, ge=0, description="iterations after which the reference becomes the policy as it is then; 0 is never"
     )
     inner_epochs: int = Field(2, ge=1, description="passes over an iteration's answers")
     minibatches: int = Field(1, ge=1, description="parts of a pass, each an optimiser step")
-    clip_ratio: float = Field(0.2, gt=0, description="how far the probability ratio is followed")
-    clip: Clip = Field(default_factory=lambda: Clip(), description="further bounds of the ratio")
     stop_kl: float = Field(0, ge=0, description="nats a token from π_old that end an iteration's passes; 0 is off")
-    entropy_bonus: float = Field(0, ge=0, description="worth of a nat of a token's entropy; 0 is off")
     unfinished_penalty: float = Field(1.0, ge=0, description="taken from the score of an answer without an end")
     length: Length = Field(default_factory=lambda: Length(), description="what an answer's length costs")
     scores: Scores = Field(default_factory=lambda: Scores(), description="what is done to scores")
@@ -71,6 +62,40 @@ class OnPolicyConfig(MethodConfig):
         "none", description="the figure whose largest value says which evaluation's model is written; none is the last"
     )
     sampling: Sampling = Field(default_factory=Sampling, description="temperature and lengths of the answers")
+
+    @model_validator(mode="after")
+    def _lengths_fit(self) -> Self:
+        if self.length.overlong > self.sampling.max_new_tokens:
+            raise ValueError(
+                f"length.overlong: the last {self.length.overlong} tokens of answers of at most "
+                f"{self.sampling.max_new_tokens}; lower it, or raise sampling.max_new_tokens"
+            )
+        if "penalty" in self.length.model_fields_set and not self.length.overlong:
+            raise ValueError("length.penalty is what length.overlong takes, and that is 0; set it, or leave both out")
+        return self
+
+    @model_validator(mode="after")
+    def _a_reference_of_its_own(self) -> Self:
+        if self.reference_every and self.lora is not None:
+            raise ValueError(
+                "reference_every copies the policy's weights into the reference, and with lora the reference is the "
+                "same weights without the adapter; leave one out"
+            )
+        return self
+
+
+class PolicyGradientConfig(OnPolicyConfig):
+    """What those have beside who climb a reward that has a price of KL, token by token."""
+
+    beta: float = Field(0.3, ge=0, description="price of a nat of KL to the reference, in score deviations")
+    kl: Literal["reward", "sequence_k2", "token_k2", "token_k3"] = Field(
+        "reward", description="where the KL is paid: in the reward, or in the loss by this estimate"
+    )
+    target_kl: float | None = Field(None, gt=0, description="nats an answer that beta is chosen for, in place of beta")
+    adaptive_beta: bool = Field(False, description="beta goes on to follow the KL, so that it stays at target_kl")
+    clip_ratio: float = Field(0.2, gt=0, description="how far the probability ratio is followed")
+    clip: Clip = Field(default_factory=lambda: Clip(), description="further bounds of the ratio")
+    entropy_bonus: float = Field(0, ge=0, description="worth of a nat of a token's entropy; 0 is off")
 
     @field_validator("kl", mode="before")
     @classmethod
@@ -92,26 +117,6 @@ class OnPolicyConfig(MethodConfig):
             raise ValueError(
                 "beta and target_kl are both set, and target_kl chooses beta; keep one, or set adaptive_beta to start "
                 "from beta"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _lengths_fit(self) -> Self:
-        if self.length.overlong > self.sampling.max_new_tokens:
-            raise ValueError(
-                f"length.overlong: the last {self.length.overlong} tokens of answers of at most "
-                f"{self.sampling.max_new_tokens}; lower it, or raise sampling.max_new_tokens"
-            )
-        if "penalty" in self.length.model_fields_set and not self.length.overlong:
-            raise ValueError("length.penalty is what length.overlong takes, and that is 0; set it, or leave both out")
-        return self
-
-    @model_validator(mode="after")
-    def _a_reference_of_its_own(self) -> Self:
-        if self.reference_every and self.lora is not None:
-            raise ValueError(
-                "reference_every copies the policy's weights into the reference, and with lora the reference is the "
-                "same weights without the adapter; leave one out"
             )
         return self
 

@@ -1,5 +1,8 @@
-"""The loss of a minibatch of sampled answers: the clipped surrogate, and what the settings put beside it."""
+"""What is learned from an iteration's answers: a lesson. Here is that of all who climb a reward: the clipped surrogate,
+and what the settings put beside it.
+"""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -7,14 +10,15 @@ from typing import Any, Literal
 from torch import Tensor
 
 from burnish.batch.pack import Key, TreeBatch
-from burnish.methods.on_policy_settings import OnPolicyConfig
+from burnish.methods.carried import Price
+from burnish.methods.on_policy_settings import PolicyGradientConfig
 from burnish.models.model import Policy
 from burnish.objectives import kl
 from burnish.objectives import policy as surrogate
 from burnish.objectives.likelihood import answer_sums
 from burnish.objectives.policy import Denominator
 from burnish.objectives.ratio import ratio
-from burnish.training.loop import StepLoss
+from burnish.training.loop import Kept, Loss, StepLoss
 from burnish.training.metrics import Figures
 from burnish.types import Tree
 
@@ -41,6 +45,40 @@ class Answers:
         return answer_sums(self.reward_L, self.batch.answer_L, len(self.batch.keys))
 
 
+Estimate = Callable[[Answers], tuple[Tensor, float]]
+"""How much better each token did than was expected there, (L,), and what that was divided by beside.
+
+A penalty in the loss is divided by the same, so that β keeps its meaning.
+"""
+
+Note = Callable[[Tensor], None]
+"""Is told the ratio π/π_old of every micro-batch's tokens, (L,), before anything is learned from it."""
+
+
+class Lesson(ABC):
+    """What a method learns from answers."""
+
+    whole = False
+    """Whether its loss compares the answers to a prompt, so that a micro-batch may not part them."""
+
+    @abstractmethod
+    def of(self, answers: Answers, note: Note) -> Loss:
+        """The loss of an iteration's answers; called once, before its passes."""
+
+    @property
+    def paid(self) -> float:
+        """What a nat of KL to the reference costs in the reward."""
+        return 0.0
+
+    def follow(self, measured: float) -> None:
+        """Hear an iteration's KL, in nats an answer by k1, after its passes."""
+        return
+
+    def kept(self) -> dict[str, Kept]:
+        """What a checkpoint holds of it."""
+        return {}
+
+
 @dataclass(frozen=True)
 class ValueLoss:
     """What a policy with a value head pays for its values, a token: `weight` times `of`."""
@@ -55,11 +93,10 @@ class PolicyLoss:
     """Σ_t w_t · (clipped_t + β·kl_t - c·H_t + v·value_t), of the tokens of a micro-batch.
 
     `beta` is what the KL costs in the loss; `values` are there for a critic on the same trunk, and v is their weight.
-    `note` is told the ratio π/π_old of every micro-batch's tokens before anything is learned from it.
     """
 
     policy: Policy
-    config: OnPolicyConfig
+    config: PolicyGradientConfig
     read: Mapping[str, Any]
     """How the sampler drew: the temperature and minimum length that log-probabilities are read under."""
     answers: Answers
@@ -67,7 +104,7 @@ class PolicyLoss:
     beta: float
     denominator: Denominator
     ratio_of: RatioOf
-    note: Callable[[Tensor], None]
+    note: Note
     values: ValueLoss | None = None
 
     def __call__(self, batch: TreeBatch) -> StepLoss:
@@ -100,3 +137,53 @@ class PolicyLoss:
             **told,
         }
         return StepLoss(total=(weight_L * loss_L).sum(), count=count, figures=figures)
+
+
+class PolicyGradient(Lesson):
+    """Climbs the reward: `estimate` says how good each token was, `denominator` what the loss is divided by, see
+    `objectives.policy.token_weights`, `ratio_of` whose probability ratio is clipped."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        read: Mapping[str, Any],
+        config: PolicyGradientConfig,
+        estimate: Estimate,
+        *,
+        denominator: Denominator = "token",
+        ratio_of: RatioOf = "token",
+        values: ValueLoss | None = None,
+    ) -> None:
+        self.policy, self.read, self.config = policy, read, config
+        self.estimate = estimate
+        self.denominator: Denominator = denominator
+        self.ratio_of: RatioOf = ratio_of
+        self.values = values
+        self.price = Price(config.first_beta, config.target_kl if config.adaptive_beta else None)
+
+    def of(self, answers: Answers, note: Note) -> Loss:
+        advantage_L, scale = self.estimate(answers)
+        if self.config.adaptive_beta:
+            answers.figures["beta"] = self.price.beta
+        return PolicyLoss(
+            self.policy,
+            self.config,
+            self.read,
+            answers,
+            answers.batch.scatter(advantage_L),
+            self.price.beta / scale,
+            self.denominator,
+            self.ratio_of,
+            note,
+            self.values,
+        )
+
+    @property
+    def paid(self) -> float:
+        return self.price.beta if self.config.kl == "reward" else 0.0
+
+    def follow(self, measured: float) -> None:
+        self.price.follow(measured)
+
+    def kept(self) -> dict[str, Kept]:
+        return {"beta": self.price} if self.config.adaptive_beta else {}

@@ -24,8 +24,8 @@ from burnish.batch.pack import Key, TreeBatch
 from burnish.errors import ConfigError
 from burnish.methods.inputs import DataInput, PolicyInput
 from burnish.methods.on_policy import OnPolicy
-from burnish.methods.on_policy_settings import OnPolicyConfig
-from burnish.methods.policy_loss import Answers, ValueLoss
+from burnish.methods.on_policy_settings import PolicyGradientConfig
+from burnish.methods.policy_loss import Answers, PolicyGradient, ValueLoss
 from burnish.methods.rewarding import lie_on_one_base
 from burnish.methods.scoring import By
 from burnish.models.model import Scorer
@@ -65,7 +65,7 @@ class Critic(BaseModel):
         return self
 
 
-class PPOConfig(OnPolicyConfig):
+class PPOConfig(PolicyGradientConfig):
     gamma: float = Field(1.0, gt=0, le=1, description="discount a token")
     lam: float = Field(0.95, ge=0, le=1, description="λ of the generalised advantage estimate")
     whiten: bool = Field(True, description="advantages to mean 0 and deviation 1 over the iteration")
@@ -126,7 +126,8 @@ def ppo(
         one_base=one_base,
     )
     critic = _Separate(run.rewards.critic(), config) if rate is None else _Shared(run, config)
-    figures = run.train(critic.advantages, beside=critic)
+    lesson = PolicyGradient(run.policy, run.read, config, critic.advantages, values=critic.values)
+    figures = run.train(lesson, beside=critic)
     if one_base:
         clear(run.policy)  # it may have been given as a loaded model
     return figures
@@ -137,6 +138,7 @@ class _Critic(ABC):
 
     update: Update
     values: ValueLoss | None
+    """None where it has weights of its own; else what they cost in the policy's loss."""
 
     def __init__(self, config: PPOConfig) -> None:
         self.config = config

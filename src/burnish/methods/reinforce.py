@@ -13,14 +13,14 @@ from torch import Tensor
 
 from burnish.methods.inputs import DataInput, PolicyInput
 from burnish.methods.on_policy import OnPolicy
-from burnish.methods.on_policy_settings import OnPolicyConfig
-from burnish.methods.policy_loss import Answers
+from burnish.methods.on_policy_settings import PolicyGradientConfig
+from burnish.methods.policy_loss import Answers, PolicyGradient
 from burnish.methods.scoring import By
 from burnish.objectives import advantages
 from burnish.training.metrics import Figures
 
 
-class ReinforceConfig(OnPolicyConfig):
+class ReinforceConfig(PolicyGradientConfig):
     batch_size: int = Field(32, ge=1, description="prompts an iteration")
     samples: int = Field(1, ge=1, description="answers a prompt")
     inner_epochs: int = Field(1, ge=1, description="passes over an iteration's answers")
@@ -59,4 +59,4 @@ def reinforce(
         judge=judge,
         mix=mix,
     )
-    return run.train(to_come)
+    return run.train(PolicyGradient(run.policy, run.read, config, to_come))

@@ -13,14 +13,14 @@ from torch import Tensor
 
 from burnish.methods.inputs import DataInput, PolicyInput
 from burnish.methods.on_policy import OnPolicy
-from burnish.methods.on_policy_settings import OnPolicyConfig
-from burnish.methods.policy_loss import Answers
+from burnish.methods.on_policy_settings import PolicyGradientConfig
+from burnish.methods.policy_loss import Answers, PolicyGradient
 from burnish.methods.scoring import By
 from burnish.objectives.advantages import leave_one_out
 from burnish.training.metrics import Figures
 
 
-class RLOOConfig(OnPolicyConfig):
+class RLOOConfig(PolicyGradientConfig):
     samples: int = Field(4, ge=2, description="answers a prompt")
     inner_epochs: int = Field(1, ge=1, description="passes over an iteration's answers")
 
@@ -56,6 +56,5 @@ def rloo(
         evaluate_on=evaluate_on,
         judge=judge,
         mix=mix,
-        denominator="sum",
     )
-    return run.train(advantages)
+    return run.train(PolicyGradient(run.policy, run.read, config, advantages, denominator="sum"))

@@ -17,6 +17,14 @@ MOST_TIED = 9
 """Members of one tied block: its 2^9 subsets are enumerated."""
 
 
+def places(score_N: Tensor, group_N: Tensor, *, same: float = 0.0) -> Tensor:
+    """The place that scores give each answer among its group: how many score higher by more than `same`, (N,)."""
+    if score_N.shape != group_N.shape or score_N.dim() != 1:
+        raise ValueError(f"one score and group an answer: {tuple(score_N.shape)}, {tuple(group_N.shape)}")
+    above_NN = (score_N[None, :] - score_N[:, None] > same) & (group_N[None, :] == group_N[:, None])
+    return above_NN.sum(dim=1)
+
+
 def decided_pairs(place_N: Tensor, group_N: Tensor) -> tuple[Tensor, Tensor]:
     """Index every pair (better, worse) of one group. Place 0 is best; equal places are a tie and give no pair."""
     if place_N.shape != group_N.shape or place_N.dim() != 1:

@@ -110,6 +110,7 @@ METHODS: dict[str, Method] = {
             ("grpo", "GRPOConfig"),
             ("rloo", "RLOOConfig"),
             ("reinforce", "ReinforceConfig"),
+            ("online_dpo", "OnlineDPOConfig"),
         )
     },
     "reject": Method(

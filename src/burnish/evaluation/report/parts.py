@@ -21,6 +21,7 @@ NAMES = {
     "grpo": "GRPO",
     "rloo": "RLOO",
     "reinforce": "REINFORCE++",
+    "online_dpo": "online DPO",
     "reject": "best of n",
     "evaluate": "verdict",
 }
