@@ -1,6 +1,7 @@
 """The whole chain on a two-layer model, by one recipe and by single commands, as a user types them."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -138,9 +139,12 @@ def test_a_verdict_is_a_gate(chain: Path, here: Path, capsys: pytest.CaptureFixt
     words = ["evaluate", "--models", "runs/chain/sft/model,runs/chain/best/model", "--prompts", "prompts.jsonl"]
     words += ["--by", "judges:favourable-b", "--out", "out/verdict", "--set", "sampling.max_new_tokens=6"]
     assert main([*words, "--require", "win_rate_low >= 0", "--require", "best.kl < 100"]) == 0
-    capsys.readouterr()
-    assert main([*words, "--require", "win_rate > 1"]) == 1
-    assert "not met: best.win_rate > 1" in capsys.readouterr().err
+    sentence = capsys.readouterr().out.splitlines()[0]
+    assert re.match(r"(best|sft) .* of prompts \[\d+–\d+\], at [\d.]+ nats, with answers ", sentence)
+    assert main([*words, "--require", "win_rate > 1", "--json"]) == 1
+    told = capsys.readouterr()
+    assert json.loads(told.out)["best"]["sentence"] == sentence, "a gate ends after everything was told"
+    assert "not met: best.win_rate > 1" in told.err
     assert main([*words, "--require", "win_rat > 1"]) == 64
     assert main([*words, "--require", "win_rate = 1"]) == 64
 

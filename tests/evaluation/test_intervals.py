@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from burnish.errors import ConfigError
-from burnish.evaluation.intervals import mean_and_error, proportion, wins
+from burnish.evaluation.intervals import each_of, mean_and_error, proportion, wins
 
 DRAWS = 1500
 LEAST = 0.915  # Wilson's own lowest here, 0.935 at 25 of 50, less three and a half deviations of 1,500 draws
@@ -66,6 +66,24 @@ def test_without_ties_it_is_wilsons(right, n, low, high):
     interval = proportion(one_each([1] * right + [0] * (n - right)))
     assert (interval.low, interval.high) == pytest.approx((low, high), abs=6e-5)
     assert interval.mean == pytest.approx(right / n)
+
+
+def test_of_five_comparisons_each_interval_is_at_99_percent():
+    assert each_of(5) == pytest.approx(0.99)
+    assert each_of(1) == each_of(0) == 0.95
+
+
+def test_models_that_are_all_as_good_are_all_said_to_be_in_95_of_100_runs():
+    """Eight models beside the first, whose one set of answers they share."""
+    generator = np.random.default_rng(0)
+    kept = {0.95: 0, each_of(8): 0}
+    for _ in range(300):
+        first, *others = generator.normal(size=(9, 100, 1)).tolist()
+        for level in kept:
+            found = [proportion(wins(own, first), level=level) for own in others]
+            kept[level] += all(one.low <= 0.5 <= one.high for one in found)
+    assert kept[each_of(8)] / 300 >= 0.905  # 0.95 less three and a half deviations of 300 runs
+    assert kept[0.95] / 300 < 0.85
 
 
 def test_all_won_leaves_room_below():

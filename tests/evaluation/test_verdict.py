@@ -7,7 +7,8 @@ from dataclasses import fields, replace
 import pytest
 
 from burnish.errors import ConfigError
-from burnish.evaluation.verdict import Measured, Verdict, opinion, perplexity, verdict
+from burnish.evaluation.intervals import each_of
+from burnish.evaluation.verdict import Measured, Verdict, longer, opinion, perplexity, verdict
 
 BASE = Measured(
     answer_GK=[["a dull film.", "a film."], ["the plot is thin.", "the plot."]],
@@ -23,7 +24,9 @@ BASE = Measured(
 
 def test_it_has_exactly_the_defined_fields():
     assert [field.name for field in fields(Verdict)] == [
-        *("win_rate", "win_rate_low", "win_rate_high", "kl", "kl_se", "judge_mean", "fluency"),
+        *("win_rate", "win_rate_low", "win_rate_high"),
+        *("win_rate_controlled", "win_rate_controlled_low", "win_rate_controlled_high"),
+        *("kl", "kl_se", "judge_mean", "fluency"),
         *("distinct_2", "unique_answers", "answer_length", "ended", "perplexity"),
     ]
 
@@ -33,6 +36,37 @@ def test_a_model_ties_with_itself():
     assert said.win_rate == 0.5
     assert said.win_rate_low < 0.5 < said.win_rate_high
     assert said.kl == said.kl_se == 0.0
+    assert said.win_rate_controlled == 0.5
+
+
+def test_of_several_models_each_has_a_wider_interval():
+    model = replace(BASE, score_GK=[[1.0, 1.0], [9.0, 0.0]])
+    alone, one_of_four = verdict(model, BASE), verdict(model, BASE, level=each_of(4))
+    assert alone.win_rate == one_of_four.win_rate
+    for figure in ("win_rate", "win_rate_controlled"):
+        wide, narrow = (
+            getattr(said, f"{figure}_high") - getattr(said, f"{figure}_low") for said in (one_of_four, alone)
+        )
+        assert wide > 1.1 * narrow
+
+
+def test_length_control_compares_answer_k_with_answer_k():
+    """Wins where it is longer by 10 and loses where it is shorter by 10, as often: at equal length a half."""
+    model = replace(BASE, score_GK=[[1.0, 0.0], [3.0, 0.0]], length_GK=[[14, 0], [15, 0]])
+    short = replace(BASE, length_GK=[[4, 10], [5, 10]])
+    said = verdict(model, short)
+    assert said.win_rate == said.win_rate_controlled == pytest.approx(0.5)
+    assert longer(model, short) == [[10.0, -10.0], [10.0, -10.0]]
+
+
+def test_what_people_did_not_judge_counts_in_neither_rate():
+    """One prompt whose first answer was judged to win; of the other prompt nothing was judged."""
+    said = verdict(BASE, BASE, [[1.0, math.nan], [math.nan, math.nan]])
+    assert said.win_rate == said.win_rate_controlled == 1.0
+    assert math.isnan(said.judge_mean)
+    nothing = verdict(BASE, BASE, [[math.nan] * 2] * 2)
+    assert math.isnan(nothing.win_rate)
+    assert math.isnan(nothing.win_rate_controlled)
 
 
 def test_every_figure_follows_from_the_tables():
@@ -50,7 +84,7 @@ def test_every_figure_follows_from_the_tables():
 
 
 def test_a_second_judge_may_see_it_otherwise():
-    said = opinion([[0.0], [0.0]], [[1.0], [1.0]])
+    said = opinion([[0.0], [0.0]], [[1.0], [1.0]], [[0.0], [0.0]])
     assert said.win_rate == 0.0
     assert said.win_rate_low == 0.0 < said.win_rate_high
 

@@ -127,12 +127,15 @@ def test_each_of_several_judges_says_in_the_verdict_what_it_says_alone(tiny_mode
 def test_a_model_against_itself_wins_half_at_kl_0(tiny_model: Path, tmp_path: Path):
     text = [Group("", (Answer("the quick brown fox jumps over the lazy dog"),), origin="text:1")]
     settings = EvaluateConfig(samples=2, max_length=64, sampling=SHORT)
-    models = {"sft": tiny_model, "twin": tiny_model}
+    models = {"sft": tiny_model, "twin": tiny_model, "triplet": tiny_model}
     verdicts = evaluate(models, PROMPTS, settings, by=likes_e, out=tmp_path, base=tiny_model, text=text)
-    assert verdicts["sft"] == verdicts["twin"]  # the same seeds, so the same answers
+    assert verdicts["sft"] == pytest.approx(verdicts["twin"], abs=1e-12)  # the same seeds, so the same answers
     twin = verdicts["twin"]
-    assert (twin["win_rate"], twin["kl"]) == (0.5, 0.0)
+    assert (twin["win_rate"], twin["win_rate_controlled"], twin["kl"]) == (0.5, 0.5, 0.0)
+    assert twin["strength"] == pytest.approx(0.0, abs=1e-9)
     assert None not in twin.values()
     rows = [json.loads(line) for line in (tmp_path / "samples.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert len(rows) == 2 * len(PROMPTS)
-    assert {row["model"] for row in rows} == {"sft", "twin"}
+    assert len(rows) == 3 * len(PROMPTS)
+    assert {row["model"] for row in rows} == {"sft", "twin", "triplet"}
+    written = json.loads((tmp_path / "verdict.json").read_text(encoding="utf-8"))
+    assert written["twin"]["sentence"].startswith("twin and sft cannot be told apart: twin wins on 50 % of prompts [")

@@ -14,6 +14,7 @@ from feedback.served import signed_in
 
 import burnish.methods.people
 from burnish.errors import ConfigError, DataError, Interrupted
+from burnish.evaluation.sentence import with_sentences
 from burnish.feedback.page.shown import visible
 from burnish.feedback.store import Store
 from burnish.methods.evaluate import EvaluateConfig, evaluate
@@ -169,7 +170,10 @@ def test_people_say_which_model_answers_better_and_what_was_measured_is_not_meas
     assert figures["same"]["win_rate"] == 0.5, "equal answers tie, and nobody is asked"
     assert figures["other"]["judge_mean"] is None
     assert figures["other"]["kl"] > 0
-    assert json.loads((tmp_path / "verdict.json").read_text()) == figures
+    written = json.loads((tmp_path / "verdict.json").read_text())
+    assert written == with_sentences(figures)
+    assert "strength" not in written["other"], "same and other were never compared"
+    assert " of prompts [" in written["other"]["sentence"]
     changed = config.model_copy(update={"samples": 2})
     with pytest.raises(ConfigError, match=r"measured under other settings:\n  samples: 1 then, 2 now"):
         evaluate(models, PROMPTS, changed, by="people", out=tmp_path)

@@ -12,6 +12,7 @@ from burnish.cli.common import (
     OutOption,
     PromptsOption,
     SetOption,
+    columns,
     command,
     settings_of,
     show,
@@ -55,6 +56,7 @@ def evaluate(
     Example: burnish evaluate --models runs/sft/model,runs/dpo/model --prompts heldout.jsonl --by judges:helpful
     --out runs/verdict --require "win_rate_low > 0.5"
     """
+    from burnish.evaluation.sentence import as_lines, with_sentences
     from burnish.recipes.gate import conditions, hold
     from burnish.recipes.load import one_stage
     from burnish.recipes.run import run_stage
@@ -64,5 +66,8 @@ def evaluate(
     inputs = {"models": names, "prompts": prompts, "by": by, "base": base, "text": text}
     stage = one_stage("evaluate", inputs, settings_of(settings, seed), allow_code=allow_code, insecure=insecure)
     figures = run_stage(stage, out, allow_changed=allow_changed or ())
-    show(figures, as_json=as_json)
+    if as_json:
+        show(with_sentences(figures), as_json=True)
+    else:
+        show("\n".join([*as_lines(figures), *columns(figures)]), as_json=False)
     hold(wanted, figures)

@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass, fields
 
 from burnish.errors import ConfigError
 from burnish.evaluation import text
-from burnish.evaluation.intervals import mean_and_error, proportion, wins
+from burnish.evaluation.intervals import check_alike, mean_and_error, proportion, wins
+from burnish.evaluation.length_control import length_controlled
 
 Table = Sequence[Sequence[float]]
 
@@ -39,11 +40,15 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Opinion:
-    """What one judge says of a model against another: its win rate with a 95 % interval, and the mean of its scores."""
+    """What one judge says of a model against another: its win rate, and that at equal length, each with an interval,
+    and the mean of its scores."""
 
     win_rate: float
     win_rate_low: float
     win_rate_high: float
+    win_rate_controlled: float
+    win_rate_controlled_low: float
+    win_rate_controlled_high: float
     judge_mean: float
 
 
@@ -54,6 +59,9 @@ class Verdict:
     win_rate: float
     win_rate_low: float
     win_rate_high: float
+    win_rate_controlled: float
+    win_rate_controlled_low: float
+    win_rate_controlled_high: float
     kl: float
     kl_se: float
     judge_mean: float
@@ -69,16 +77,21 @@ class Verdict:
         return {name: value if math.isfinite(value) else None for name, value in asdict(self).items()}
 
 
-def verdict(model: Measured, baseline: Measured, won_GK: Table | None = None) -> Verdict:
+def verdict(model: Measured, baseline: Measured, won_GK: Table | None = None, *, level: float = 0.95) -> Verdict:
     """The verdict on `model` against `baseline`, which answered the same prompts from the same seeds.
 
     Answer k of one is compared with answer k of the other by the judge's score; equal scores are ties. `won_GK`: what
-    people say of them in a score's place, 1 (wins), ½ or 0, for those that somebody judged; a prompt may have none.
-    Then there is no mean score, and without any of these no win rate. Means are over prompts, but fluency and
-    perplexity are over tokens. Raises ConfigError where tables do not have the same shape.
+    people say of them in a score's place, 1 (wins), ½ or 0, NaN where nobody judged. Then there is no mean score, and
+    where nobody judged anything no win rate. `level` is that of each interval, `intervals.each_of` where several models
+    are compared. Means are over prompts, but fluency and perplexity are over tokens. Raises ConfigError where tables do
+    not have the same shape.
     """
     _check(model)
-    said = opinion(model.score_GK, baseline.score_GK) if won_GK is None else _opinion_of_people(won_GK)
+    longer_GK = longer(model, baseline)
+    if won_GK is None:
+        said = opinion(model.score_GK, baseline.score_GK, longer_GK, level=level)
+    else:
+        said = _opinion_of_people(won_GK, longer_GK, level)
     kl, kl_se = mean_and_error(model.kl_GK)
     answers = [answer for answer_K in model.answer_GK for answer in answer_K]
     tokens = sum(map(sum, model.length_GK))
@@ -95,17 +108,35 @@ def verdict(model: Measured, baseline: Measured, won_GK: Table | None = None) ->
     )
 
 
-def opinion(score_GK: Table, baseline_GK: Table) -> Opinion:
-    """One judge's win rate and mean score; for a second judge, beside the verdict."""
-    won = proportion(wins(score_GK, baseline_GK))
-    return Opinion(won.mean, won.low, won.high, judge_mean=mean_and_error(score_GK)[0])
+def longer(model: Measured, baseline: Measured) -> list[list[float]]:
+    """How many tokens each answer has more than the baseline's of the same number. Raises ConfigError as `wins`."""
+    check_alike(model.length_GK, baseline.length_GK)
+    return [
+        [float(own - other) for own, other in zip(own_K, other_K, strict=True)]
+        for own_K, other_K in zip(model.length_GK, baseline.length_GK, strict=True)
+    ]
 
 
-def _opinion_of_people(won_GK: Table) -> Opinion:
-    if not any(len(won_K) for won_K in won_GK):
-        return Opinion(math.nan, math.nan, math.nan, judge_mean=math.nan)
-    won = proportion(won_GK)
-    return Opinion(won.mean, won.low, won.high, judge_mean=math.nan)
+def opinion(score_GK: Table, baseline_GK: Table, longer_GK: Table, *, level: float = 0.95) -> Opinion:
+    """One judge's win rates and mean score; for a second judge, beside the verdict."""
+    return _opinion(wins(score_GK, baseline_GK), longer_GK, mean_and_error(score_GK)[0], level)
+
+
+def _opinion_of_people(won_GK: Table, longer_GK: Table, level: float) -> Opinion:
+    judged_GK = [[k for k, won in enumerate(won_K) if not math.isnan(won)] for won_K in won_GK]
+    if not any(judged_GK):
+        return Opinion(*[math.nan] * 7)
+    won, apart = (
+        [[value_K[k] for k in judged_K] for value_K, judged_K in zip(table, judged_GK, strict=True)]
+        for table in (won_GK, longer_GK)
+    )
+    return _opinion(won, apart, math.nan, level)
+
+
+def _opinion(won_GK: Table, longer_GK: Table, judge_mean: float, level: float) -> Opinion:
+    won = proportion(won_GK, level=level)
+    controlled = length_controlled(won_GK, longer_GK, level=level)
+    return Opinion(won.mean, won.low, won.high, controlled.mean, controlled.low, controlled.high, judge_mean)
 
 
 def perplexity(logprob: float, tokens: int) -> float:

@@ -11,7 +11,7 @@ import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,8 @@ from burnish.batch.trees import prompt_trees, text_trees, tree_of
 from burnish.data.convert import write
 from burnish.data.templates import Template, resolve
 from burnish.errors import ConfigError
-from burnish.evaluation.verdict import Measured, opinion, verdict
+from burnish.evaluation.sentence import with_sentences
+from burnish.evaluation.verdict import Measured
 from burnish.methods import verdicts
 from burnish.methods.inputs import DataInput, PolicyInput, as_groups, as_policy, say
 from burnish.methods.people import PeopleConfig
@@ -57,29 +58,23 @@ def evaluate(
     those figures are missing. Returns a verdict's figures for each model by name. Raises ConfigError for settings that
     cannot work together, and where people judge what `verdicts.by_people` does.
     """
+    people = by == "people"
     if config.sampling.temperature != 1.0:
         raise ConfigError("sampling.temperature: a KL is that of the model's own distribution; evaluate at 1.0")
     config.sampling.for_training()
-    if by == "people" and len(models) < 2:
+    if people and len(models) < 2:
         raise ConfigError("by: people: they compare a model with the first one; name two models at least")
     groups = as_groups(prompts, "prompt", config, out)
     known = verdicts.identity_of(config, groups, {name: _named(model) for name, model in models.items()})
-    found = verdicts.kept(out, known) if by == "people" else None
+    found = verdicts.kept(out, known) if people else None
     given: dict[str, Scores] = {}
     if found is None:
         found, samples, given = _measured_all(models, groups, config, by, out, base, text)
         write(samples, "sample", out / "samples.jsonl")
-        if by == "people":
+        if people:
             verdicts.keep(out, known, found)
-    if by == "people":
-        figures = verdicts.by_people(groups, found, config, out)
-    else:
-        baseline = next(iter(found.measured))
-        figures = {
-            name: verdict(one, found.measured[baseline]).figures() | by_part(given[name], given[baseline])
-            for name, one in found.measured.items()
-        }
-    write_durably(out / "verdict.json", json.dumps(figures, indent=1))
+    figures = verdicts.by_people(groups, found, config, out) if people else verdicts.by_scores(found, given)
+    write_durably(out / "verdict.json", json.dumps(with_sentences(figures), indent=1, ensure_ascii=False))
     return figures
 
 
@@ -199,14 +194,6 @@ def _text_logprob(policy: Policy, texts: Sequence[Group], config: EvaluateConfig
     rows = [replace(row, group=index) for index, row in enumerate(rows)]  # a text may fill several rows
     table = policy.frozen_logprobs(rows, config.micro_batch_tokens)
     return math.fsum(float(v.double().sum()) for v in table.values()), sum(len(v) for v in table.values())
-
-
-def by_part(scores: Scores, baseline: Scores) -> dict[str, float | None]:
-    """What each of several judges says by itself: `win_rate/NAME` and the others of its opinion; and how often a judge
-    of pairs named the same answer in both orders, null where it was asked about no pair."""
-    said = {name: opinion(rows, baseline.parts[name]) for name, rows in scores.parts.items()}
-    figures = {f"{figure}/{name}": value for name, one in said.items() for figure, value in asdict(one).items()}
-    return figures | {name: None if math.isnan(value) else value for name, value in scores.reliability().items()}
 
 
 def _record(group: Group, name: str, scores: Scores, place: int) -> Group:

@@ -1,10 +1,14 @@
-"""People's verdicts on models: each model's answers beside the first model's, two by two, blind to whose they are.
+"""The verdicts on several models, each beside the first one: by a judge's scores, or by people.
 
-What the passes over the models found is kept in `measured.json` before anybody is asked: a stage that waits for people
-computes nothing twice, and whoever comes back later judges the same answers.
+Of several models each interval is as wide as `each_of` says, so that all of them hold at once in 95 % of cases.
+
+People see each model's answers beside the first model's, two by two, blind to whose they are. What the passes over the
+models found is kept in `measured.json` before anybody is asked: a stage that waits for people computes nothing twice,
+and whoever comes back later judges the same answers.
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -12,14 +16,17 @@ from pathlib import Path
 from statistics import fmean
 
 from burnish.errors import ConfigError, DataError
-from burnish.evaluation.verdict import Measured, verdict
+from burnish.evaluation.intervals import each_of
+from burnish.evaluation.verdict import Measured, Table, longer, opinion, verdict
 from burnish.methods.people import PeopleConfig, judged_by_people, judgements
+from burnish.methods.scoring import Scores
 from burnish.training.checkpoint import write_durably
 from burnish.training.config import StageConfig
 from burnish.training.identity import differences
 from burnish.types import Answer, Group
 
 MEASURED = "measured.json"
+RESAMPLES = 2000  # at ten models the end of an interval is a quantile of 0.0028: some six of them lie beyond
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +64,38 @@ def keep(out: Path, identity: Mapping[str, str], found: Compared) -> None:
     write_durably(out / MEASURED, json.dumps({"identity": identity, "asked": found.asked, "measured": measured}))
 
 
+def by_scores(found: Compared, given: Mapping[str, Scores]) -> dict[str, dict[str, float | None]]:
+    """Each model's verdict by a judge's scores, and by what each of several judges says by itself.
+
+    Three models or more also have a `strength`, from all of them compared with each other. A judge of pairs compared
+    each with the first alone, so there it has none.
+    """
+    baseline = next(iter(found.measured))
+    first, level = found.measured[baseline], each_of(len(found.measured) - 1)
+    figures = {
+        name: verdict(one, first, level=level).figures()
+        | by_part(given[name], given[baseline], longer(one, first), level)
+        for name, one in found.measured.items()
+    }
+    pairs = any(judged.consistency is not None for judged in given[baseline].judged.values())
+    if len(figures) > 2 and not pairs:
+        from burnish.evaluation.strengths import strengths  # here: two models need no choix
+        from burnish.feedback.agreement.bootstrap import Bootstrap
+
+        table = {name: scores.total for name, scores in given.items()}
+        for name, one in strengths(table, Bootstrap(RESAMPLES, level)).items():
+            figures[name] |= {"strength": one.value, "strength_low": one.low, "strength_high": one.high}
+    return figures
+
+
+def by_part(scores: Scores, baseline: Scores, longer_GK: Table, level: float) -> dict[str, float | None]:
+    """What each of several judges says by itself: `win_rate/NAME` and the others of its opinion; and how often a judge
+    of pairs named the same answer in both orders, null where it was asked about no pair."""
+    said = {name: opinion(rows, baseline.parts[name], longer_GK, level=level) for name, rows in scores.parts.items()}
+    figures = {f"{figure}/{name}": value for name, one in said.items() for figure, value in asdict(one).items()}
+    return {name: None if math.isnan(value) else value for name, value in (figures | scores.reliability()).items()}
+
+
 def by_people(
     groups: Sequence[Group], found: Compared, config: PeopleConfig, out: Path
 ) -> dict[str, dict[str, float | None]]:
@@ -69,6 +108,7 @@ def by_people(
     from burnish.feedback.records import Item
 
     baseline, *others = found.measured
+    level = each_of(len(others))
     first = found.measured[baseline].answer_GK
     items: dict[str, Item] = {}
     won: dict[str, list[list[list[float]]]] = {}
@@ -89,12 +129,13 @@ def by_people(
     for one in verdicts:
         name, place, k = _of(one.item)
         won[name][place][k].append(0.5 * (1 + (one.place_K[0] < one.place_K[1]) - (one.place_K[0] > one.place_K[1])))
-    figures = {baseline: verdict(found.measured[baseline], found.measured[baseline], [[0.5]]).figures()}
+    ties = [[0.5 for _ in answer_K] for answer_K in first]
+    figures = {baseline: verdict(found.measured[baseline], found.measured[baseline], ties, level=level).figures()}
     for name in others:
-        rows = [[fmean(values) for values in row if values] for row in won[name]]
-        if not any(rows):
+        rows = [[fmean(values) if values else math.nan for values in row] for row in won[name]]
+        if all(math.isnan(value) for row in rows for value in row):
             raise DataError(f"{out}: nobody judged an answer of {name}; raise `enough`, and run the same command again")
-        figures[name] = verdict(found.measured[name], found.measured[baseline], rows).figures()
+        figures[name] = verdict(found.measured[name], found.measured[baseline], rows, level=level).figures()
     for name, told in figures.items():
         own_verdicts = [one for one in verdicts if _of(one.item)[0] == name]
         told["verdicts"] = float(len(own_verdicts))

@@ -9,6 +9,7 @@ from typing import Any
 
 from burnish.data.problems import nearest
 from burnish.errors import BurnishError, ConfigError, NotOurs
+from burnish.evaluation.sentence import as_lines
 from burnish.recipes import machine
 from burnish.recipes.artefacts import Hashes, outputs_of
 from burnish.recipes.folder import (
@@ -81,6 +82,9 @@ def run(
             summary[stage.name] = _perform(stage, folder, here, hashes, allow_changed, tell)
             write_json(folder / "summary.json", summary)
         _report(folder, tell)
+        for stage in recipe.stages:
+            for line in as_lines(summary[stage.name]) if "models" in stage.inputs else ():
+                tell(f"{stage.name}: {line}")
         return summary
 
 

@@ -19,6 +19,16 @@ FIELDS = (
     *("win_rate", "win_rate_low", "win_rate_high", "kl", "kl_se", "judge_mean", "fluency"),
     *("distinct_2", "unique_answers", "answer_length", "ended", "perplexity"),
 )
+CONTROLLED = {
+    "sft": (0.5, 0.496, 0.504, -0.62, -0.71, -0.53),
+    "best": (0.731, 0.684, 0.774, 0.05, -0.04, 0.14),
+    "dpo": (0.741, 0.692, 0.788, 0.21, 0.12, 0.30),
+    "ppo": (0.858, 0.816, 0.891, 0.36, 0.26, 0.46),
+}
+BESIDE = (
+    *("win_rate_controlled", "win_rate_controlled_low", "win_rate_controlled_high"),
+    *("strength", "strength_low", "strength_high"),
+)
 RECIPE = """name: demo
 model: ../base
 seed: 1
@@ -64,7 +74,9 @@ FIGURES = {
     "best": {"loss": 2.95, "score_mean": 0.11, "score_kept": 1.04, "prompts": 1353.0},
     "dpo": {"loss": 0.44, "accuracy": 0.81, "margin": 0.92},
     "ppo": {"reward": 1.21, "kl_k1": 5.2, "entropy": 2.61, "value_loss": 0.31},
-    "compare": {name: dict(zip(FIELDS, values, strict=True)) for name, values in VERDICTS.items()},
+    "compare": {
+        name: dict(zip(FIELDS + BESIDE, values + CONTROLLED[name], strict=True)) for name, values in VERDICTS.items()
+    },
 }
 SECONDS = {
     "sft": 41.2,

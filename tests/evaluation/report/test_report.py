@@ -64,9 +64,8 @@ def changed(path, change):
 def test_it_opens_with_who_answers_better(run_folder):
     text = page_of(run_folder).text
     assert "best, dpo and ppo answer better than sft" in text
-    assert "Win rate against sft on 500 held-out prompts:" in text
-    assert "ppo 85\u202f% (81–87)" in text
-    assert "Judged by judges:favourable-b." in text
+    assert "On 500 held-out prompts, judged by judges:favourable-b: best is preferred to sft on 73 % of prompts" in text
+    assert "; ppo is preferred to sft on 85 % of prompts [81–87], at 5.4 nats, with answers 16 % shorter." in text
 
 
 def test_every_figure_of_a_verdict_is_there(run_folder):
@@ -94,6 +93,21 @@ def test_a_win_that_was_bought_is_marked(run_folder):
     assert "Look at dpo: fluency." in page.text
     assert "Look at ppo" not in page.text
     assert [value for name, value in page.attributes if (name, value) == ("class", "watch")] == ["watch"]
+
+
+def test_a_gain_that_may_be_length_is_warned_of(run_folder):
+    assert "nothing but length" not in page_of(run_folder).text
+    equal = {"win_rate_controlled": 0.52, "win_rate_controlled_low": 0.47, "win_rate_controlled_high": 0.57}
+    changed(run_folder / "summary.json", lambda s: s["compare"]["dpo"].update(equal))
+    assert "At equal length dpo wins 52 % [47–57]: its gain may be nothing but length." in page_of(run_folder).text
+
+
+def test_rates_at_equal_length_and_strengths_stand_with_their_intervals(run_folder):
+    text = page_of(run_folder).text
+    assert "74\u202f% 69–79" in text
+    assert "0.21 0.12–0.30" in text
+    changed(run_folder / "summary.json", lambda s: [v.pop("strength") for v in s["compare"].values()])
+    assert "Bradley–Terry" not in page_of(run_folder).text
 
 
 def test_a_model_that_does_not_win_is_not_said_to(run_folder):
@@ -289,7 +303,7 @@ def test_a_held_out_share_has_its_interval(run_folder):
 def test_who_is_only_reported_does_not_judge(run_folder):
     by = [{"by": "judges:favourable-b", "name": "b"}, {"by": "reward", "weight": 0}, {"by": "ppo", "weight": 0.5}]
     changed(run_folder / "lock.json", lambda lock: lock["stages"]["compare"]["inputs"].update(by=by))
-    assert "Judged by b, ppo." in page_of(run_folder).text
+    assert "judged by b, ppo: best is" in page_of(run_folder).text
 
 
 def test_long_runs_and_long_texts_make_no_long_page(run_folder):

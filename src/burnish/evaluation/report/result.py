@@ -6,6 +6,7 @@ from burnish.evaluation.report import charts, words
 from burnish.evaluation.report.parts import asked_and_answered, dot, figure
 from burnish.evaluation.report.run import Comparison, Run, Sample
 from burnish.evaluation.report.svg import Sheet, escaped
+from burnish.evaluation.sentence import told
 
 PROMPTS = 10
 NOTES = 10
@@ -39,11 +40,14 @@ def _result(comparison: Comparison) -> tuple[str, str]:
     if not rated:
         return f"{baseline} stands alone", "No other model was compared with it."
     better = [model for model, v in rated if (v.get("win_rate_low") or 0) > 0.5]
-    rates = words.listing([f"<b>{escaped(model)}</b> {_rate(v)}" for model, v in rated])
     count = _prompt_count(comparison)
-    text = f"Win rate against {escaped(baseline)}{f' on {count} held-out prompts' if count else ''}: {rates}."
-    text += f" Judged by {escaped(comparison.judge)}." if comparison.judge else ""
+    text = f"On {count} held-out prompts" if count else "On held-out prompts"
+    text += f", judged by {escaped(comparison.judge)}: " if comparison.judge else ": "
+    said = told(comparison.verdicts)
+    text += f"{'; '.join(escaped(said[model]['sentence']) for model, _ in rated if model in said)}."
     for model, _ in rated:
+        if warned := said.get(model, {}).get("warning"):
+            text += f' <span class="warn">{escaped(warned[:1].upper() + warned[1:])}.</span>'
         if names := [row.title for row in words.ROWS if _watch(row, comparison, model)]:
             text += f' <span class="warn">Look at {escaped(model)}: {escaped(words.listing(names).lower())}.</span>'
     return _headline(baseline, better, [model for model, _ in rated if model not in better]), text
@@ -57,12 +61,14 @@ def _headline(baseline: str, better: list[str], rest: list[str]) -> str:
 
 
 def _rate(figures: words.Figures) -> str:
-    return f"{words.percent(figures.get('win_rate'))} ({_between(figures)})"
+    return f"{words.percent(figures.get('win_rate'))} ({_between(words.ROWS[0], figures)})"
 
 
-def _between(figures: words.Figures) -> str:
-    low, high = figures.get("win_rate_low"), figures.get("win_rate_high")
-    return "–".join(words.number(None if end is None else 100 * end, 0) for end in (low, high))
+def _between(row: words.Row, figures: words.Figures) -> str:
+    """The interval of a row that has one, written as the row's own figure is."""
+    low, high = (figures.get(f"{row.name}_{end}") for end in ("low", "high"))
+    scale = 100 if row.percent else 1
+    return "–".join(words.number(None if end is None else scale * end, row.digits) for end in (low, high))
 
 
 def _watch(row: words.Row, comparison: Comparison, model: str) -> bool:
@@ -88,7 +94,7 @@ def _verdict(comparison: Comparison, sheet: Sheet, number: int) -> str:
     size = (5.4, 1.5 + 0.5 * min(len(models), 12))
     rates = figure(
         "Win rate",
-        "with 95 % intervals, by prompt",
+        "with 95 % intervals, by prompt" + (f", for all {len(models) - 1} at once" if len(models) > 2 else ""),
         lambda: charts.win_rates(found),
         sheet,
         label="Win rate with its 95 % interval: " + "; ".join(f"{m} {_rate(found[m])}" for m in models[1:]),
@@ -120,8 +126,9 @@ def _table(comparison: Comparison) -> str:
         f'<th scope="col"><span class="dot {dot(models, m)}"></span>{escaped(charts.label(m))}</th>' for m in models
     )
     known = {row.name for row in words.ROWS} | words.INSIDE
-    extra = dict.fromkeys(name for figures in comparison.verdicts.values() for name in figures if name not in known)
-    rows = [*words.ROWS, *(words.Row(name, name.replace("_", " "), "", 3) for name in extra)]
+    there = dict.fromkeys(name for figures in comparison.verdicts.values() for name in figures)
+    extra = [words.Row(name, name.replace("_", " "), "", 3) for name in there if name not in known]
+    rows = [*(row for row in words.ROWS if row.name in there), *extra]
     body = "".join(
         f'<tr><th scope="row">{escaped(row.title)}<span>{escaped(row.meaning)}</span></th>'
         f"{''.join(_cell(row, comparison, model) for model in models)}</tr>"
@@ -136,8 +143,10 @@ def _cell(row: words.Row, comparison: Comparison, model: str) -> str:
     value = figures.get(row.name)
     shown = words.percent(value, row.digits) if row.percent else words.number(value, row.digits)
     beside = ""
-    if row.name == "win_rate":
-        beside = "to beat" if model == next(iter(comparison.verdicts)) else _between(figures)
+    if row.name == "win_rate" and model == next(iter(comparison.verdicts)):
+        beside = "to beat"
+    elif f"{row.name}_low" in figures:
+        beside = _between(row, figures)
     elif row.name == "kl":
         beside = f"± {words.number(figures.get('kl_se'), 2)}"
     watch = ' class="watch"' if _watch(row, comparison, model) else ""

@@ -22,6 +22,8 @@ class Row:
 
 ROWS = (
     Row("win_rate", "Win rate", "prompts on which its answer is judged better, ties as half; 95 % interval", 0, True),
+    Row("win_rate_controlled", "At equal length", "the win rate, were its answers as long as the other's", 0, True),
+    Row("strength", "Strength", "Bradley–Terry, all models against each other: 0.69 is two wins for each loss", 2),
     Row(
         "kl",
         "KL",
@@ -45,7 +47,9 @@ ROWS = (
         "perplexity", "Perplexity", "of held-out text that no model was trained on", 1, watch=lambda v, b: v > 1.15 * b
     ),
 )
-INSIDE = {"win_rate_low", "win_rate_high", "kl_se"}
+INSIDE = {"kl_se"} | {
+    f"{name}_{end}" for name in ("win_rate", "win_rate_controlled", "strength") for end in ("low", "high")
+}
 """Fields that stand in another field's cell."""
 
 WATCHED = (
