@@ -145,6 +145,7 @@ def test_a_verdict_is_a_gate(chain: Path, here: Path, capsys: pytest.CaptureFixt
     told = capsys.readouterr()
     assert json.loads(told.out)["best"]["sentence"] == sentence, "a gate ends after everything was told"
     assert "not met: best.win_rate > 1" in told.err
+    assert main([*words, "--set", "require=best.kl < 0"]) == 1
     assert main([*words, "--require", "win_rat > 1"]) == 64
     assert main([*words, "--require", "win_rate = 1"]) == 64
 

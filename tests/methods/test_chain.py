@@ -8,12 +8,13 @@ import pytest
 
 from burnish.data.read import read
 from burnish.errors import ConfigError
+from burnish.evaluation.gate import conditions, hold
+from burnish.evaluation.verdict import FIGURES
 from burnish.methods.evaluate import EvaluateConfig, evaluate
 from burnish.methods.rank import RankConfig, order_by, rank
 from burnish.methods.reject import RejectConfig, best, reject
 from burnish.methods.reward import RewardConfig, reward
 from burnish.methods.score import ScoreConfig, score
-from burnish.recipes.gate import conditions, hold
 from burnish.rollout.settings import Sampling
 from burnish.types import Answer, Group, Prompt, Rollout
 
@@ -134,6 +135,7 @@ def test_a_model_against_itself_wins_half_at_kl_0(tiny_model: Path, tmp_path: Pa
     assert (twin["win_rate"], twin["win_rate_controlled"], twin["kl"]) == (0.5, 0.5, 0.0)
     assert twin["strength"] == pytest.approx(0.0, abs=1e-9)
     assert None not in twin.values()
+    assert {*twin} <= {*FIGURES}, "what may be required of a verdict"
     rows = [json.loads(line) for line in (tmp_path / "samples.jsonl").read_text(encoding="utf-8").splitlines()]
     assert len(rows) == 3 * len(PROMPTS)
     assert {row["model"] for row in rows} == {"sft", "twin", "triplet"}

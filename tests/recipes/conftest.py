@@ -31,8 +31,12 @@ def fake_methods(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         ),
         "judge": Method(
             f"{FAKES}:judge",
-            f"{FAKES}:WriteConfig",
-            {"models": Input("model", several=True), "by": Input("by")},
+            "burnish.methods.evaluate:EvaluateConfig",
+            {
+                "models": Input("model", several=True),
+                "by": Input("by"),
+                "prompts": Input("groups", "prompt", several=True),
+            },
             (("models", "by"),),
             {},
         ),

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import Field
 
 from burnish.errors import DataError
+from burnish.methods.evaluate import EvaluateConfig
 from burnish.training.config import MethodConfig
 
 CALLS: list[dict[str, Any]] = []
@@ -30,9 +31,14 @@ def write(
     return {"loss": 1.5, "beta": config.beta}
 
 
-def judge(models: dict[str, Path | str], by: Any, config: WriteConfig, *, out: Path) -> dict[str, Any]:
+def judge(
+    models: dict[str, Path | str], by: Any, config: EvaluateConfig, *, out: Path, prompts: Any = None
+) -> dict[str, Any]:
+    """Every model but the first wins on 60 % of prompts."""
     CALLS.append({"models": models, "by": by, "out": out})
-    return {name: {"win_rate": 0.5} for name in models}
+    first = next(iter(models))
+    won = {"win_rate": 0.6, "win_rate_low": 0.55, "win_rate_high": 0.65}
+    return {name: {"win_rate": 0.5} if name == first else won for name in models}
 
 
 def answer(model: Path, config: WriteConfig, *, out: Path) -> dict[str, float]:

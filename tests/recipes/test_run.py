@@ -9,6 +9,7 @@ import pytest
 from recipes.conftest import Workplace
 
 from burnish.errors import ConfigError, DataError, NotOurs
+from burnish.evaluation.gate import RequirementError
 from burnish.recipes.load import one_stage
 from burnish.recipes.run import run, run_stage
 
@@ -214,7 +215,7 @@ def test_models_to_compare_go_by_their_stages_names(place: Workplace, fake_metho
     summary = go(place, text)
     assert list(fake_methods[-1]["models"]) == ["base", "first", "second"]
     assert fake_methods[-1]["models"]["second"] == place.out / "second/model"
-    assert summary["compare"]["first"] == {"win_rate": 0.5}
+    assert summary["compare"]["first"]["win_rate"] == 0.6
 
 
 def test_each_makes_a_stage_a_value(place: Workplace, fake_methods: list[dict[str, Any]]):
@@ -265,3 +266,44 @@ def test_a_report_that_fails_costs_no_result(place: Workplace, monkeypatch: pyte
 def test_the_run_folder_is_named_after_the_recipe(place: Workplace):
     run(place.load(CHAIN), tell=quiet)
     assert Path("runs/chain/summary.json").exists()
+
+
+COMPARE = "  compare: {method: judge, models: [base, first, second], by: base, require: REQUIRE}\n"
+
+
+def test_a_recipe_s_verdict_is_a_gate_once_everything_is_written(place: Workplace):
+    """Every model but the first wins on 60 % [55–65]."""
+    text = CHAIN + COMPARE.replace("REQUIRE", "[win_rate_low > 0.5, second.win_rate > 0.7]")
+    for _ in range(2):  # the second call does nothing, and the verdict is no better
+        with pytest.raises(RequirementError) as caught:
+            go(place, text)
+        assert str(caught.value) == "compare: not met: second.win_rate > 0.7; it is 0.6"
+        assert caught.value.exit_code == 1
+    assert (place.out / "compare/DONE.json").exists()
+    assert "compare" in json.loads((place.out / "summary.json").read_text())
+    assert (place.out / "report.html").exists()
+
+
+def test_a_requirement_may_change_at_any_time(place: Workplace, fake_methods: list[dict[str, Any]]):
+    told: list[str] = []
+    with pytest.raises(RequirementError):
+        run(place.load(CHAIN + COMPARE.replace("REQUIRE", "win_rate > 0.7")), place.out, tell=quiet)
+    run(place.load(CHAIN + COMPARE.replace("REQUIRE", "win_rate < 0.7")), place.out, tell=told.append)
+    assert "compare: first is preferred to base on 60 % of prompts [55–65]" in told
+    assert len(fake_methods) == 3
+
+
+@pytest.mark.parametrize(
+    ("require", "told"),
+    [
+        ("win_rate > kl", r"recipe.yaml:6: compare.require: 'win_rate > kl': expected \[MODEL.\]FIGURE > NUMBER"),
+        ("win > 0.5", "recipe.yaml:6: compare.require: .*no figure win"),
+        (
+            "frist.kl < 8",
+            r"recipe.yaml:6: compare.require: .*no model is called frist; did you mean first\?; there are",
+        ),
+    ],
+)
+def test_what_cannot_be_required_is_told_before_anything_runs(place: Workplace, require: str, told: str):
+    with pytest.raises(ConfigError, match=told):
+        place.load(CHAIN + COMPARE.replace("REQUIRE", require))

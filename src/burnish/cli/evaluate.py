@@ -56,8 +56,8 @@ def evaluate(
     Example: burnish evaluate --models runs/sft/model,runs/dpo/model --prompts heldout.jsonl --by judges:helpful
     --out runs/verdict --require "win_rate_low > 0.5"
     """
+    from burnish.evaluation.gate import conditions, hold, required
     from burnish.evaluation.sentence import as_lines, with_sentences
-    from burnish.recipes.gate import conditions, hold
     from burnish.recipes.load import one_stage
     from burnish.recipes.run import run_stage
 
@@ -70,4 +70,4 @@ def evaluate(
         show(with_sentences(figures), as_json=True)
     else:
         show("\n".join([*as_lines(figures), *columns(figures)]), as_json=False)
-    hold(wanted, figures)
+    hold([*wanted, *conditions(required(stage.config))], figures)

@@ -77,6 +77,13 @@ class Verdict:
         return {name: value if math.isfinite(value) else None for name, value in asdict(self).items()}
 
 
+OF_OTHERS = ("strength", "strength_low", "strength_high", "verdicts", "annotators", "consistency", "unreadable")
+"""What `evaluate` tells beside a verdict: of several models, of people, of a language model that judges."""
+
+FIGURES = (*(field.name for field in fields(Verdict)), *OF_OTHERS)
+"""Every figure that a model may have; of several judges each has its own, as `win_rate/NAME`."""
+
+
 def verdict(model: Measured, baseline: Measured, won_GK: Table | None = None, *, level: float = 0.95) -> Verdict:
     """The verdict on `model` against `baseline`, which answered the same prompts from the same seeds.
 

@@ -15,12 +15,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from burnish.batch.trees import prompt_trees, text_trees, tree_of
 from burnish.data.convert import write
 from burnish.data.templates import Template, resolve
 from burnish.errors import ConfigError
+from burnish.evaluation.gate import condition
 from burnish.evaluation.sentence import with_sentences
 from burnish.evaluation.verdict import Measured
 from burnish.methods import verdicts
@@ -40,6 +41,19 @@ from burnish.types import Branch, Group, Tree
 class EvaluateConfig(PeopleConfig):
     samples: int = Field(1, ge=1, description="answers a prompt")
     sampling: Sampling = Field(default_factory=lambda: Sampling(), description="lengths of the answers")
+    require: tuple[str, ...] = Field((), description="conditions on the verdict; a run ends with 1 where one fails")
+
+    @field_validator("require", mode="before")
+    @classmethod
+    def _one_condition_or_several(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("require")
+    @classmethod
+    def _conditions(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            condition(text)
+        return value
 
 
 def evaluate(
@@ -55,8 +69,9 @@ def evaluate(
     """Judge `models`, the first of which is the one to beat, and write `out/samples.jsonl` and `out/verdict.json`.
 
     `base` is the pretrained model that fluency is measured with, `text` held-out text for perplexity; without them
-    those figures are missing. Returns a verdict's figures for each model by name. Raises ConfigError for settings that
-    cannot work together, and where people judge what `verdicts.by_people` does.
+    those figures are missing. Returns a verdict's figures for each model by name; whether they are what `require` wants
+    is asked by who runs the stage, once it is done. Raises ConfigError for settings that cannot work together, and
+    where people judge what `verdicts.by_people` does.
     """
     people = by == "people"
     if config.sampling.temperature != 1.0:

@@ -22,7 +22,7 @@ from burnish.methods.people import PeopleConfig, judged_by_people, judgements
 from burnish.methods.scoring import Scores
 from burnish.training.checkpoint import write_durably
 from burnish.training.config import StageConfig
-from burnish.training.identity import differences
+from burnish.training.identity import NOT_IDENTITY, differences
 from burnish.types import Answer, Group
 
 MEASURED = "measured.json"
@@ -39,7 +39,7 @@ class Compared:
 
 def identity_of(config: PeopleConfig, groups: Sequence[Group], models: Mapping[str, str]) -> dict[str, str]:
     """What must be alike for `measured.json` to be gone on from. Who judges, and how many, may change."""
-    people = set(PeopleConfig.model_fields) - set(StageConfig.model_fields)
+    people = (set(PeopleConfig.model_fields) - set(StageConfig.model_fields)) | NOT_IDENTITY
     prompts = sha256(repr([group.prompt for group in groups]).encode("utf-8", "surrogatepass")).hexdigest()
     settings = json.dumps(config.model_dump(mode="json", exclude=people), sort_keys=True)
     return {"settings": settings, "prompts": prompts, **{f"models.{name}": model for name, model in models.items()}}

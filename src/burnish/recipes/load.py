@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from burnish.data.problems import described, listed, nearest
 from burnish.errors import ConfigError, MissingInput, UsageError
+from burnish.evaluation.gate import condition, known, required
 from burnish.recipes.graph import Result, Stage, each, in_order, leaves
 from burnish.recipes.inputs import Inputs
 from burnish.recipes.names import TAKEN, folder_trouble
@@ -165,6 +166,7 @@ class _Reading:
             if (stage := self._stage(written_name, stage_name, chosen)) is not None
         ]
         self._lie_on_one_base(stages)
+        self._are_judged(stages)
         read = {stage.name for stage in stages}
         order, cycle = in_order([stage for stage in stages if read.issuperset(stage.parents)])
         if cycle:
@@ -189,6 +191,15 @@ class _Reading:
                         f"{made.name} must be an adapter on {model}, for critic.kind: adapter puts all on its weights; "
                         f"write lora: {{rank: 16}} and model: {model} in {made.name}, or another kind of critic",
                     )
+
+    def _are_judged(self, stages: Sequence[Stage]) -> None:
+        """A requirement of a model that nobody judges would only be found out once all are trained."""
+        for stage in stages:
+            models = list(stage.inputs.get("models") or ())
+            for text in required(stage.config):
+                if (model := condition(text).model) and models and model not in models:
+                    path = ("stages", stage.name.split("/")[0], "require")
+                    self.trouble(path, f"{text!r}: no model is called {model}{known(model, models)}")
 
     def _roots(self, roots: Any) -> None:
         if not isinstance(roots, list) or not all(isinstance(root, str) for root in roots):

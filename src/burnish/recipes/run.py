@@ -9,6 +9,7 @@ from typing import Any
 
 from burnish.data.problems import nearest
 from burnish.errors import BurnishError, ConfigError, NotOurs
+from burnish.evaluation.gate import RequirementError, conditions, hold, required
 from burnish.evaluation.sentence import as_lines
 from burnish.recipes import machine
 from burnish.recipes.artefacts import Hashes, outputs_of
@@ -61,7 +62,7 @@ def run(
     `force`: start although the estimate of memory or disk is above what there is.
 
     Raises ConfigError for other differences and for what this machine cannot do, NotOurs for a folder that is not this
-    recipe's run, and whatever a stage raises.
+    recipe's run, RequirementError where a verdict is not what its stage requires, and whatever a stage raises.
     """
     folder = run_folder(recipe, out)
     _known_fields(recipe, allow_changed)
@@ -82,10 +83,24 @@ def run(
             summary[stage.name] = _perform(stage, folder, here, hashes, allow_changed, tell)
             write_json(folder / "summary.json", summary)
         _report(folder, tell)
-        for stage in recipe.stages:
-            for line in as_lines(summary[stage.name]) if "models" in stage.inputs else ():
-                tell(f"{stage.name}: {line}")
+        verdicts = {stage.name: summary[stage.name] for stage in recipe.stages if "models" in stage.inputs}
+        for name, figures in verdicts.items():
+            for line in as_lines(figures):
+                tell(f"{name}: {line}")
+        _hold(recipe, verdicts)
         return summary
+
+
+def _hold(recipe: Recipe, verdicts: Mapping[str, Any]) -> None:
+    """Raise RequirementError where a verdict is not what its stage requires, once everything is written."""
+    lines = []
+    for name, figures in verdicts.items():
+        try:
+            hold(conditions(required(recipe.stage(name).config)), figures)
+        except RequirementError as error:
+            lines += [f"{name}: {line}" for line in str(error).splitlines()]
+    if lines:
+        raise RequirementError("\n".join(lines))
 
 
 def _report(folder: Path, tell: Tell) -> None:
