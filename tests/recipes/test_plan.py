@@ -8,6 +8,8 @@ from recipes.conftest import Workplace
 from safetensors.torch import save_file
 
 from burnish.errors import ConfigError, MissingInput
+from burnish.evaluation.intervals import each_of
+from burnish.evaluation.power import power_of, prompts_needed
 from burnish.recipes.machine import needs, shortage
 from burnish.recipes.plan import lines, plan
 from burnish.recipes.run import run
@@ -68,6 +70,41 @@ def test_where_the_kl_is_given_its_beta_is_told(place: Workplace):
     text += "  reward: {method: reward, model: first, data: data.jsonl}\n"
     notes = plan(place.load(text))["stages"]["rloo"]["notes"]
     assert notes == ["beta 0.25: for scores of deviation 1 the optimum lies at about 1/(2β²) = 8 nats an answer"]
+
+
+def test_a_plan_says_how_many_prompts_decide_and_what_those_there_can_tell(place: Workplace):
+    (place.path / "prompts.jsonl").write_text("".join(f'{{"prompt": "{n}"}}\n' for n in range(400)))
+    text = TEXT + "  compare: {method: judge, models: [base, first, second], prompts: prompts.jsonl, by: base}\n"
+    assert "power" not in plan(place.load(text))["stages"]["compare"]
+    planned = plan(place.load(text), with_power=True)
+    told = planned["stages"]["compare"]["power"]
+    assert (told["of"], told["there"], told["comparisons"]) == ("prompts", 400, 2)
+    assert [row["ties"] for row in told["rows"]] == [0.0, 0.2, 0.4]
+    assert told["rows"][0]["needed"] == prompts_needed(0.55, level=each_of(2))
+    assert told["rows"][0]["chance"] == power_of(400, 0.55, level=each_of(2))
+    assert "power" not in planned["stages"]["first"]
+    table = lines(planned)[-4:]
+    assert table[0].split() == ["ties", "prompts", "told", "by", "400"]
+    assert table[1].split() == ["0%", f"{told['rows'][0]['needed']:,}", f"{told['rows'][0]['chance']:.0%}"]
+
+
+def test_of_several_answers_a_prompt_the_plan_says_what_likeness_leaves_of_them(place: Workplace):
+    text = TEXT + "  answers: {method: answer, model: first}\n"
+    text += "  compare: {method: judge, models: [base, first], prompts: answers, by: base, samples: 4}\n"
+    told = plan(place.load(text), with_power=True)["stages"]["compare"]["power"]
+    assert told["there"] is None, "another stage makes them"
+    needed = {row["alike"]: row["needed"] for row in told["rows"] if row["ties"] == 0.0}
+    assert needed[1.0] == 783
+    assert needed[0.0] == prompts_needed(0.55, samples=4, alike=0.0)
+    assert needed[0.0] < needed[0.5] < needed[1.0]
+
+
+def test_held_out_rankings_have_a_power_too(place: Workplace):
+    pair = '{"prompt": "a", "chosen": "b", "rejected": "c"}\n'
+    (place.path / "pairs.jsonl").write_text(pair * 3)
+    text = TEXT + "  reward: {method: reward, model: first, data: pairs.jsonl, evaluate_on: pairs.jsonl}\n"
+    told = plan(place.load(text), with_power=True)["stages"]["reward"]["power"]
+    assert (told["of"], told["there"], told["rows"][0]["needed"]) == ("rankings", 3, 783)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a machine with CUDA can do it")

@@ -12,6 +12,9 @@ app = typer.Typer()
 RecipeArgument = Annotated[Path, typer.Argument(help="A recipe's YAML file.", metavar="RECIPE")]
 RunArgument = Annotated[Path, typer.Argument(help="A run's folder.", metavar="RUN")]
 RunOption = Annotated[Path | None, typer.Option("--out", help="The run's folder; unset is runs/NAME.", metavar="DIR")]
+PowerOption = Annotated[
+    bool, typer.Option("--power", help="Say how many prompts or held-out rankings tell 55 % from 50 %.")
+]
 ForceOption = Annotated[bool, typer.Option("--force", help="Start although memory or disk may not be enough.")]
 
 
@@ -39,16 +42,20 @@ def run_recipe(
 
 @command(app, "plan")
 def plan_recipe(
-    recipe: RecipeArgument, settings: StageSetOption = None, seed: int | None = None, as_json: bool = False
+    recipe: RecipeArgument,
+    settings: StageSetOption = None,
+    power: PowerOption = False,
+    seed: int | None = None,
+    as_json: bool = False,
 ) -> dict[str, Any] | str:
     """Show what a recipe would do: every setting with where it came from. Nothing is run.
 
-    Example: burnish plan recipe.yaml
+    Example: burnish plan recipe.yaml --power
     """
     from burnish.recipes.load import load
     from burnish.recipes.plan import lines, plan
 
-    planned = plan(load(recipe, settings_of(settings, seed), allow_code=True, insecure=True))
+    planned = plan(load(recipe, settings_of(settings, seed), allow_code=True, insecure=True), with_power=power)
     return planned if as_json else "\n".join(lines(planned))
 
 

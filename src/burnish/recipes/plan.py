@@ -4,27 +4,33 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from burnish.recipes import power
 from burnish.recipes.graph import Result, Stage
 from burnish.recipes.load import Recipe
 from burnish.recipes.partial import warnings
 from burnish.recipes.stages import METHODS
 
 
-def plan(recipe: Recipe) -> dict[str, Any]:
-    """The recipe as one mapping: for each stage its method, inputs, settings (value and `from`), and notes."""
+def plan(recipe: Recipe, *, with_power: bool = False) -> dict[str, Any]:
+    """The recipe as one mapping: for each stage its method, inputs, settings (value and `from`), and notes.
+
+    `with_power`: of stages that evaluate also how many prompts or rankings decide. This reads the data.
+    """
     partial = warnings(recipe)
-    return {
-        "name": recipe.name,
-        "stages": {
-            stage.name: {
-                "method": stage.method,
-                "inputs": {key: _shown(value) for key, value in stage.inputs.items()},
-                "settings": _settings(stage),
-                "notes": notes(stage) + partial.get(stage.name, []),
-            }
-            for stage in recipe.stages
-        },
+    stages: dict[str, dict[str, Any]] = {
+        stage.name: {
+            "method": stage.method,
+            "inputs": {key: _shown(value) for key, value in stage.inputs.items()},
+            "settings": _settings(stage),
+            "notes": notes(stage) + partial.get(stage.name, []),
+        }
+        for stage in recipe.stages
     }
+    if with_power:
+        for stage in recipe.stages:
+            if (told := power.power(stage)) is not None:
+                stages[stage.name]["power"] = told
+    return {"name": recipe.name, "stages": stages}
 
 
 def notes(stage: Stage) -> list[str]:
@@ -56,6 +62,7 @@ def lines(planned: Mapping[str, Any]) -> list[str]:
         default = [f"{k} {_value(s['value'])}" for k, s in stage["settings"].items() if s["from"] == "default"]
         told += [f"  by default: {', '.join(default)}"] if default else []
         told += [f"  note: {note}" for note in stage["notes"]]
+        told += [f"  {line}" for line in power.lines(stage["power"])] if "power" in stage else []
     return told
 
 
