@@ -5,13 +5,14 @@ import math
 import numpy as np
 import pytest
 from scipy.special import expit, logit
+from sklearn.linear_model import LogisticRegression
 
 from burnish.errors import ConfigError
 from burnish.evaluation.intervals import proportion
 from burnish.evaluation.length_control import length_controlled
 
-DRAWS = 400
-LEAST = 0.91  # 0.95 less three and a half deviations of 400 draws
+DRAWS = 200
+LEAST = 0.895  # 0.95 less three and a half deviations of 200 draws
 
 
 def one_each(values):
@@ -40,6 +41,20 @@ def test_its_variance_there_is_that_of_two_independent_shares():
     assert found.high - found.low == pytest.approx(2 * half, rel=0.01)
 
 
+def test_of_many_prompts_it_is_plain_logistic_regression():
+    """scikit-learn's without penalty, a tie as half a row won and half a row lost."""
+    generator = np.random.default_rng(4)
+    longer = generator.normal(6, 20, 4000).round()
+    won = (generator.random(4000) < expit(0.4 + np.tanh(longer / 20))).astype(float)
+    won[generator.random(4000) < 0.2] = 0.5
+    x = np.tanh(longer / longer.std())[:, None]
+    fit = LogisticRegression(C=np.inf, tol=1e-10).fit(
+        np.concatenate([x, x]), [1] * 4000 + [0] * 4000, sample_weight=np.concatenate([won, 1 - won])
+    )
+    found = length_controlled(one_each(won), one_each(longer))
+    assert found.mean == pytest.approx(expit(fit.intercept_[0]), abs=2e-4)
+
+
 def test_answers_of_one_length_leave_the_win_rate_as_it_is():
     won = one_each([1, 0.5, 0, 1, 1])
     assert length_controlled(won, one_each([0] * 5)) == proportion(won)
@@ -63,12 +78,12 @@ def test_the_unit_of_length_does_not_matter():
     assert tokens.mean == pytest.approx(characters.mean)
 
 
-def drawn(quality, of_length, prompts, samples=1, ties=0.0):
-    """Coverage of the true rate at equal length, and the means of raw and controlled rates, over `DRAWS` judges. The
+def drawn(quality, of_length, prompts, samples=1, ties=0.0, draws=DRAWS):
+    """Coverage of the true rate at equal length, and the means of raw and controlled rates, over `draws` judges. The
     model's answers are longer by half a deviation."""
     generator = np.random.default_rng(0)
     covered, raw, controlled = 0, [], []
-    for _ in range(DRAWS):
+    for _ in range(draws):
         shared = generator.normal(0, 12, (prompts, 1))  # some prompts ask for longer answers
         longer = (10 + shared + generator.normal(0, 16, (prompts, samples))).round()
         won = (generator.random((prompts, samples)) < expit(logit(quality) + of_length(longer / 20))).astype(float)
@@ -78,7 +93,7 @@ def drawn(quality, of_length, prompts, samples=1, ties=0.0):
         covered += found.low <= truth <= found.high
         raw.append(won.mean())
         controlled.append(found.mean)
-    return covered / DRAWS, np.mean(raw), np.mean(controlled)
+    return covered / draws, np.mean(raw), np.mean(controlled)
 
 
 @pytest.mark.parametrize("prompts", [50, 200])
@@ -92,10 +107,10 @@ def test_a_judge_that_only_likes_length_is_left_with_nothing(prompts, samples, t
 
 def test_nor_does_one_to_whom_the_longer_answer_always_is_the_better():
     """No finite slope fits best; half of each leverage won and half lost keeps it finite."""
-    covered, raw, controlled = drawn(0.5, lambda apart: 1e3 * np.sign(apart), 200)
+    covered, raw, controlled = drawn(0.5, lambda apart: 1e3 * np.sign(apart), 200, draws=100)
     assert covered >= LEAST
     assert raw > 0.65
-    assert controlled == pytest.approx(0.5, abs=0.02)
+    assert controlled == pytest.approx(0.5, abs=0.03)
 
 
 @pytest.mark.parametrize("quality", [0.5, 0.7, 0.9])

@@ -10,7 +10,8 @@ not n·k. Axes: G prompts, K answers of one prompt (ragged).
 
 Without ties and with one answer a prompt f = 1 and this is Wilson's interval. With ties Wilson's is too wide (at 60 %
 ties it covers 99.9 % instead of 95 %), and mean ± z·s/√n is too narrow near 0 and 1 (at a true 0.965 and 50 prompts it
-covers 80 %); this one stays between 93 and 100 % from ten prompts on (tests/evaluation/test_intervals.py).
+covers 80 %); this one stays between 92 and 100 % from ten prompts on (tests/evaluation/test_intervals.py,
+scripts/interval_coverage.py).
 
 Where m models are compared with one, some interval misses its rate more often than in one case of twenty. `each_of(m)`
 is Bonferroni's level, 1 - 0.05/m: all m intervals hold at once in 95 % of cases, whatever the comparisons share. Holm's
