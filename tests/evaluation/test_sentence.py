@@ -31,6 +31,11 @@ def test_a_gain_that_is_not_sure_at_equal_length_is_warned_of():
     assert warned["warning"] == "at equal length dpo wins 51 % [46–56]: its gain may be nothing but length"
 
 
+def test_a_gain_that_is_there_at_equal_length_and_not_yet_sure_wants_more_prompts():
+    warned = said(win_rate_controlled=0.6, win_rate_controlled_low=0.48, win_rate_controlled_high=0.71)
+    assert warned["warning"] == "at equal length dpo wins 60 % [48–71]: more prompts would tell its gain from length"
+
+
 def test_only_a_gain_is_warned_of():
     level = {"win_rate": 0.52, "win_rate_low": 0.47, "win_rate_high": 0.57}
     assert "warning" not in said(**level, win_rate_controlled_low=0.4)

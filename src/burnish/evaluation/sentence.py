@@ -54,7 +54,8 @@ def sentence(model: str, figures: Figures, first: str, baseline: Figures) -> str
 
 
 def warning(model: str, figures: Figures) -> str | None:
-    """Where a model is preferred, and at equal length it is not sure to be."""
+    """Where a model is preferred, and at equal length it is not sure to be: either since less than half of its gain is
+    left there, or since its interval is too wide to tell."""
     if (figures.get("win_rate_low") or 0.0) <= 0.5 or (figures.get("win_rate_controlled_low") or 0.0) > 0.5:
         return None
     if "win_rate_controlled" not in figures:
@@ -62,7 +63,9 @@ def warning(model: str, figures: Figures) -> str | None:
     rate, low, high = (figures.get(f"win_rate_controlled{end}") for end in ("", "_low", "_high"))
     if rate is None or low is None or high is None:
         return f"all of {model}'s answers differ in length by the same amount: nothing tells length from quality"
-    return f"at equal length {model} wins {_percent(rate)} {_between(low, high)}: its gain may be nothing but length"
+    gone = rate - 0.5 < ((figures.get("win_rate") or 0.0) - 0.5) / 2
+    why = "its gain may be nothing but length" if gone else "more prompts would tell its gain from length"
+    return f"at equal length {model} wins {_percent(rate)} {_between(low, high)}: {why}"
 
 
 def _length(own: float | None, other: float | None) -> str:
