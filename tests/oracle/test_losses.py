@@ -1,67 +1,22 @@
 """TRL 1.16's loss functions as oracles: the same log-probabilities and scores give the same loss and gradient.
 
-Each of TRL's loss methods runs as it stands, on a stand-in for its trainer that holds only the settings it reads and on
-a model that answers with the tensors of the test. What the trainers do around it is compared in test_trainers.py.
+Preference losses are in test_preference_losses.py. What the trainers do around their losses is compared in
+test_trainers.py.
 """
 
-from collections import defaultdict
-from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from oracle.stand_in import ANSWER_T, MASK_BS, PRECISIONS, both, drawn, logprobs, trainer
 from torch import Tensor
-from trl import DPOTrainer, GRPOTrainer, RewardTrainer, SFTTrainer
+from trl import GRPOTrainer, RewardTrainer, SFTTrainer
 from trl.rewards import get_soft_overlong_punishment
 
-from burnish.objectives import likelihood, policy, preference, ranking
+from burnish.objectives import likelihood, policy, ranking
 from burnish.objectives.kl import penalty
 from burnish.objectives.length import overlong
-
-PRECISIONS = pytest.mark.parametrize(
-    "dtype, of_loss, of_gradient", [(torch.float64, 1e-6, 1e-6), (torch.float32, 1e-5, 1e-4)]
-)
-MASK_BS = torch.tensor([[1, 1, 1, 1, 0], [1, 0, 0, 0, 0], [1, 1, 0, 0, 0], [1, 1, 1, 1, 1]])  # answers of unlike length
-ANSWER_T = MASK_BS.nonzero()[:, 0]
-
-
-def trainer(**settings: Any) -> SimpleNamespace:
-    """What TRL's loss methods read of their trainer, on one process and without anything that is off by default."""
-    same = SimpleNamespace(gather=lambda x: x, gather_for_metrics=lambda x: x, reduce=lambda x, reduction: x)
-    return SimpleNamespace(
-        model=SimpleNamespace(training=False),
-        accelerator=SimpleNamespace(**vars(same), device="cpu", parallelism_config=None, num_processes=1),
-        _metrics=defaultdict(lambda: defaultdict(list)),
-        aux_loss_enabled=False,
-        _total_train_tokens=0,
-        **settings,
-    )
-
-
-def drawn(*shape: int, dtype: torch.dtype, seed: int) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
-
-
-def logprobs(dtype: torch.dtype, seed: int) -> Tensor:
-    """A log-probability a place, zero where no token is."""
-    return -drawn(*MASK_BS.shape, dtype=dtype, seed=seed).abs() * 3 * MASK_BS
-
-
-def both(ours: Callable[[Tensor], Tensor], theirs: Callable[[Tensor], Tensor], at: Tensor) -> dict[str, float]:
-    """‖a - b‖ / ‖b‖ of the two losses and of their gradients."""
-    sides = []
-    for loss in (ours, theirs):
-        point = at.clone().requires_grad_()
-        value = loss(point)
-        value.backward()
-        sides.append((value.detach(), point.grad))
-    (loss, gradient), (their_loss, their_gradient) = sides
-    assert their_gradient.norm() > 0  # else equality would say nothing
-    return {
-        "loss": ((loss - their_loss).abs() / their_loss.abs()).item(),
-        "gradient": ((gradient - their_gradient).norm() / their_gradient.norm()).item(),
-    }
 
 
 @PRECISIONS
@@ -124,71 +79,6 @@ def test_orders_of_two_are_the_pairs_of_trl(loss, dtype, of_loss, of_gradient):
         return loss(score_N, torch.arange(12) // 6, torch.arange(12) % 6).sum() / 6
 
     gap = both(ours, theirs, drawn(12, dtype=dtype, seed=0))
-    assert gap["loss"] <= of_loss
-    assert gap["gradient"] <= of_gradient
-
-
-def trl_dpo(logprob_BS: Tensor, reference_BS: Tensor, **settings: Any) -> Tensor:
-    """Rows are the chosen answers, then the rejected ones."""
-    dpo = trainer(
-        ld_alpha=None,
-        precompute_ref_logps=True,
-        f_divergence_type="reverse_kl",
-        loss_weights=[1.0],
-        use_weighting=False,
-        **settings,
-    )
-    nothing = torch.zeros_like(logprob_BS)
-    answer = SimpleNamespace(
-        log_probs=logprob_BS * MASK_BS, entropy=nothing, mean_logits=nothing, is_top1=MASK_BS.bool()
-    )
-    chosen_P, rejected_P = reference_BS.sum(1).chunk(2)
-    opened = torch.cat((torch.zeros(len(MASK_BS), 1, dtype=torch.int64), MASK_BS), dim=1)  # a prompt of one token
-    inputs = {
-        "completion_mask": opened,
-        "input_ids": opened,
-        "ref_chosen_logps": chosen_P,
-        "ref_rejected_logps": rejected_P,
-    }
-    return DPOTrainer._compute_loss(dpo, lambda **_: answer, inputs, return_outputs=False)
-
-
-def our_gains(logprob_BS: Tensor, reference_BS: Tensor) -> tuple[Tensor, Tensor]:
-    seen_BS = MASK_BS.bool()
-    gain_N = likelihood.answer_sums((logprob_BS - reference_BS)[seen_BS], ANSWER_T, len(MASK_BS))
-    chosen_P, rejected_P = gain_N.chunk(2)
-    return chosen_P, rejected_P
-
-
-@PRECISIONS
-@pytest.mark.parametrize("beta", [0.05, 0.1, 1.0])
-def test_dpo_is_that_of_trl(beta, dtype, of_loss, of_gradient):
-    reference_BS = logprobs(dtype, seed=1)
-
-    def ours(logprob_BS: Tensor) -> Tensor:
-        return preference.dpo(*our_gains(logprob_BS, reference_BS), beta=beta).sum() / 2
-
-    def theirs(logprob_BS: Tensor) -> Tensor:
-        return trl_dpo(logprob_BS, reference_BS, loss_types=["sigmoid"], beta=beta, label_smoothing=0.0)
-
-    gap = both(ours, theirs, logprobs(dtype, seed=0))
-    assert gap["loss"] <= of_loss
-    assert gap["gradient"] <= of_gradient
-
-
-@PRECISIONS
-def test_smoothed_dpo_is_trl_s_aot_unpaired_where_its_sorting_changes_nothing(dtype, of_loss, of_gradient):
-    """TRL's `sigmoid` reads no label smoothing; the same mixture stands in its `aot_unpaired`, over sorted gains."""
-    reference_BS = torch.zeros(MASK_BS.shape, dtype=dtype)
-    ascending_BS = torch.tensor([-9.0, -1.0, -6.0, -5.0]).to(dtype)[:, None] / MASK_BS.sum(1, keepdim=True) * MASK_BS
-
-    def ours(logprob_BS: Tensor) -> Tensor:
-        return preference.dpo(*our_gains(logprob_BS, reference_BS), beta=0.1, smoothing=0.2).sum() / 2
-
-    def theirs(logprob_BS: Tensor) -> Tensor:
-        return trl_dpo(logprob_BS, reference_BS, loss_types=["aot_unpaired"], beta=0.1, label_smoothing=0.2)
-
-    gap = both(ours, theirs, ascending_BS)
     assert gap["loss"] <= of_loss
     assert gap["gradient"] <= of_gradient
 

@@ -150,6 +150,13 @@ def _entropy(head: Head, hidden_LD: Tensor, temperature: float, forbidden: Forbi
 
 
 @torch.no_grad()
+def collisions(head: Head, hidden_LD: Tensor) -> Tensor:
+    """log Σ_v p(v)² of the next token's distribution, (L,): how likely two draws of it are the same token."""
+    out = [(2 * part).logsumexp(1) - 2 * part.logsumexp(1) for part in _logit_chunks(head, hidden_LD, temperature=1.0)]
+    return torch.cat(out) if out else hidden_LD.new_zeros(0, dtype=torch.float32)
+
+
+@torch.no_grad()
 def token_kl(head: Head, hidden_LD: Tensor, reference: Head, reference_hidden_LD: Tensor) -> Tensor:
     """Full-vocabulary KL(π ‖ reference) in nats at each visited state, float32 (L,)."""
     out = []

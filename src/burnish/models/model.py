@@ -257,6 +257,11 @@ class Policy(Model):
             logprob_L, entropy_L = heads.token_logprobs_and_entropies(self.head, hidden_LD, batch.target_L, **given)
         return Reading(logprob_L, entropy_L, None if self.value_head is None else self._values(hidden_LD))
 
+    def logprobs_and_collisions(self, batch: TreeBatch) -> tuple[Tensor, Tensor]:
+        """`logprobs`, and log Σ_v p(v)² at each learned token, (L,), without gradient: one pass of the trunk."""
+        hidden_LD = self.hidden(batch, at="source")
+        return self._logprobs(batch, hidden_LD), heads.collisions(self.head, hidden_LD)
+
     def logprob_sums(self, batch: TreeBatch) -> Tensor:
         """log p of each answer's learned tokens, (N,), differentiable."""
         logprob_L = self.logprobs(batch)
