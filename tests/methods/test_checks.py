@@ -138,7 +138,7 @@ def test_log_probabilities_that_were_kept_of_another_reference_are_not_taken(
     taken = {}
     for reference in (tiny_model, other_model, tiny_model):
         dpo(tiny_model, [pair], settings, out=tmp_path, reference=reference)
-        sums = load_file(tmp_path / "reference.safetensors")["sums"].tolist()
+        sums = load_file(tmp_path / "reference.safetensors")["values"].tolist()
         assert taken.setdefault(reference, sums) == sums
         shutil.rmtree(tmp_path / "checkpoints")
     assert taken[tiny_model] != taken[other_model]

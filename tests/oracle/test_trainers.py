@@ -152,7 +152,7 @@ def _pairs(batch: Mapping[str, Tensor], parting: Callable[[list[int], list[int],
     return trees
 
 
-def _dpo(**options: Any) -> Method:
+def _dpo(own: Mapping[str, Any] | None = None, **options: Any) -> Method:
     return Method(
         DPOTrainer,
         TRLDPOConfig,
@@ -161,7 +161,7 @@ def _dpo(**options: Any) -> Method:
         Policy,
         DPOConfig,
         lambda policy, config, reference: dpo_loss(policy, reference, config),
-        own={"weight": "pair", "beta": 0.3},
+        own={"weight": "pair", "beta": 0.3, **(own or {})},
         **options,
     )
 
@@ -201,6 +201,11 @@ METHODS = {
     ),
     "dpo, its start as reference": _dpo(trainers_own={"beta": 0.3, "precompute_ref_log_probs": True}),
     "dpo, another reference": _dpo(trainers_own={"beta": 0.3}, other_reference=True),
+    "ipo a token, another reference": _dpo(
+        own={"loss": "ipo", "length": "mean"},
+        trainers_own={"beta": 0.3, "loss_type": ["ipo"]},
+        other_reference=True,
+    ),
 }
 
 

@@ -2,40 +2,36 @@
 
     loss = -log σ(β · (Δ - Δ_reference)),  Δ = log p(chosen) - log p(rejected)     Rafailov et al. 2023, eq. 7
 
-Reads comparisons and rankings. A ranking gives every pair that it decides, yet each answer is computed once. The
-reference is the model as it comes in; its log-probabilities are taken once, before the first step, so one model is in
-memory and not two.
+Reads comparisons and rankings. A ranking gives every pair that it decides, or under `loss: plackett_luce` its whole
+order at once; each answer is computed once. The reference is the model as it comes in; its log-probabilities are taken
+once, before the first step, so one model is in memory and not two. `loss` names DPO's relatives
+(dpo_settings.py); CPO, SimPO and ORPO have no reference.
 """
 
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import torch
-from pydantic import Field
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from burnish.batch.pack import Key, TreeBatch
+from burnish.batch.pack import Key, TreeBatch, pack
 from burnish.batch.trees import trees
 from burnish.data.templates import resolve
-from burnish.methods.checks import check_before_step_one, refused
+from burnish.errors import ConfigError
+from burnish.methods.checks import check_before_step_one
+from burnish.methods.dpo_settings import FORMS, DPOConfig
 from burnish.methods.heldout import evaluation, heldout_groups, something_to_evaluate_on
 from burnish.methods.inputs import DataInput, PolicyInput, as_groups, as_policy, say
-from burnish.methods.rankings import decided
+from burnish.methods.rankings import NOTHING, Known, decided, margins, pair_margins
+from burnish.methods.reference import check_starts_from, frozen_gains, reference_table
 from burnish.models.model import Policy
-from burnish.objectives import preference, ranking
-from burnish.training.config import MethodConfig
+from burnish.objectives import gains, preference, ranking
+from burnish.objectives.likelihood import answer_sums
 from burnish.training.identity import identity, rows_hash
-from burnish.training.loop import Loss, StepLoss, train_on
+from burnish.training.loop import Loss, StepLoss, WholeBatch, train_on
 from burnish.training.metrics import Figures
 from burnish.types import Tree
-
-
-class DPOConfig(MethodConfig):
-    learning_rate: float = Field(1e-6, gt=0, description="peak of the learning rate")
-    beta: float = Field(0.1, gt=0, description="price of leaving the reference; larger stays closer")
-    smoothing: float = Field(0.0, ge=0, lt=0.5, description="share of pairs taken to be the wrong way round")
-    weight: Literal["prompt", "pair"] = Field("prompt", description="what counts once: a prompt, or a pair")
 
 
 def dpo(
@@ -53,6 +49,9 @@ def dpo(
     told every `evaluate_every` steps and at the end.
     """
     something_to_evaluate_on(evaluate_on, config)
+    referred = FORMS[config.loss].reference
+    if reference is not None and not referred:
+        raise ConfigError(f"reference: {reference}: loss: {config.loss} has none; leave it out, or take another loss")
     policy = as_policy(model, config)
     template = resolve(policy.tokenizer, config.template)
     groups = as_groups(data, "ranking", config, out)
@@ -62,80 +61,126 @@ def dpo(
     )
     say(report)
     rows, held_rows = decided(report.trees), decided(held_report.trees)
+    kept = Known(margin=margins(groups, rows, config.margin))
+    held_kept = Known(margin=margins(held, held_rows, config.margin, wanted=False))
     check_before_step_one(policy, rows, template, config)
     anchor = policy if reference is None else as_policy(reference, config, trained=False)
     known = identity(config, rows, model=policy, **({} if reference is None else {"reference": anchor}))
-    reference_N = reference_sums(anchor, rows, config, cache=out / "reference.safetensors", known=known)
-    held_known = known | {"rows": rows_hash(held_rows)}
-    held_N = reference_sums(anchor, held_rows, config, cache=out / "reference-heldout.safetensors", known=held_known)
-    if reference is None and "reference" not in config.skip_check:
-        _starts_from_its_reference(policy, rows, reference_N, config)
-    evaluate = evaluation(policy, held_rows, dpo_loss(policy, held_N, config), config, compared=held)
-    loss = dpo_loss(policy, reference_N, config)
+    table, held_table = {}, {}
+    if referred:
+        apart, tokens = known | {"rows": rows_hash(held_rows)}, config.length_tail < 1
+        cache, held_cache = out / "reference.safetensors", out / "reference-heldout.safetensors"
+        table = reference_table(anchor, rows, config, cache=cache, known=known, each_token=tokens)
+        held_table = reference_table(anchor, held_rows, config, cache=held_cache, known=apart, each_token=tokens)
+        if reference is None:
+            check_starts_from(policy, rows, table, config)
+    evaluate = evaluation(policy, held_rows, dpo_loss(policy, held_table, config, held_kept), config, compared=held)
+    loss = dpo_loss(policy, table, config, kept)
+    known |= kept.identity(rows, config.margin)
     figures = train_on(policy, rows, loss, config, out=out, identity=known, whole=True, evaluate=evaluate)
     policy.save(out / "model")
     return figures
 
 
-def dpo_loss(policy: Policy, reference_N: dict[Key, Tensor], config: DPOConfig) -> Loss:
-    """DPO over every decided pair of a batch, counted in groups that decide something, or in pairs."""
+def dpo_loss(
+    policy: Policy, reference: Mapping[Key, Tensor], config: DPOConfig, known: Known = NOTHING
+) -> Loss | WholeBatch:
+    """The loss of a batch, counted in groups that decide something, or in pairs.
 
-    def loss(batch: TreeBatch) -> StepLoss:
-        logprob_N = policy.logprob_sums(batch)
-        gain_N = logprob_N - batch.gather(reference_N)
+    `reference` has log p of each answer, or for `length_tail` of each of its tokens; `known` the margins of groups.
+    """
+    form = FORMS[config.loss]
+
+    def loss(batch: TreeBatch, baseline: float | Tensor = 0.0) -> StepLoss:
+        logprob_L, likelihood_N = _read(policy, batch, config)
+        logprob_N = answer_sums(logprob_L, batch.answer_L, len(batch.keys))
         better_P, worse_P = ranking.decided_pairs(batch.place_N, batch.group_N)
-        gap_P = gain_N[better_P] - gain_N[worse_P]
-        loss_P = preference.dpo(gain_N[better_P], gain_N[worse_P], beta=config.beta, smoothing=config.smoothing)
-        weight_P, count = ranking.pair_weights(batch.group_N[better_P], config.weight, dtype=loss_P.dtype)
+        if config.length_tail < 1:
+            gain_L = logprob_L - batch.gather(reference)
+            gain_N = answer_sums(gain_L, batch.answer_L, len(batch.keys))
+            pair = gains.tail_weighed(gain_L, batch.length_N, better_P, worse_P, tail=config.length_tail)
+        else:
+            gain_N = logprob_N - batch.gather(reference) if form.reference else logprob_N
+            pair = gain_N[better_P], gain_N[worse_P]
+        chosen_P, rejected_P = (
+            _worth(gain_P, batch.length_N[answer_P], config)
+            for gain_P, answer_P in zip(pair, (better_P, worse_P), strict=True)
+        )
+        weight_P, count = ranking.pair_weights(batch.group_N[better_P], config.weight, dtype=chosen_P.dtype)
+        if form.loss is None:
+            score_N = config.beta * _worth(gain_N, batch.length_N, config)
+            total = ranking.plackett_luce(score_N, batch.place_N, batch.group_N).sum()
+        else:
+            margin = _margin(batch, better_P, worse_P, config, known)
+            said = {"smoothing": config.smoothing, "margin": margin, "baseline": baseline}
+            read = {key: value for key, value in said.items() if key in form.reads}
+            loss_P = form.loss(chosen_P, rejected_P, beta=config.beta, **read)
+            if likelihood_N is not None:
+                loss_P = loss_P * likelihood_N[better_P] * likelihood_N[worse_P]
+            total = (weight_P * loss_P).sum()
+        if config.sft.weight:
+            total = total + config.sft.weight * _sft(batch, logprob_N, better_P, worse_P, config)
         figures = {
-            "accuracy": (gap_P > 0).float(),
-            "margin": config.beta * gap_P,
+            "accuracy": (chosen_P > rejected_P).float(),
+            "margin": config.beta * (chosen_P - rejected_P),
             "logp_chosen": logprob_N[better_P],
             "logp_rejected": logprob_N[worse_P],
         }
-        return StepLoss(total=(weight_P * loss_P).sum(), count=count, figures=figures)
+        if form.reference:
+            figures |= {
+                "gain_chosen": gain_N[better_P],
+                "gain_rejected": gain_N[worse_P],
+                "chosen_fell": (gain_N[better_P] < 0).float(),
+            }
+        return StepLoss(total=total, count=count, figures=figures)
 
+    if "baseline" in form.reads and config.baseline == "batch":
+        return WholeBatch(lambda rows: partial(loss, baseline=_baseline(policy, reference, rows, config)))
     return loss
 
 
-def reference_sums(
-    reference: Policy, rows: list[Tree], config: DPOConfig, *, cache: Path, known: dict[str, str]
-) -> dict[Key, Tensor]:
-    """log p of each answer under the reference, from `cache` where it was taken for the same rows and weights."""
-    if not rows:
-        return {}
-    tag = {"rows": known["rows"], "model": known.get("reference", known["model"])}
-    if cache.exists():
-        stored = load_file(cache)
-        key_N2, sum_N = stored["keys"], stored["sums"]
-        with_tag = _tag(cache)
-        if with_tag == tag:
-            return {(int(g), int(a)): value for (g, a), value in zip(key_N2.tolist(), sum_N.split(1), strict=True)}
-    table = reference.frozen_logprobs(rows, config.micro_batch_tokens)
-    sums = {key: logprob_L.sum().reshape(1) for key, logprob_L in table.items()}
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    aside = cache.with_name(".tmp-" + cache.name)
-    save_file({"keys": torch.tensor(list(sums)), "sums": torch.cat(list(sums.values()))}, aside, metadata=tag)
-    aside.replace(cache)
-    return sums
+def _read(policy: Policy, batch: TreeBatch, config: DPOConfig) -> tuple[Tensor, Tensor | None]:
+    """log p of each learned token, and for `wpo` how likely the policy is to write each answer, (N,)."""
+    if not config.wpo:
+        return policy.logprobs(batch), None
+    logprob_L, collision_L = policy.logprobs_and_collisions(batch)
+    return logprob_L, gains.likelihood_weights(logprob_L, collision_L, batch.answer_L, len(batch.keys))
 
 
-def _tag(path: Path) -> dict[str, str]:
-    from safetensors import safe_open
+def _worth(gain_N: Tensor, length_N: Tensor, config: DPOConfig) -> Tensor:
+    """What is compared of answers with these gains, or for losses without a reference log-probabilities."""
+    worth_N = gains.implied_reward(gain_N, config.divergence, alpha=config.alpha)
+    return worth_N / length_N if config.length == "mean" else worth_N
 
-    with safe_open(path, "pt") as file:
-        return dict(file.metadata())
+
+def _margin(batch: TreeBatch, better_P: Tensor, worse_P: Tensor, config: DPOConfig, known: Known) -> Tensor | float:
+    """What β times the gap of each pair must pass; less of it the longer the better answer is, where tokens cost."""
+    margin: Tensor | float = config.target_margin
+    if config.margin != "none":
+        margin = margin + config.margin_scale * pair_margins(batch, better_P, worse_P, config.margin, known.margin)
+    if config.length_price:
+        margin = margin - config.length_price * gains.longer_by(batch.length_N, better_P, worse_P)
+    return margin
 
 
-@torch.no_grad()
-def _starts_from_its_reference(
-    policy: Policy, rows: list[Tree], reference_N: dict[Key, Tensor], config: DPOConfig
-) -> None:
-    """KL to the reference is 0 before step one: the policy gives its own answers the reference's log-probability."""
-    first = min(rows, key=lambda tree: tree.size)
-    table = policy.frozen_logprobs([first], config.micro_batch_tokens)
-    worst = max((logprob_L.sum() - reference_N[key]).abs().item() for key, logprob_L in table.items())
-    if worst > 1e-2:
-        raise refused(
-            "reference", f"{first.origin}: policy and reference differ by {worst:.2g} nats before the first step"
-        )
+def _sft(batch: TreeBatch, logprob_N: Tensor, better_P: Tensor, worse_P: Tensor, config: DPOConfig) -> Tensor:
+    """The SFT term of the answers that nobody put another above; together they weigh what their prompt's pairs do."""
+    best_N = torch.zeros_like(batch.ended_N)
+    best_N[better_P] = True
+    best_N[worse_P] = False
+    best_B = best_N.nonzero().squeeze(1)
+    group_B = batch.group_N[best_B]
+    weight_B, _ = ranking.pair_weights(group_B, "prompt", dtype=logprob_N.dtype)
+    if config.weight == "pair":
+        weight_B = weight_B * torch.bincount(batch.group_N[better_P])[group_B]
+    length_B = batch.length_N[best_B] if config.sft.length == "mean" else None
+    return (weight_B * preference.sft(logprob_N[best_B], length_B)).sum()
+
+
+def _baseline(policy: Policy, reference: Mapping[Key, Tensor], rows: Sequence[Tree], config: DPOConfig) -> Tensor:
+    """The mean over the batch's pairs of half the chosen answer's gain and half the rejected one's, ()."""
+    batch = pack(rows)
+    gain_N = frozen_gains(policy, rows, reference, config)
+    better_P, worse_P = ranking.decided_pairs(batch.place_N, batch.group_N)
+    weight_P, count = ranking.pair_weights(batch.group_N[better_P], config.weight, dtype=gain_N.dtype)
+    return ((weight_P * (gain_N[better_P] + gain_N[worse_P])).sum() / (2 * count)).to(policy.device)

@@ -19,7 +19,7 @@ from burnish.methods.inputs import DataInput, as_groups
 from burnish.models.model import Model
 from burnish.objectives import ranking
 from burnish.training.config import MethodConfig
-from burnish.training.loop import Evaluate, Loss
+from burnish.training.loop import Evaluate, Loss, WholeBatch, loss_on
 from burnish.training.metrics import Figures
 from burnish.types import Group, Tree
 
@@ -52,13 +52,20 @@ def heldout_groups(
 
 
 def evaluation(
-    learner: Model, rows: Sequence[Tree], loss: Loss, config: MethodConfig, *, compared: Sequence[Group] | None = None
+    learner: Model,
+    rows: Sequence[Tree],
+    loss: Loss | WholeBatch,
+    config: MethodConfig,
+    *,
+    compared: Sequence[Group] | None = None,
 ) -> Evaluate | None:
     """What `train` asks for the figures of held-out rows; None where there are none.
 
     `compared`: the groups that `rows` are of, where the loss compares their answers.
     """
-    return (lambda _: _figures(learner, rows, loss, config.micro_batch_tokens, compared)) if rows else None
+    if not rows:
+        return None
+    return lambda _: _figures(learner, rows, loss_on(rows, loss), config.micro_batch_tokens, compared)
 
 
 @torch.no_grad()

@@ -11,6 +11,10 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Literal
 
+import torch
+from torch import Tensor
+
+from burnish.batch.pack import TreeBatch
 from burnish.errors import ConfigError
 from burnish.feedback.agreement.weights import annotator_weights
 from burnish.types import Group, Tree
@@ -32,6 +36,9 @@ class Known:
             return {}
         told = json.dumps([sorted(self.weight.items()), sorted(self.margin.items()), scores])
         return {"weights_and_margins": sha256(told.encode()).hexdigest()}
+
+
+NOTHING = Known()
 
 
 def decided(rows: Sequence[Tree]) -> list[Tree]:
@@ -75,6 +82,19 @@ def margins(groups: Sequence[Group], rows: Sequence[Tree], source: Margin, *, wa
     if wanted and not found:
         raise ConfigError(_none_has(source, rows, "`margin`" if source == "record" else "`confidence`"))
     return found
+
+
+def pair_margins(
+    batch: TreeBatch, better_P: Tensor, worse_P: Tensor, source: Margin, margin: Mapping[int, float]
+) -> Tensor:
+    """What the gap of each pair must pass, (P,). By scores it is never negative: scores do not overrule people.
+
+    `margin` is what `margins` found of each group.
+    """
+    if source == "scores":
+        return (batch.score_N[better_P] - batch.score_N[worse_P]).nan_to_num(0.0).clamp(min=0)
+    margin_G = torch.tensor([margin.get(tree.group, 0.0) for tree in batch.trees], device=better_P.device)
+    return margin_G[batch.group_N[better_P]]
 
 
 def _none_has(source: str, rows: Sequence[Tree], what: str) -> str:

@@ -30,7 +30,7 @@ from burnish.methods.inputs import DataInput, as_groups, placement, say
 from burnish.methods.mismatched import is_mismatched, with_mismatched
 from burnish.methods.normalise import normalise
 from burnish.methods.ordered import OTHERS, ranked, tell
-from burnish.methods.rankings import Known, Margin, decided, margins, placed, rater_weights
+from burnish.methods.rankings import NOTHING, Known, Margin, decided, margins, pair_margins, placed, rater_weights
 from burnish.models.load import load_scorer
 from burnish.models.model import Scorer
 from burnish.objectives import ranking
@@ -40,8 +40,6 @@ from burnish.training.loop import Loss, StepLoss, train_on
 from burnish.training.metrics import Figures
 from burnish.training.order import derived_seed
 from burnish.types import Group, Tree
-
-NOTHING = Known()
 
 
 class RewardConfig(MethodConfig):
@@ -200,7 +198,8 @@ def _pairs(score_N: Tensor, batch: TreeBatch, config: RewardConfig, known: Known
     better_P, worse_P = ranking.decided_pairs(batch.place_N, batch.group_N)
     gap_P = score_N[better_P] - score_N[worse_P]
     if config.margin != "none":
-        gap_P = gap_P - config.margin_scale * _margin(batch, better_P, worse_P, config, known).to(gap_P.dtype)
+        margin_P = pair_margins(batch, better_P, worse_P, config.margin, known.margin)
+        gap_P = gap_P - config.margin_scale * margin_P.to(gap_P.dtype)
     loss_P = ranking.pairwise(gap_P, config.smoothing)
     if config.ties == "zero_margin":
         first_P, second_P = ranking.tied_pairs(batch.place_N, batch.group_N)
@@ -221,14 +220,6 @@ def _orders(score_N: Tensor, batch: TreeBatch, config: RewardConfig) -> Units:
         centring_P = weight_P * ranking.centring(score_N[better_P], score_N[worse_P])
         loss_G = loss_G.index_add(0, batch.group_N[better_P], config.centre * centring_P)
     return loss_G[group_U], loss_G.new_ones(len(group_U)), group_U, len(group_U)
-
-
-def _margin(batch: TreeBatch, better_P: Tensor, worse_P: Tensor, config: RewardConfig, known: Known) -> Tensor:
-    """What the gap of each pair must pass. By scores it is never negative: scores do not overrule people."""
-    if config.margin == "scores":
-        return (batch.score_N[better_P] - batch.score_N[worse_P]).nan_to_num(0.0).clamp(min=0)
-    margin_G = torch.tensor([known.margin.get(tree.group, 0.0) for tree in batch.trees], device=better_P.device)
-    return margin_G[batch.group_N[better_P]]
 
 
 def _above_other_prompts(batch: TreeBatch) -> tuple[Tensor, Tensor]:

@@ -47,6 +47,21 @@ class StepLoss:
 
 
 Loss = Callable[[TreeBatch], StepLoss]
+
+
+@dataclass(frozen=True)
+class WholeBatch:
+    """A loss that must know something of its whole batch: `of` gives the loss of a batch's trees, without gradient and
+    before any micro-batch is computed."""
+
+    of: Callable[[Sequence[Tree]], Loss]
+
+
+def loss_on(trees: Sequence[Tree], loss: Loss | WholeBatch) -> Loss:
+    """What `loss` is on a batch of these trees."""
+    return loss.of(trees) if isinstance(loss, WholeBatch) else loss
+
+
 Evaluate = Callable[[int], Figures]
 """Figures of held-out rows, by the model as it is after so many steps."""
 
@@ -277,7 +292,7 @@ def train(
 def train_on(
     learner: Model,
     trees: Sequence[Tree],
-    loss: Loss,
+    loss: Loss | WholeBatch,
     config: MethodConfig,
     *,
     out: Path,
@@ -290,7 +305,8 @@ def train_on(
     rows = Order.of(len(trees), config)
 
     def step(i: int) -> Figures:
-        return update(rows.take(trees, i), loss, step=i, steps=rows.steps, whole=whole)
+        batch = rows.take(trees, i)
+        return update(batch, loss_on(batch, loss), step=i, steps=rows.steps, whole=whole)
 
     return train({"model": update}, rows.steps, step, config, out=out, identity=identity, evaluate=evaluate)
 

@@ -1,0 +1,86 @@
+"""What a reference says of rows that do not change: log p of each answer, taken once, before the first step."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from burnish.batch.pack import Key
+from burnish.methods.checks import refused
+from burnish.models.model import Policy
+from burnish.training.config import MethodConfig
+from burnish.types import Tree
+
+
+def reference_table(
+    reference: Policy,
+    rows: Sequence[Tree],
+    config: MethodConfig,
+    *,
+    cache: Path,
+    known: Mapping[str, str],
+    each_token: bool = False,
+) -> dict[Key, Tensor]:
+    """log p of each answer under the reference, (1,), or of each of its learned tokens.
+
+    It is read from `cache` where it was taken for the same rows and weights, else taken and written there.
+    """
+    if not rows:
+        return {}
+    tag = {
+        "rows": known["rows"],
+        "model": known.get("reference", known["model"]),
+        "of": "tokens" if each_token else "answers",
+    }
+    if cache.exists() and _tag(cache) == tag:
+        stored = load_file(cache)
+        keys = [(group, answer) for group, answer in stored["keys"].tolist()]
+        return dict(zip(keys, stored["values"].split(stored["lengths"].tolist()), strict=True))
+    table = reference.frozen_logprobs(rows, config.micro_batch_tokens)
+    if not each_token:
+        table = {key: logprob_L.sum().reshape(1) for key, logprob_L in table.items()}
+    lengths = torch.tensor([len(value) for value in table.values()])
+    stored = {"keys": torch.tensor(list(table)), "values": torch.cat(list(table.values())), "lengths": lengths}
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    aside = cache.with_name(".tmp-" + cache.name)
+    save_file(stored, aside, metadata=tag)
+    aside.replace(cache)
+    return table
+
+
+def frozen_gains(
+    policy: Policy, rows: Sequence[Tree], reference_N: Mapping[Key, Tensor], config: MethodConfig
+) -> Tensor:
+    """log π - log π_reference of each answer of `rows`, (N,) on the CPU, answers as they come; without gradient."""
+    if not rows:
+        return torch.zeros(0)
+    table = policy.frozen_logprobs(rows, config.micro_batch_tokens)
+    keys = [(tree.group, branch.answer) for tree in rows for branch in tree.branches]  # a row may be there twice
+    return torch.cat([table[key].sum().reshape(1) - reference_N[key] for key in keys])
+
+
+def _tag(path: Path) -> dict[str, str]:
+    with safe_open(path, "pt") as file:
+        return dict(file.metadata())
+
+
+@torch.no_grad()
+def check_starts_from(
+    policy: Policy, rows: Sequence[Tree], reference: Mapping[Key, Tensor], config: MethodConfig
+) -> None:
+    """Raise ConfigError unless KL to the reference is 0 before step one: both give an answer the same log-probability.
+
+    It is no failure where the reference is another model, which whoever calls this knows.
+    """
+    if "reference" in config.skip_check:
+        return
+    first = min(rows, key=lambda tree: tree.size)
+    table = policy.frozen_logprobs([first], config.micro_batch_tokens)
+    worst = max((logprob_L.sum() - reference[key].sum()).abs().item() for key, logprob_L in table.items())
+    if worst > 1e-2:
+        raise refused(
+            "reference", f"{first.origin}: policy and reference differ by {worst:.2g} nats before the first step"
+        )
