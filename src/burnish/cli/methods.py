@@ -108,12 +108,32 @@ def dpo(
     allow_changed: AllowOption = None,
     seed: int | None = None,
 ) -> dict[str, Any]:
-    """Learn from answers that people have put in order, without a reward model.
+    """Learn from answers that people have put in order, without a reward model. See also loss.
 
     Example: burnish dpo --model runs/sft/model --data rankings.jsonl --out runs/dpo --set beta=0.05
     """
     return one(
         "dpo", out, settings, seed, allow_changed, model=model, data=data, evaluate_on=evaluate_on, reference=reference
+    )
+
+
+@command(app)
+def kto(
+    model: ModelOption,
+    data: DataOption,
+    out: OutOption,
+    reference: ReferenceOption = None,
+    evaluate_on: EvaluateOnOption = None,
+    settings: SetOption = None,
+    allow_changed: AllowOption = None,
+    seed: int | None = None,
+) -> dict[str, Any]:
+    """Learn from single answers, each found good or bad, with no answer beside it.
+
+    Example: burnish kto --model runs/sft/model --data judgements.jsonl --out runs/kto --set beta=0.1
+    """
+    return one(
+        "kto", out, settings, seed, allow_changed, model=model, data=data, evaluate_on=evaluate_on, reference=reference
     )
 
 

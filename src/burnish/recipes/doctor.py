@@ -104,7 +104,7 @@ def _checks(stage: Stage, groups: list[Any]) -> str:
     model = stage.inputs.get("model")
     if isinstance(model, Result) or model is None:
         return f"wait for {model}"
-    if stage.method not in ("sft", "dpo", "reward") or not isinstance(stage.config, MethodConfig):
+    if stage.method not in ("sft", "dpo", "kto", "reward") or not isinstance(stage.config, MethodConfig):
         return "made when it runs"
     policy = as_policy(model, stage.config)
     template = resolve(policy.tokenizer, stage.config.template)

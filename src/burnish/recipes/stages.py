@@ -84,8 +84,15 @@ METHODS: dict[str, Method] = {
     ),
     "dpo": Method(
         "burnish.methods.dpo:dpo",
-        "burnish.methods.dpo:DPOConfig",
+        "burnish.methods.dpo_settings:DPOConfig",
         {"model": MODEL, **data("ranking"), "reference": MODEL},
+        (("model", "data"),),
+        A_MODEL,
+    ),
+    "kto": Method(
+        "burnish.methods.kto:kto",
+        "burnish.methods.kto:KTOConfig",
+        {"model": MODEL, **data("judgement"), "reference": MODEL},
         (("model", "data"),),
         A_MODEL,
     ),

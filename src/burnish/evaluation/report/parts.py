@@ -17,6 +17,7 @@ NAMES = {
     "rank": "ranking",
     "reward": "reward model",
     "dpo": "DPO",
+    "kto": "KTO",
     "ppo": "PPO",
     "grpo": "GRPO",
     "rloo": "RLOO",
