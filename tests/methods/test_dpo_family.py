@@ -1,5 +1,6 @@
 """DPO's relatives by name: what each starts from, what it reads and refuses, and that it learns."""
 
+import copy
 import math
 import shutil
 from collections.abc import Sequence
@@ -17,9 +18,11 @@ from burnish.batch.pack import pack
 from burnish.batch.trees import trees
 from burnish.data.templates import resolve
 from burnish.errors import ConfigError
+from burnish.methods.carried import Anchor
 from burnish.methods.dpo import DPOConfig, dpo, dpo_loss
 from burnish.methods.dpo_settings import FORMS
 from burnish.methods.rankings import NOTHING, Known
+from burnish.models.adapters import Lora
 from burnish.models.load import Placement, load_policy
 from burnish.models.model import Policy
 from burnish.training.loop import Update, loss_on
@@ -274,6 +277,66 @@ def test_margins_are_read_from_the_rows(tiny_model: Path, tmp_path: Path):
 def test_another_reference_is_refused_where_there_is_none(tiny_model: Path, tmp_path: Path):
     with pytest.raises(ConfigError, match=r"reference: .*: loss: simpo has none; leave it out"):
         dpo("no/such/model", PAIRED, config("simpo"), out=tmp_path, reference=tiny_model)
+
+
+# ---- a reference that follows
+
+MOVING = {"batch_size": 6, "learning_rate": 1e-3, "max_length": 64}
+
+
+def test_a_reference_that_follows_lies_where_the_policy_was_then(tiny_model: Path, tmp_path: Path):
+    figures = dpo(tiny_model, RANKED, config(**MOVING, steps=5, reference_every=2), out=tmp_path, evaluate_on=RANKED)
+    away = [line["gain_chosen"] != 0 for line in lines(tmp_path)]
+    assert away == [False, True, False, True, False]
+    assert [line["loss"] == pytest.approx(math.log(2)) for line in lines(tmp_path)] == [not one for one in away]
+    assert figures["heldout_loss"] < math.log(2)  # measured after the step, to the reference of before it
+    assert not (tmp_path / "reference.safetensors").exists()
+
+
+def test_it_follows_by_its_share(policy: Policy):
+    """¾ of the way to the policy, in every weight."""
+    reference = copy.deepcopy(policy)
+    before = {name: weight.clone() for name, weight in reference.trainable().items()}
+    moved = copy.deepcopy(policy)
+    with torch.no_grad():
+        for weight in moved.trainable().values():
+            weight += 0.25
+    anchor = Anchor(reference, moved, every=3, share=0.75)
+    for steps in (1, 2):
+        anchor.after(steps)
+        assert all(torch.equal(weight, before[name]) for name, weight in reference.trainable().items())
+    anchor.after(3)
+    for name, weight in reference.trainable().items():
+        torch.testing.assert_close(weight, before[name] + 0.75 * 0.25)
+
+
+def test_a_run_with_a_moving_reference_goes_on_with_the_numbers_of_one_that_was_whole(tiny_model: Path, tmp_path: Path):
+    settings = config(**MOVING, steps=6, save_every=1, reference_every=2, reference_share=0.5)
+    whole = dpo(tiny_model, RANKED, settings, out=tmp_path / "whole")
+    dpo(tiny_model, RANKED, settings, out=tmp_path / "parts")
+    for step in (5, 6):  # as if it had been killed after the fourth, when the reference had moved twice
+        (folder,) = (tmp_path / "parts" / "checkpoints").glob(f"step-*{step}")
+        folder.rename(tmp_path / f"gone{step}")
+    again = dpo(tiny_model, RANKED, settings, out=tmp_path / "parts")
+    clock = {"seconds", "tokens_per_second", "peak_gb"}
+    assert {k: v for k, v in again.items() if k not in clock} == {k: v for k, v in whole.items() if k not in clock}
+
+
+@pytest.mark.parametrize("loss", ["bco", "plackett_luce"])
+def test_losses_of_whole_batches_and_orders_take_a_moving_reference_too(loss: str, tiny_model: Path, tmp_path: Path):
+    figures = dpo(tiny_model, RANKED, config(loss, **MOVING, steps=3, reference_every=2), out=tmp_path)
+    assert (figures["gain_chosen"], figures["loss"]) == (0, pytest.approx(AT_THE_REFERENCE[loss]))
+
+
+def test_a_reference_that_cannot_follow_is_refused_with_the_reason(tiny_model: Path, tmp_path: Path):
+    with pytest.raises(ValidationError, match="with lora the reference is the same weights"):
+        config(reference_every=2, lora=Lora())
+    with pytest.raises(ValidationError, match="reference_every: loss: simpo does not read it"):
+        config("simpo", reference_every=2)
+    with pytest.raises(ValidationError, match="reference_share is how far reference_every follows"):
+        config(reference_share=0.5)
+    with pytest.raises(ConfigError, match="reference_every: a reference is named"):
+        dpo(tiny_model, PAIRED, config(reference_every=2), out=tmp_path, reference=tiny_model)
 
 
 # ---- keys

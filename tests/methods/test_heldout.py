@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from burnish.errors import ConfigError
 from burnish.evaluation.intervals import proportion
 from burnish.methods.dpo import DPOConfig, dpo
+from burnish.methods.kto import KTOConfig, kto
 from burnish.methods.pretrain import PretrainConfig, pretrain
 from burnish.methods.reward import RewardConfig, reward
 from burnish.methods.sft import SFTConfig, sft
@@ -38,6 +39,13 @@ def demos(count: int = 6) -> list[Group]:
     return [Group(group.prompt, group.answers[:1], origin=group.origin) for group in pairs(count)]
 
 
+def judgements(count: int = 6) -> list[Group]:
+    return [
+        Group(group.prompt, (replace(group.answers[i % 2], label=i % 2 == 0),), origin=group.origin)
+        for i, group in enumerate(pairs(count))
+    ]
+
+
 def texts(count: int = 6) -> list[Group]:
     return [Group("", (Answer(f"{i} plus {i} is {2 * i}, and so on"),), origin=f"texts:{i}") for i in range(count)]
 
@@ -45,6 +53,7 @@ def texts(count: int = 6) -> list[Group]:
 METHODS: dict[str, tuple[Callable[..., dict[str, Any]], type[MethodConfig], list[Group]]] = {
     "sft": (sft, SFTConfig, demos()),
     "dpo": (dpo, DPOConfig, pairs()),
+    "kto": (kto, KTOConfig, judgements()),
     "reward": (reward, RewardConfig, pairs()),
     "pretrain": (pretrain, PretrainConfig, texts()),
 }

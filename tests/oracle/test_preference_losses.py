@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,7 +11,10 @@ import torch
 from oracle.stand_in import ANSWER_T, LENGTH_B, MASK_BS, PRECISIONS, both, drawn, logprobs, trainer
 from torch import Tensor
 from trl import DPOTrainer, KTOTrainer
+from trl.trainer.callbacks import SyncRefModelCallback
 
+from burnish.methods.carried import Anchor
+from burnish.models.load import Placement, load_policy
 from burnish.objectives import gains, judgement, likelihood, preference
 
 with pytest.MonkeyPatch.context() as patch:
@@ -208,6 +212,17 @@ def test_the_sft_term_is_trl_s_times_the_tokens_that_trl_divides_by(dtype, of_lo
     gap = both(ours, lambda x: trl_dpo(x, reference_BS, loss_types=["sft"], beta=0.1), logprobs(dtype, seed=0))
     assert gap["loss"] <= of_loss
     assert gap["gradient"] <= of_gradient
+
+
+def test_a_reference_follows_the_policy_as_trl_s_does(tiny_model: Path):
+    ours, theirs, policy = (load_policy(tiny_model, Placement(dtype="float64")) for _ in range(3))
+    with torch.no_grad():
+        for number, weight in enumerate(policy.trainable().values()):
+            weight += 0.1 * drawn(*weight.shape, dtype=torch.float64, seed=number)
+    Anchor(ours, policy, every=1, share=0.6).after(1)
+    SyncRefModelCallback._sync_target_model(policy.model, theirs.model, 0.6)
+    for name, weight in ours.trainable().items():
+        torch.testing.assert_close(weight, theirs.trainable()[name], rtol=1e-12, atol=1e-12)
 
 
 # ---- without a reference

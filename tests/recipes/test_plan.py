@@ -158,6 +158,20 @@ def test_the_estimate_of_disk_is_what_a_run_of_ppo_writes(place: Workplace, tiny
     assert needs(recipe)["ppo"][1] == pytest.approx(written, rel=0.1)
 
 
+def test_dpo_needs_memory_and_disk_for_a_second_model_where_its_reference_moves(place: Workplace, tiny_model: Path):
+    shape = {"method": "dpo", "model": str(tiny_model), "data": "pairs.jsonl", "steps": 2, "save_every": 1}
+    stages = {"still": shape, "moving": {**shape, "reference_every": 1}}
+    pairs = [{"prompt": f"{i} + 1 =", "chosen": f" {i + 1}", "rejected": " no"} for i in range(4)]
+    (place.path / "pairs.jsonl").write_text("\n".join(map(json.dumps, pairs)))
+    recipe = place.load(json.dumps({"name": "t", "roots": [str(tiny_model.parent)], "stages": stages}))
+    run(recipe, place.out, tell=quiet)
+    estimates = needs(recipe)
+    assert estimates["moving"][0] == estimates["still"][0] * 20 / 16
+    for name in stages:
+        written = sum(file.stat().st_size for file in (place.out / name).rglob("*.safetensors"))
+        assert estimates[name][1] == pytest.approx(written, rel=0.1)
+
+
 def test_on_one_base_only_adapters_are_counted_beside_the_model(place: Workplace):
     save_file({"a": torch.zeros(30, 50), "b": torch.zeros(1000)}, place.path / "model/model.safetensors")
     stage = "{method: ppo, model: base, prompts: data.jsonl, by: reward, lora: {rank: 4}, critic: {kind: KIND}}"

@@ -35,16 +35,21 @@ class Price:
 
 
 class Anchor:
-    """The reference, where it is to become what the policy is."""
+    """The reference, where it follows the policy: reference ← (1 - share) · reference + share · policy, each `every`
+    steps (Gorbatovski et al. 2024, TR-DPO)."""
 
-    def __init__(self, reference: Model, policy: Model) -> None:
+    def __init__(self, reference: Model, policy: Model, *, every: int, share: float = 1.0) -> None:
         self.reference = reference.trainable()
         self.policy = policy.trainable()
+        self.every = every
+        self.share = share
 
     @torch.no_grad()
-    def follow(self) -> None:
+    def after(self, steps: int) -> None:
+        if steps % self.every:
+            return
         for name, weight in self.reference.items():
-            weight.copy_(self.policy[name])
+            weight.lerp_(self.policy[name], self.share)
 
     def tensors(self) -> Mapping[str, Tensor]:
         return self.reference

@@ -9,6 +9,7 @@ once, before the first step, so one model is in memory and not two. `loss` names
 """
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from functools import partial
 from pathlib import Path
 
@@ -19,17 +20,18 @@ from burnish.batch.pack import Key, TreeBatch, pack
 from burnish.batch.trees import trees
 from burnish.data.templates import resolve
 from burnish.errors import ConfigError
+from burnish.methods.carried import Anchor
 from burnish.methods.checks import check_before_step_one
 from burnish.methods.dpo_settings import FORMS, DPOConfig
 from burnish.methods.heldout import evaluation, heldout_groups, something_to_evaluate_on
 from burnish.methods.inputs import DataInput, PolicyInput, as_groups, as_policy, say
 from burnish.methods.rankings import NOTHING, Known, decided, margins, pair_margins
-from burnish.methods.reference import check_starts_from, frozen_gains, reference_table
+from burnish.methods.reference import check_starts_from, frozen_gains, reference_table, table_of
 from burnish.models.model import Policy
 from burnish.objectives import gains, preference, ranking
 from burnish.objectives.likelihood import answer_sums
 from burnish.training.identity import identity, rows_hash
-from burnish.training.loop import Loss, StepLoss, WholeBatch, train_on
+from burnish.training.loop import Loss, StepLoss, WholeBatch, loss_on, train_on
 from burnish.training.metrics import Figures
 from burnish.types import Tree
 
@@ -49,9 +51,7 @@ def dpo(
     told every `evaluate_every` steps and at the end.
     """
     something_to_evaluate_on(evaluate_on, config)
-    referred = FORMS[config.loss].reference
-    if reference is not None and not referred:
-        raise ConfigError(f"reference: {reference}: loss: {config.loss} has none; leave it out, or take another loss")
+    _fits_together(config, reference)
     policy = as_policy(model, config)
     template = resolve(policy.tokenizer, config.template)
     groups = as_groups(data, "ranking", config, out)
@@ -61,25 +61,57 @@ def dpo(
     )
     say(report)
     rows, held_rows = decided(report.trees), decided(held_report.trees)
-    kept = Known(margin=margins(groups, rows, config.margin))
-    held_kept = Known(margin=margins(held, held_rows, config.margin, wanted=False))
+    margin = Known(margin=margins(groups, rows, config.margin))
+    held_margin = Known(margin=margins(held, held_rows, config.margin, wanted=False))
     check_before_step_one(policy, rows, template, config)
     anchor = policy if reference is None else as_policy(reference, config, trained=False)
     known = identity(config, rows, model=policy, **({} if reference is None else {"reference": anchor}))
-    table, held_table = {}, {}
-    if referred:
-        apart, tokens = known | {"rows": rows_hash(held_rows)}, config.length_tail < 1
-        cache, held_cache = out / "reference.safetensors", out / "reference-heldout.safetensors"
-        table = reference_table(anchor, rows, config, cache=cache, known=known, each_token=tokens)
-        held_table = reference_table(anchor, held_rows, config, cache=held_cache, known=apart, each_token=tokens)
-        if reference is None:
+    beside = {}
+    if config.reference_every:
+        anchor = deepcopy(policy)
+        beside = {"reference": Anchor(anchor, policy, every=config.reference_every, share=config.reference_share)}
+        loss, held_loss = (moving_loss(policy, anchor, config, some) for some in (margin, held_margin))
+    else:
+        table = _table(anchor, rows, config, out / "reference.safetensors", known)
+        apart = known | {"rows": rows_hash(held_rows)}
+        held_table = _table(anchor, held_rows, config, out / "reference-heldout.safetensors", apart)
+        if reference is None and table:
             check_starts_from(policy, rows, table, config)
-    evaluate = evaluation(policy, held_rows, dpo_loss(policy, held_table, config, held_kept), config, compared=held)
-    loss = dpo_loss(policy, table, config, kept)
-    known |= kept.identity(rows, config.margin)
-    figures = train_on(policy, rows, loss, config, out=out, identity=known, whole=True, evaluate=evaluate)
+        loss = dpo_loss(policy, table, config, margin)
+        held_loss = dpo_loss(policy, held_table, config, held_margin)
+    evaluate = evaluation(policy, held_rows, held_loss, config, compared=held)
+    known |= margin.identity(rows, config.margin)
+    figures = train_on(
+        policy, rows, loss, config, out=out, identity=known, whole=True, evaluate=evaluate, beside=beside
+    )
     policy.save(out / "model")
     return figures
+
+
+def _fits_together(config: DPOConfig, reference: PolicyInput | None) -> None:
+    if reference is not None and not FORMS[config.loss].reference:
+        raise ConfigError(f"reference: {reference}: loss: {config.loss} has none; leave it out, or take another loss")
+    if reference is not None and config.reference_every:
+        raise ConfigError("reference_every: a reference is named, and it would be given up for the policy; drop one")
+
+
+def _table(
+    anchor: Policy, rows: Sequence[Tree], config: DPOConfig, cache: Path, known: Mapping[str, str]
+) -> dict[Key, Tensor]:
+    """What the reference says of rows, where the loss has one."""
+    if not FORMS[config.loss].reference:
+        return {}
+    return reference_table(anchor, rows, config, cache=cache, known=known, each_token=config.length_tail < 1)
+
+
+def moving_loss(policy: Policy, anchor: Policy, config: DPOConfig, known: Known = NOTHING) -> Loss | WholeBatch:
+    """`dpo_loss` with a reference that moves: each batch asks it anew, by one more pass without gradient."""
+
+    def of(rows: Sequence[Tree]) -> Loss:
+        table = table_of(anchor, rows, config, each_token=config.length_tail < 1)
+        return loss_on(rows, dpo_loss(policy, table, config, known))
+
+    return WholeBatch(of)
 
 
 def dpo_loss(

@@ -25,7 +25,8 @@ class Form:
 
 
 PAIRS = frozenset({"weight", "wpo"})
-GAP = PAIRS | {"length", "length_tail", "divergence", "alpha"}
+REFERRED = frozenset({"reference_every", "reference_share"})
+GAP = PAIRS | REFERRED | {"length", "length_tail", "divergence", "alpha"}
 """Of losses of the gap between two gains, whatever these are made of."""
 MARGIN = frozenset({"margin", "margin_scale", "target_margin"})
 AHEAD = GAP | MARGIN | {"length_price"}
@@ -38,11 +39,11 @@ FORMS: Mapping[str, Form] = {
     "robust": Form(preference.robust, AHEAD | {"smoothing"}),
     "exo": Form(preference.exo, AHEAD | {"smoothing"}, {"smoothing": 1e-3}),
     "discopop": Form(preference.discopop, AHEAD),
-    "nca": Form(preference.nca, PAIRS),
-    "bco": Form(preference.bco, PAIRS | {"baseline"}),
-    "sppo": Form(preference.sppo, PAIRS, {"beta": 1e-3}),
-    "apo_zero": Form(preference.apo_zero, PAIRS),
-    "apo_down": Form(preference.apo_down, PAIRS),
+    "nca": Form(preference.nca, PAIRS | REFERRED),
+    "bco": Form(preference.bco, PAIRS | REFERRED | {"baseline"}),
+    "sppo": Form(preference.sppo, PAIRS | REFERRED, {"beta": 1e-3}),
+    "apo_zero": Form(preference.apo_zero, PAIRS | REFERRED),
+    "apo_down": Form(preference.apo_down, PAIRS | REFERRED),
     "cpo": Form(preference.cpo, PAIRS | {"smoothing"}, {"sft": {"weight": 1.0, "length": "sum"}}, reference=False),
     "simpo": Form(
         preference.simpo,
@@ -51,7 +52,7 @@ FORMS: Mapping[str, Form] = {
         reference=False,
     ),
     "orpo": Form(preference.orpo, PAIRS, {"length": "mean", "sft": {"weight": 1.0}}, reference=False),
-    "plackett_luce": Form(None, frozenset({"length", "divergence", "alpha"})),
+    "plackett_luce": Form(None, REFERRED | {"length", "divergence", "alpha"}),
 }
 Name = Literal[
     "sigmoid",
@@ -106,6 +107,10 @@ class DPOConfig(MethodConfig):
     alpha: float = Field(0.5, gt=0, lt=1, description="of divergence alpha: from reverse KL (0) to forward KL (1)")
     baseline: Literal["batch", "none"] = Field("batch", description="bco: gains less the batch's mean gain, or not")
     wpo: bool = Field(False, description="pairs weigh by how likely the policy is to write them")
+    reference_every: int = Field(
+        0, ge=0, description="steps after which the reference follows the policy as it is then; 0 is never"
+    )
+    reference_share: float = Field(1.0, gt=0, le=1, description="how far it follows: 1 is all the way")
     sft: SFT = Field(default_factory=lambda: SFT(), description="an SFT term on the best answers")
 
     @model_validator(mode="before")
@@ -134,4 +139,13 @@ class DPOConfig(MethodConfig):
             raise ValueError("margin_scale multiplies the margin, and there is none; set margin, or leave both out")
         if self.divergence != "alpha" and "alpha" in self.model_fields_set:
             raise ValueError(f"alpha is of divergence: alpha, and divergence is {self.divergence}; leave one out")
+        if "reference_share" in self.model_fields_set and not self.reference_every:
+            raise ValueError(
+                "reference_share is how far reference_every follows, and that is 0; set it, or leave both out"
+            )
+        if self.reference_every and self.lora is not None:
+            raise ValueError(
+                "reference_every copies the policy's weights into the reference, and with lora the reference is the "
+                "same weights without the adapter; leave one out"
+            )
         return self

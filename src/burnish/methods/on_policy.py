@@ -99,7 +99,8 @@ class OnPolicy:
         self.reference = _reference(self.policy, reference, config)
         self.named = reference is not None
         self.update = Update(self.policy, config, apart=_value_head(self.policy, value_rate))
-        self.anchor = Anchor(self.reference, self.policy) if config.reference_every else None
+        every = config.reference_every
+        self.anchor = Anchor(self.reference, self.policy, every=every) if every else None
         self.moments = Moments()
         self.average = Average(self.policy, config.average) if config.average else None
         self.best = Best(self.policy) if config.best != "none" else None
@@ -150,8 +151,8 @@ class OnPolicy:
             lesson.follow(answers.figures["kl_k1"])
             if self.average is not None:
                 self.average.add()
-            if self.anchor is not None and (i + 1) % config.reference_every == 0:
-                self.anchor.follow()
+            if self.anchor is not None:
+                self.anchor.after(i + 1)
             return figures
 
         figures = train(

@@ -39,9 +39,7 @@ def reference_table(
         stored = load_file(cache)
         keys = [(group, answer) for group, answer in stored["keys"].tolist()]
         return dict(zip(keys, stored["values"].split(stored["lengths"].tolist()), strict=True))
-    table = reference.frozen_logprobs(rows, config.micro_batch_tokens)
-    if not each_token:
-        table = {key: logprob_L.sum().reshape(1) for key, logprob_L in table.items()}
+    table = table_of(reference, rows, config, each_token=each_token)
     lengths = torch.tensor([len(value) for value in table.values()])
     stored = {"keys": torch.tensor(list(table)), "values": torch.cat(list(table.values())), "lengths": lengths}
     cache.parent.mkdir(parents=True, exist_ok=True)
@@ -49,6 +47,14 @@ def reference_table(
     save_file(stored, aside, metadata=tag)
     aside.replace(cache)
     return table
+
+
+def table_of(
+    reference: Policy, rows: Sequence[Tree], config: MethodConfig, *, each_token: bool = False
+) -> dict[Key, Tensor]:
+    """`reference_table` as it is now, for a reference that does not stay as it is."""
+    table = reference.frozen_logprobs(rows, config.micro_batch_tokens)
+    return table if each_token else {key: logprob_L.sum().reshape(1) for key, logprob_L in table.items()}
 
 
 def frozen_gains(

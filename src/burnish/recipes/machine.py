@@ -91,6 +91,9 @@ def needs(recipe: Recipe) -> dict[str, tuple[int, int]]:
             memory += (read + sum(others) + copies * trained) * ONLY_READ + critic * TRAINED
             refreshed = 1 if stage.config.reference_every else 0
             checkpoint += (copies + refreshed) * trained * ONLY_READ + critic * CHECKPOINT
+        elif getattr(stage.config, "reference_every", 0):  # DPO's reference is another model only where it moves
+            memory += model * ONLY_READ
+            checkpoint += trained * ONLY_READ
         found[stage.name] = memory, checkpoint * KEPT + (model * ONLY_READ if trains else 0)
     return found
 

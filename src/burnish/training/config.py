@@ -123,6 +123,8 @@ NAMES_ELSEWHERE = {
     "gamma_beta_ratio": "target_margin",
     "use_weighting": "wpo",
     "ld_alpha": "length_tail",
+    "ref_model_sync_steps": "reference_every",
+    "ref_model_mixup_alpha": "reference_share",
     "rpo_alpha": "sft",
     "cpo_alpha": "sft",
     "desirable_weight": "desirable",

@@ -74,6 +74,12 @@ class Kept(Protocol):
     def restore(self, tensors: Mapping[str, Tensor]) -> None: ...
 
 
+class Follower(Kept, Protocol):
+    """What follows the model that learns: a reference that is refreshed."""
+
+    def after(self, steps: int) -> None: ...
+
+
 @dataclass(frozen=True)
 class Apart:
     """Parameters with a peak rate and a clipping of their own; `name` stands before `_grad_norm` in the figures."""
@@ -299,16 +305,25 @@ def train_on(
     identity: Mapping[str, str],
     whole: bool = False,
     evaluate: Evaluate | None = None,
+    beside: Mapping[str, Follower] | None = None,
 ) -> Figures:
-    """`train` for a method whose steps are one update from fixed rows: SFT, reward model, DPO, pretraining."""
+    """`train` for a method whose steps are one update from fixed rows: SFT, reward model, DPO, pretraining.
+
+    `beside`: what else changes from step to step, by the name that it has in checkpoints.
+    """
     update = Update(learner, config)
     rows = Order.of(len(trees), config)
+    followers = beside or {}
 
     def step(i: int) -> Figures:
         batch = rows.take(trees, i)
-        return update(batch, loss_on(batch, loss), step=i, steps=rows.steps, whole=whole)
+        figures = update(batch, loss_on(batch, loss), step=i, steps=rows.steps, whole=whole)
+        for follower in followers.values():
+            follower.after(i + 1)
+        return figures
 
-    return train({"model": update}, rows.steps, step, config, out=out, identity=identity, evaluate=evaluate)
+    kept = {"model": update, **followers}
+    return train(kept, rows.steps, step, config, out=out, identity=identity, evaluate=evaluate)
 
 
 def _next_evaluation(done: int, steps: int, config: MethodConfig) -> int:
