@@ -1,6 +1,10 @@
 """What a reference says of rows that do not change: log p of each answer, taken once, before the first step."""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from hashlib import sha256
 from pathlib import Path
 
 import torch
@@ -14,6 +18,18 @@ from burnish.models.model import Policy
 from burnish.training.config import MethodConfig
 from burnish.types import Tree
 
+_shared: ContextVar[Path | None] = ContextVar("_shared", default=None)
+
+
+@contextmanager
+def references_in(folder: Path) -> Iterator[None]:
+    """Within, what references say is kept in `folder`, for every stage that asks the same rows and weights."""
+    token = _shared.set(folder)
+    try:
+        yield
+    finally:
+        _shared.reset(token)
+
 
 def reference_table(
     reference: Policy,
@@ -26,7 +42,8 @@ def reference_table(
 ) -> dict[Key, Tensor]:
     """log p of each answer under the reference, (1,), or of each of its learned tokens.
 
-    It is read from `cache` where it was taken for the same rows and weights, else taken and written there.
+    It is read from `cache` where it was taken for the same rows and weights, else taken and written there; within
+    `references_in` from a file of that folder, named by the hash of both.
     """
     if not rows:
         return {}
@@ -35,6 +52,8 @@ def reference_table(
         "model": known.get("reference", known["model"]),
         "of": "tokens" if each_token else "answers",
     }
+    if (shared := _shared.get()) is not None:
+        cache = shared / f"{sha256(json.dumps(tag, sort_keys=True).encode()).hexdigest()}.safetensors"
     if cache.exists() and _tag(cache) == tag:
         stored = load_file(cache)
         keys = [(group, answer) for group, answer in stored["keys"].tolist()]

@@ -4,6 +4,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from burnish.data.problems import nearest
 from burnish.errors import BurnishError, ConfigError, NotOurs
 from burnish.evaluation.gate import RequirementError, conditions, hold, required
 from burnish.evaluation.sentence import as_lines
+from burnish.methods.reference import references_in
 from burnish.recipes import machine
 from burnish.recipes.artefacts import Hashes, outputs_of
 from burnish.recipes.folder import (
@@ -174,7 +176,9 @@ def _perform(
     began = time.monotonic()
     try:
         given = stage.placed(run)
-        with allowing(allowed_before(folder)):
+        alone = run == folder  # a single command keeps what its reference says beside its result
+        shared = nullcontext() if alone else references_in(run / ".cache" / "reference")
+        with allowing(allowed_before(folder)), shared:
             figures = METHODS[stage.method].load()(**given, config=stage.config, out=folder)
     except BurnishError as error:
         error.add_note(f"in stage {stage.name}, {folder}")
