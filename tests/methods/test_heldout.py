@@ -80,6 +80,20 @@ def test_pairs_that_come_out_right_are_counted_by_prompt_with_an_interval(name: 
     assert (figures["heldout_accuracy_low"], figures["heldout_accuracy_high"]) == (share.low, share.high)
 
 
+def test_judgements_that_come_out_right_are_counted_by_prompt_with_an_interval(tiny_model: Path, tmp_path: Path):
+    """Two judgements each of three prompts, which were learned in thirty steps."""
+    twice = [replace(group, prompt=f"{i // 2} + 1 = ") for i, group in enumerate(judgements())]
+    figures = kto(tiny_model, twice, KTOConfig(**STEPS | {"steps": 30}), out=tmp_path, evaluate_on=twice)
+    assert (figures["heldout_judgements"], figures["heldout_prompts"]) == (6, 3)
+    assert figures["heldout_accuracy"] == 1.0
+
+
+def test_before_kto_moves_every_judgement_is_half_right(tiny_model: Path, tmp_path: Path):
+    settings = KTOConfig(**STEPS | {"steps": 1, "learning_rate": 1e-30})
+    figures = kto(tiny_model, judgements(), settings, out=tmp_path, evaluate_on=judgements())
+    assert figures["heldout_accuracy"] == figures["accuracy"] == 0.5
+
+
 def test_a_prompt_that_several_people_ranked_is_one_observation(tiny_model: Path, tmp_path: Path):
     """Three people rank six prompts: 54 pairs, and the interval is that of six prompts."""
     three = [replace(group, extra={"annotator": who}) for group in pairs() for who in ("ann", "bo", "cy")]

@@ -1,8 +1,8 @@
 """Rows that nothing learns from, and how a model does on them while it trains (`evaluate_on`, `evaluate_every`).
 
 The figures are those of the loss that trains the model, over all held-out rows as one batch, and for ordered answers
-the share of decided pairs that come out right with its 95 % interval, by prompt as data.split has it: dialogues on one
-opening, and rankings of one prompt by several people, are one observation.
+the share of decided pairs that come out right, for judged ones that of judgements, with its 95 % interval, by prompt as
+data.split has it: dialogues on one opening, and rankings of one prompt by several people, are one observation.
 """
 
 import sys
@@ -58,19 +58,26 @@ def evaluation(
     config: MethodConfig,
     *,
     compared: Sequence[Group] | None = None,
+    judged: Sequence[Group] | None = None,
 ) -> Evaluate | None:
     """What `train` asks for the figures of held-out rows; None where there are none.
 
-    `compared`: the groups that `rows` are of, where the loss compares their answers.
+    `compared`: the groups that `rows` are of, where the loss compares their answers; `judged` where it takes each by
+    itself and tells how right it is as `accuracy`.
     """
     if not rows:
         return None
-    return lambda _: _figures(learner, rows, loss_on(rows, loss), config.micro_batch_tokens, compared)
+    return lambda _: _figures(learner, rows, loss_on(rows, loss), config.micro_batch_tokens, compared, judged)
 
 
 @torch.no_grad()
 def _figures(
-    learner: Model, rows: Sequence[Tree], loss: Loss, budget: int, compared: Sequence[Group] | None
+    learner: Model,
+    rows: Sequence[Tree],
+    loss: Loss,
+    budget: int,
+    compared: Sequence[Group] | None,
+    judged: Sequence[Group] | None,
 ) -> Figures:
     total = count = 0.0
     right: dict[str, list[float]] = {}  # by what data are split by: dialogues on one opening are one observation
@@ -84,14 +91,17 @@ def _figures(
             won_P = 0.5 * (1 + told.figures["margin"].sign())  # equal scores are half right
             for group, won in zip(batch.group_N[better_P].tolist(), won_P.tolist(), strict=True):
                 right.setdefault(prompt_key(compared[batch.trees[group].group]), []).append(won)
+        elif judged is not None:
+            for (group, _), one in zip(batch.keys, told.figures["accuracy"].tolist(), strict=True):
+                right.setdefault(prompt_key(judged[group]), []).append(one)
     figures = {"heldout_loss": total / count}
-    if compared is None:
+    if not right:
         return figures
     share = proportion(list(right.values()))
     return figures | {
         "heldout_accuracy": share.mean,
         "heldout_accuracy_low": share.low,
         "heldout_accuracy_high": share.high,
-        "heldout_pairs": sum(map(len, right.values())),
+        "heldout_pairs" if compared is not None else "heldout_judgements": sum(map(len, right.values())),
         "heldout_prompts": len(right),
     }

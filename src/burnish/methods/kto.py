@@ -69,8 +69,8 @@ def kto(
 ) -> Figures:
     """Train `model` on judged answers, write `out/model`, and return the figures of the last step.
 
-    `reference` is the incoming model unless another is named. Judgements of `evaluate_on` are not learned: their loss
-    is told every `evaluate_every` steps and at the end.
+    `reference` is the incoming model unless another is named. Judgements of `evaluate_on` are not learned: their
+    figures are told every `evaluate_every` steps and at the end.
     """
     something_to_evaluate_on(evaluate_on, config)
     policy = as_policy(model, config)
@@ -103,7 +103,7 @@ def kto(
     if reference is None:
         check_starts_from(policy, rows, reference_N, config)
     (own, others), (held_own, held_others) = apart(rows), apart(held_rows)
-    evaluate = evaluation(policy, held_own, kto_loss(policy, held_N, held_others, config), config)
+    evaluate = evaluation(policy, held_own, kto_loss(policy, held_N, held_others, config), config, judged=held)
     loss = kto_loss(policy, reference_N, others, config)
     figures = train_on(policy, own, loss, config, out=out, identity=known, evaluate=evaluate)
     policy.save(out / "model")
@@ -127,7 +127,7 @@ def kto_loss(
         else:
             loss_N = judgement.apo_zero(gain_N, good_N, beta=config.beta)
         figures = {
-            "accuracy": ((gain_N > baseline) == good_N).float(),
+            "accuracy": 0.5 * (1 + torch.where(good_N, 1, -1) * (gain_N - baseline).sign()),  # at it, half right
             "logp_good": logprob_N[good_N],
             "logp_bad": logprob_N[~good_N],
             "gain_good": gain_N[good_N],
