@@ -54,11 +54,17 @@ def sums(policy: Policy, rows: Sequence[Tree]) -> dict[tuple[int, int], Tensor]:
 
 
 def loss_of(
-    policy: Policy, groups: Sequence[Group], settings: DPOConfig, *, gain: float = 0.0, known: Known = NOTHING
+    policy: Policy,
+    groups: Sequence[Group],
+    settings: DPOConfig,
+    *,
+    gain: float = 0.0,
+    known: Known = NOTHING,
+    anchor: Policy | None = None,
 ) -> float:
-    """The loss of one batch, each answer's gain being `gain` times one more than its number in its group."""
+    """The loss of one batch, each answer's gain over `anchor` being `gain` times one more than its number."""
     rows = rows_of(policy, groups)
-    reference = {key: value - gain * (key[1] + 1) for key, value in sums(policy, rows).items()}
+    reference = {key: value - gain * (key[1] + 1) for key, value in sums(anchor or policy, rows).items()}
     told = loss_on(rows, dpo_loss(policy, reference, settings, known))(pack(rows))
     return told.total.item() / told.count
 
@@ -222,6 +228,15 @@ def test_the_gradient_does_not_depend_on_how_the_batch_is_cut(loss: str, tiny_mo
     assert loss_a == pytest.approx(loss_b, rel=1e-10)
     assert (gradient_a - gradient_b).norm() / gradient_b.norm() < 1e-10
     assert gradient_b.norm() > 0
+
+
+@pytest.mark.parametrize("loss, settings", [(name, {}) for name in FORMS] + [("sigmoid", {"wpo": True})])
+def test_the_padded_path_gives_the_same_loss(loss: str, settings: dict[str, Any], policy: Policy, tiny_model: Path):
+    padded = load_policy(tiny_model, Placement(dtype="float64"), packed=False)
+    packed, unrolled = (
+        loss_of(one, RANKED, config(loss, **settings), gain=0.7, anchor=policy) for one in (policy, padded)
+    )
+    assert packed == pytest.approx(unrolled, rel=1e-10)
 
 
 # ---- runs

@@ -56,10 +56,10 @@ def reference(policy: Policy, rows: Sequence[Tree], away: dict[str, float]) -> d
     return {key: value.sum().reshape(1) - away[named[place[key]]] for key, value in table.items()}
 
 
-def loss_of(policy: Policy, settings: KTOConfig, **away: float) -> float:
+def loss_of(policy: Policy, settings: KTOConfig, *, anchor: Policy | None = None, **away: float) -> float:
     rows = rows_of(policy, judgements(), settings)
     own, others = apart(rows)
-    told = loss_on(own, kto_loss(policy, reference(policy, rows, away), others, settings))(pack(own))
+    told = loss_on(own, kto_loss(policy, reference(anchor or policy, rows, away), others, settings))(pack(own))
     assert told.count == 8
     return told.total.item() / told.count
 
@@ -110,6 +110,14 @@ def test_the_baseline_is_the_whole_batch_s_however_it_is_cut(loss: str, tiny_mod
     assert (gradient_a - gradient_b).norm() / gradient_b.norm() < 1e-10
     assert gradient_b.norm() > 0
     assert baseline_b == (0.0 if loss == "apo_zero" else pytest.approx(0.4 * 3.5))
+
+
+@pytest.mark.parametrize("loss", ["kto", "bco", "apo_zero"])
+def test_the_padded_path_gives_the_same_loss(loss: str, policy: Policy, tiny_model: Path):
+    padded = load_policy(tiny_model, Placement(dtype="float64"), packed=False)
+    gained = {"good": 2.0, "bad": -1.0, "other": 0.7}
+    packed, unrolled = (loss_of(one, config(loss=loss), anchor=policy, **gained) for one in (policy, padded))
+    assert packed == pytest.approx(unrolled, rel=1e-10)
 
 
 # ---- judgements
