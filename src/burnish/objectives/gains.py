@@ -19,7 +19,7 @@ Divergence = Literal["reverse_kl", "forward_kl", "js", "alpha"]
 def implied_reward(gain_N: Tensor, divergence: Divergence, *, alpha: float = 0.5) -> Tensor:
     """f'(π/π_reference), which β times is the reward that a policy stands for where D_f is what it pays for leaving.
 
-    Wang et al. 2023 (f-DPO), table 1, less what is the same for all answers; u = π/π_reference = exp(gain):
+    Wang et al. 2023 (f-DPO), less what is the same for all answers; u = π/π_reference = exp(gain):
 
         reverse_kl  log u                    DPO's own
         forward_kl  1 - 1/u

@@ -65,7 +65,7 @@ def robust(
 ) -> Tensor:
     """loss = ((1 - ε) · dpo - ε · dpo of the reversed pair) / (1 - 2ε)
 
-    Chowdhury et al. 2024, eq. 12: its mean over labels of which a share ε was turned around is DPO's on clean ones.
+    Chowdhury et al. 2024: its mean over labels of which a share ε was turned around is DPO's on clean ones.
     `smoothing` is that ε, below ½. It has no lower bound: from log((1 - ε)/ε) on it falls by ε/(1 - 2ε) for each nat
     that a pair gets ahead, so that the number itself tells nothing.
     """
