@@ -58,3 +58,16 @@ def test_a_model_or_a_figure_that_is_not_there_is_told_with_those_that_are():
         hold(conditions(["dop.kl < 8"]), FIGURES)
     with pytest.raises(UsageError, match="on dpo has no figure strength; there are win_rate_low, kl, perplexity"):
         hold(conditions(["strength > 0"]), FIGURES)
+
+
+@pytest.mark.parametrize(
+    ("text", "model", "figure"),
+    [
+        ("win_rate_low/judge.v2 > 0.5", "", "win_rate_low/judge.v2"),
+        ("dpo.win_rate/a.b > 0.5", "dpo", "win_rate/a.b"),
+        ("dpo/beta=0.1.kl <= 8", "dpo/beta=0.1", "kl"),
+    ],
+)
+def test_names_may_have_dots(text: str, model: str, figure: str):
+    found = condition(text)
+    assert (found.model, found.figure) == (model, figure)

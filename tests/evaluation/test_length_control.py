@@ -35,10 +35,8 @@ def test_its_variance_there_is_that_of_two_independent_shares():
     found = length_controlled(one_each(won), one_each([5] * 30 + [-5] * 50))
     long, short = 24.5 / 31, 10.5 / 51
     variance = (1 / (31 * long * (1 - long)) + 1 / (51 * short * (1 - short))) / 4
-    prompts = 1 / (variance * found.mean * (1 - found.mean))
-    z = 1.959964
-    half = z * math.sqrt(found.mean * (1 - found.mean) / prompts + z**2 / (4 * prompts**2)) / (1 + z**2 / prompts)
-    assert found.high - found.low == pytest.approx(2 * half, rel=0.01)
+    half = 1.959964 * math.sqrt(variance)
+    assert (logit(found.high) - logit(found.low)) / 2 == pytest.approx(half, rel=0.01)
 
 
 def test_of_many_prompts_it_is_plain_logistic_regression():
@@ -141,6 +139,29 @@ def test_the_further_from_equal_the_wider():
     won, longer = one_each(generator.choice([0, 1], 200)), generator.normal(0, 10, 200).round()
     near, far = (length_controlled(won, one_each(longer + more)) for more in (0, 25))
     assert far.high - far.low > 2 * (near.high - near.low)
+
+
+@pytest.mark.parametrize("away", [1, 2, 3])
+@pytest.mark.parametrize("prompts", [50, 200])
+def test_the_interval_holds_the_rate_however_far_from_equal(away, prompts):
+    """A judge of quality alone, of answers that are all longer: where nothing can be told, nothing is."""
+    generator = np.random.default_rng(5)
+    told = [
+        length_controlled(
+            one_each(generator.random(prompts) < 0.7), one_each(generator.normal(20 * away, 20, prompts).round())
+        )
+        for _ in range(60)
+    ]
+    known = [found for found in told if not math.isnan(found.mean)]
+    assert len(known) > 20
+    assert np.mean([found.low <= 0.7 <= found.high for found in known]) >= 0.88  # 0.95 less two deviations of 60
+
+
+@pytest.mark.parametrize("longer", [[40, 41], [100] * 19 + [101], [55, 58, 60, 57, 59, 61] * 10, [1e6, 1e6 + 1] * 20])
+def test_differences_that_are_nearly_the_same_tell_nothing(longer):
+    found = length_controlled(one_each([0, 1] * (len(longer) // 2)), one_each(longer))
+    assert math.isnan(found.mean)
+    assert math.isnan(found.high)
 
 
 def test_one_difference_everywhere_tells_nothing():

@@ -43,7 +43,7 @@ def test_only_a_gain_is_warned_of():
 
 def test_where_nothing_tells_length_from_quality_that_is_said():
     unknown = dict.fromkeys(("win_rate_controlled", "win_rate_controlled_low", "win_rate_controlled_high"))
-    assert "by the same amount: nothing tells length from quality" in said(**unknown)["warning"]
+    assert "by much the same amount: nothing tells length from quality" in said(**unknown)["warning"]
 
 
 def test_figures_from_before_there_was_length_control_are_not_warned_of():

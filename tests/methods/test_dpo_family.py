@@ -17,7 +17,7 @@ from torch import Tensor
 from burnish.batch.pack import pack
 from burnish.batch.trees import trees
 from burnish.data.templates import resolve
-from burnish.errors import ConfigError
+from burnish.errors import ConfigError, DataError
 from burnish.methods.carried import Anchor
 from burnish.methods.dpo import DPOConfig, dpo, dpo_loss
 from burnish.methods.dpo_settings import FORMS
@@ -300,12 +300,28 @@ MOVING = {"batch_size": 6, "learning_rate": 1e-3, "max_length": 64}
 
 
 def test_a_reference_that_follows_lies_where_the_policy_was_then(tiny_model: Path, tmp_path: Path):
-    figures = dpo(tiny_model, RANKED, config(**MOVING, steps=5, reference_every=2), out=tmp_path, evaluate_on=RANKED)
+    dpo(tiny_model, RANKED, config(**MOVING, steps=5, reference_every=2), out=tmp_path)
     away = [line["gain_chosen"] != 0 for line in lines(tmp_path)]
     assert away == [False, True, False, True, False]
     assert [line["loss"] == pytest.approx(math.log(2)) for line in lines(tmp_path)] == [not one for one in away]
-    assert figures["heldout_loss"] < math.log(2)  # measured after the step, to the reference of before it
     assert not (tmp_path / "reference.safetensors").exists()
+
+
+def test_held_out_rows_are_held_to_the_model_that_came_in(tiny_model: Path, tmp_path: Path):
+    """To one that has just followed, every policy would seem to have learned nothing."""
+    settings = config(**MOVING, steps=4, reference_every=2, evaluate_every=2)
+    dpo(tiny_model, RANKED, settings, out=tmp_path, evaluate_on=PAIRED)
+    first, last = (line["heldout_loss"] for line in lines(tmp_path) if "heldout_loss" in line)
+    assert last < first < math.log(2)
+
+
+def test_more_ties_than_can_be_summed_over_are_told_with_their_row_before_the_first_step(
+    tiny_model: Path, tmp_path: Path
+):
+    answers = tuple(Answer(f"{number}") for number in range(11))
+    row = Group("a", answers, (tuple(range(10)), (10,)), origin="rankings.jsonl, row 3")
+    with pytest.raises(DataError, match=r"rankings\.jsonl, row 3: 10 answers tie above others"):
+        dpo(tiny_model, [row], config("plackett_luce", **MOVING, steps=1), out=tmp_path)
 
 
 def test_it_follows_by_its_share(policy: Policy):
@@ -350,5 +366,7 @@ def test_a_reference_that_cannot_follow_is_refused_with_the_reason(tiny_model: P
         config("simpo", reference_every=2)
     with pytest.raises(ValidationError, match="reference_share is how far reference_every follows"):
         config(reference_share=0.5)
+    with pytest.raises(ConfigError, match=r"reference_share: 0\.5: in bfloat16 so small a step of a weight is rounded"):
+        dpo(tiny_model, PAIRED, config(reference_every=2, reference_share=0.5, dtype="bfloat16"), out=tmp_path)
     with pytest.raises(ConfigError, match="reference_every: a reference is named"):
         dpo(tiny_model, PAIRED, config(reference_every=2), out=tmp_path, reference=tiny_model)

@@ -54,6 +54,11 @@ def test_a_loss_brings_its_papers_settings_and_what_is_given_stands_above_them()
     assert DPOConfig().beta == 0.1
 
 
+def test_a_paper_s_sft_term_can_be_switched_off():
+    for loss in ("cpo", "orpo"):
+        assert DPOConfig(loss=loss, sft={"weight": 0}).sft.weight == 0
+
+
 def test_an_unknown_loss_is_told():
     with pytest.raises(ValidationError, match="'sigmoid', 'ipo'"):
         DPOConfig(loss="simop")

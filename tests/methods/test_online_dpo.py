@@ -77,6 +77,20 @@ def test_a_step_does_not_depend_on_how_it_was_cut(tiny_model: Path, tmp_path: Pa
         torch.testing.assert_close(weight, theirs[name], rtol=0, atol=1e-9)
 
 
+def test_parts_of_nothing_but_ties_leave_the_others_figures_as_they_are(tiny_model: Path, tmp_path: Path):
+    """Only the first prompt that is asked has a better answer; each prompt is a part of its own."""
+    asked: list[Prompt] = []
+
+    def rarely(prompts: list[Prompt], answers: list[str]) -> list[float]:
+        asked.extend(prompts)
+        return [float(i % 4) if prompt == asked[0] else 0.0 for i, prompt in enumerate(prompts)]
+
+    config = OnlineDPOConfig(**(SHORT | {"minibatches": 4, "unfinished_penalty": 0.0}))
+    figures = online_dpo(tiny_model, PROMPTS, config, by=rarely, out=tmp_path)
+    assert 0 <= figures["accuracy"] <= 1
+    assert figures["margin"] == pytest.approx(0, abs=0.1)
+
+
 def test_one_answer_has_none_to_be_compared_with():
     with pytest.raises(ValidationError, match="greater than or equal to 2"):
         OnlineDPOConfig(samples=1)

@@ -18,6 +18,9 @@ COMPARE = {
     "<": operator.lt,
 }
 SHAPE = re.compile(r"\s*(?:([\w./=+-]+)\.)?(\w+(?:/[^\s<>=]+)?)\s*(>=|<=|>|<)\s*([-+0-9.eE]+)\s*")
+_OF_FIGURES = "|".join(sorted(FIGURES, key=len, reverse=True))
+KNOWN = re.compile(rf"\s*(?:([\w./=+-]+?)\.)?((?:{_OF_FIGURES})(?:/[^\s<>=]+)?)\s*(>=|<=|>|<)\s*([-+0-9.eE]+)\s*")
+"""A name behind the figure's slash may have dots too, so a figure that there is is looked for first."""
 
 
 class RequirementError(BurnishError):
@@ -43,7 +46,7 @@ def known(word: str, names: Sequence[str]) -> str:
 
 def condition(text: str) -> Condition:
     """Raises ValueError for what is no condition, or names a figure that no verdict has."""
-    match = SHAPE.fullmatch(text)
+    match = KNOWN.fullmatch(text) or SHAPE.fullmatch(text)
     try:
         limit = float(match[4]) if match else math.nan
     except ValueError:

@@ -13,9 +13,10 @@ and half, with h its leverage (Firth 1993; Heinze and Schemper 2002): two prompt
     A = Σ (w + h) p (1 - p) x xᵀ,   x = (1, tanh(Δ / s))                                      what coins would tell
     M = Σ_prompts (Σ w (y - p) x)(Σ w (y - p) x)ᵀ + Σ h ((1 - p)² + p²) x xᵀ / 2              Liang and Zeger 1986
     f = (A⁻¹ M A⁻¹)₁₁ / (A⁻¹)₁₁,  f̃ = (n f + z²) / (n + z²),  V = f̃ (A⁻¹)₁₁      as in intervals.py
-    interval = Wilson's, for σ(θ) and 1 / (V σ(θ) (1 - σ(θ))) prompts
+    interval = σ(θ ± z √V)
 
 The form is an assumption: the further Δ lies from 0, the more the figure is an extrapolation, and its interval widens.
+Where all Δ lie so far from 0 that the tanh of them hardly differs, nothing tells length from quality.
 Axes: G prompts, K answers of one prompt (ragged), N answers of all prompts end to end.
 """
 
@@ -27,9 +28,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, log_expit
 
-from burnish.evaluation.intervals import Interval, proportion, wilson
+from burnish.evaluation.intervals import Interval, proportion
 
 Floats = NDArray[np.float64]
+
+TELLING = 0.05
+"""Deviation of tanh(Δ / s), which lies between -1 and 1, below which lengths tell nothing apart."""
 
 
 def length_controlled(
@@ -37,7 +41,7 @@ def length_controlled(
 ) -> Interval:
     """The win rate at equal length with the interval above. `longer_GK`: how much longer each answer is, in any unit.
 
-    Where all lengths are equal it is the win rate. Where all differ by one and the same amount nothing can tell length
+    Where all lengths are equal it is the win rate. Where all differ by much the same amount nothing can tell length
     from quality: NaN. Raises ConfigError as `proportion` does, ValueError for tables of different shape.
     """
     plain = proportion(won_GK, level=level)
@@ -45,17 +49,22 @@ def length_controlled(
     longer_N = _in_a_row(longer_GK)[0]
     if len(longer_N) != len(won_N):
         raise ValueError(f"one difference of lengths an answer: {len(won_N)} answers, {len(longer_N)} differences")
-    deviation = math.sqrt(np.average((longer_N - np.average(longer_N, weights=weight_N)) ** 2, weights=weight_N))
+    deviation = _deviation(longer_N, weight_N)
     if not longer_N.any():
         return plain
-    if deviation < 1e-9 * np.abs(longer_N).max():
+    apart_N = np.tanh(longer_N / max(deviation, 1e-9 * np.abs(longer_N).max()))
+    if _deviation(apart_N, weight_N) < TELLING:
         return Interval(math.nan, math.nan, math.nan, plain.prompts)
-    design_N2 = np.stack([np.ones_like(longer_N), np.tanh(longer_N / deviation)], axis=1)
+    design_N2 = np.stack([np.ones_like(longer_N), apart_N], axis=1)
     parameter_2 = _fitted(design_N2, won_N, weight_N)
     z = NormalDist().inv_cdf(0.5 + level / 2)
-    rate = float(expit(parameter_2[0]))
-    variance = _variance(design_N2, won_N, weight_N, prompt_N, parameter_2, z)
-    return Interval(rate, *wilson(rate, 1 / (variance * rate * (1 - rate)), z), plain.prompts)
+    half = z * math.sqrt(_variance(design_N2, won_N, weight_N, prompt_N, parameter_2, z))
+    low, rate, high = (float(expit(parameter_2[0] + by)) for by in (-half, 0.0, half))
+    return Interval(rate, low, high, plain.prompts)
+
+
+def _deviation(value_N: Floats, weight_N: Floats) -> float:
+    return math.sqrt(np.average((value_N - np.average(value_N, weights=weight_N)) ** 2, weights=weight_N))
 
 
 def _in_a_row(value_GK: Sequence[Sequence[float]]) -> tuple[Floats, NDArray[np.int64], Floats]:

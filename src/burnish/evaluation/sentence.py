@@ -62,7 +62,7 @@ def warning(model: str, figures: Figures) -> str | None:
         return None
     rate, low, high = (figures.get(f"win_rate_controlled{end}") for end in ("", "_low", "_high"))
     if rate is None or low is None or high is None:
-        return f"all of {model}'s answers differ in length by the same amount: nothing tells length from quality"
+        return f"all of {model}'s answers differ in length by much the same amount: nothing tells length from quality"
     gone = rate - 0.5 < ((figures.get("win_rate") or 0.0) - 0.5) / 2
     why = "its gain may be nothing but length" if gone else "more prompts would tell its gain from length"
     return f"at equal length {model} wins {_percent(rate)} {_between(low, high)}: {why}"

@@ -25,7 +25,7 @@ from burnish.methods.checks import check_before_step_one
 from burnish.methods.dpo_settings import FORMS, DPOConfig
 from burnish.methods.heldout import evaluation, heldout_groups, something_to_evaluate_on
 from burnish.methods.inputs import DataInput, PolicyInput, as_groups, as_policy, say
-from burnish.methods.rankings import NOTHING, Known, decided, margins, pair_margins
+from burnish.methods.rankings import NOTHING, Known, decided, margins, pair_margins, summable
 from burnish.methods.reference import check_starts_from, frozen_gains, reference_table, table_of
 from burnish.models.model import Policy
 from burnish.objectives import gains, preference, ranking
@@ -53,6 +53,11 @@ def dpo(
     something_to_evaluate_on(evaluate_on, config)
     _fits_together(config, reference)
     policy = as_policy(model, config)
+    if config.reference_share < 1 and policy.model.dtype not in (torch.float32, torch.float64):
+        raise ConfigError(
+            f"reference_share: {config.reference_share:g}: in {str(policy.model.dtype).removeprefix('torch.')} "
+            "so small a step of a weight is rounded away; set dtype: float32, or leave it at 1"
+        )
     template = resolve(policy.tokenizer, config.template)
     groups = as_groups(data, "ranking", config, out)
     held = heldout_groups(evaluate_on, groups, "ranking", config, out)
@@ -61,24 +66,27 @@ def dpo(
     )
     say(report)
     rows, held_rows = decided(report.trees), decided(held_report.trees)
+    if config.loss == "plackett_luce":
+        summable([*rows, *held_rows])
     margin = Known(margin=margins(groups, rows, config.margin))
     held_margin = Known(margin=margins(held, held_rows, config.margin, wanted=False))
     check_before_step_one(policy, rows, template, config)
     anchor = policy if reference is None else as_policy(reference, config, trained=False)
     known = identity(config, rows, model=policy, **({} if reference is None else {"reference": anchor}))
     beside = {}
+    # held-out figures are to the model that came in: one that moves would be the policy itself after a refresh
+    held_known = known | {"rows": rows_hash(held_rows)}
+    held_table = _table(anchor, held_rows, config, out / "reference-heldout.safetensors", held_known)
+    held_loss = dpo_loss(policy, held_table, config, held_margin)
     if config.reference_every:
         anchor = deepcopy(policy)
         beside = {"reference": Anchor(anchor, policy, every=config.reference_every, share=config.reference_share)}
-        loss, held_loss = (moving_loss(policy, anchor, config, some) for some in (margin, held_margin))
+        loss = moving_loss(policy, anchor, config, margin)
     else:
         table = _table(anchor, rows, config, out / "reference.safetensors", known)
-        apart = known | {"rows": rows_hash(held_rows)}
-        held_table = _table(anchor, held_rows, config, out / "reference-heldout.safetensors", apart)
         if reference is None and table:
             check_starts_from(policy, rows, table, config)
         loss = dpo_loss(policy, table, config, margin)
-        held_loss = dpo_loss(policy, held_table, config, held_margin)
     evaluate = evaluation(policy, held_rows, held_loss, config, compared=held)
     known |= margin.identity(rows, config.margin)
     figures = train_on(

@@ -123,6 +123,8 @@ class DPOConfig(MethodConfig):
         settings = dict(form.settings)
         if isinstance(given.get("sft"), Mapping):  # sft.length alone must not take away the paper's sft.weight
             settings["sft"] = settings.get("sft", {}) | dict(given["sft"])
+            if not settings["sft"].get("weight", 1.0) and "length" not in given["sft"]:
+                settings["sft"].pop("length", None)  # the paper's, of a term that is switched off
             given = {key: value for key, value in given.items() if key != "sft"}
         return settings | dict(given)
 

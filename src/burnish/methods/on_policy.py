@@ -12,6 +12,7 @@ from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any, Protocol
 
 import torch
@@ -303,7 +304,8 @@ class OnPolicy:
             told.append(figures | (beside.learn(rows, step=step, steps=steps) if beside is not None else {}))
             if self.config.stop_kl and figures.get("kl_old", 0.0) > self.config.stop_kl:
                 break
-        mean = {name: sum(f[name] for f in told) / len(told) for name in told[0]}
+        names = dict.fromkeys(name for figures in told for name in figures)  # a part of nothing but ties lacks some
+        mean = {name: fmean(figures[name] for figures in told if name in figures) for name in names}
         opened = {"ratio_first": farthest_from_1(torch.cat(first)).item()} if first else {}
         taken = {"updates": float(len(told))} if self.config.stop_kl else {}
         return mean | answers.figures | opened | taken | {"tokens": sum(tree.size for tree in answers.trees)}

@@ -6,6 +6,7 @@ Tables are by the index of a group in its data set, which is `Tree.group`.
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -15,8 +16,9 @@ import torch
 from torch import Tensor
 
 from burnish.batch.pack import TreeBatch
-from burnish.errors import ConfigError
+from burnish.errors import ConfigError, DataError
 from burnish.feedback.agreement.weights import annotator_weights
+from burnish.objectives.ranking import MOST_TIED
 from burnish.types import Group, Tree
 
 Margin = Literal["none", "record", "confidence", "scores"]
@@ -44,6 +46,18 @@ NOTHING = Known()
 def decided(rows: Sequence[Tree]) -> list[Tree]:
     """Those whose order decides at least one pair; a full tie teaches nothing."""
     return [tree for tree in rows if len({b.place for b in tree.branches if b.place >= 0}) > 1]
+
+
+def summable(rows: Sequence[Tree]) -> None:
+    """Raise DataError for an order with more ties above its last place than Plackett and Luce's loss can sum over."""
+    for tree in rows:
+        places = Counter(branch.place for branch in tree.branches if branch.place >= 0)
+        above = max((tied for place, tied in places.items() if place < max(places)), default=0)
+        if above > MOST_TIED:
+            raise DataError(
+                f"{tree.origin}: {above} answers tie above others, and loss: plackett_luce sums over the orders of "
+                f"{MOST_TIED} at most; leave the row out, or take a loss of pairs"
+            )
 
 
 def placed(rows: Sequence[Tree]) -> list[Tree]:

@@ -30,7 +30,17 @@ from burnish.methods.inputs import DataInput, as_groups, placement, say
 from burnish.methods.mismatched import is_mismatched, with_mismatched
 from burnish.methods.normalise import normalise
 from burnish.methods.ordered import OTHERS, ranked, tell
-from burnish.methods.rankings import NOTHING, Known, Margin, decided, margins, pair_margins, placed, rater_weights
+from burnish.methods.rankings import (
+    NOTHING,
+    Known,
+    Margin,
+    decided,
+    margins,
+    pair_margins,
+    placed,
+    rater_weights,
+    summable,
+)
 from burnish.models.load import load_scorer
 from burnish.models.model import Scorer
 from burnish.objectives import ranking
@@ -129,7 +139,10 @@ def _lessons(
     if tell_cut:
         say(report)
     rows = placed(report.trees) if config.ties == "zero_margin" else decided(report.trees)
-    return _Lessons(template, taught, held, rows, decided(held_report.trees))
+    held_rows = decided(held_report.trees)
+    if config.loss == "plackett_luce":
+        summable([*rows, *held_rows])
+    return _Lessons(template, taught, held, rows, held_rows)
 
 
 def _fit(scorer: Scorer, lessons: _Lessons, rows: Sequence[Tree], config: RewardConfig, out: Path) -> Figures:

@@ -118,9 +118,9 @@ NAMES_ELSEWHERE = {
     "label_smoothing": "smoothing",
     "loss_type": "loss",
     "f_divergence_type": "divergence",
-    "f_alpha_divergence_coef": "alpha",
+    "f_alpha_divergence_coef": "alpha, and is 1 less it",
     "simpo_gamma": "target_margin",
-    "gamma_beta_ratio": "target_margin",
+    "gamma_beta_ratio": "target_margin, and is beta times it",
     "use_weighting": "wpo",
     "ld_alpha": "length_tail",
     "ref_model_sync_steps": "reference_every",
@@ -144,7 +144,7 @@ NAMES_ELSEWHERE = {
     "max_completion_length": "max_new_tokens",
     "r": "rank",
     "lora_r": "rank",
-    "lora_alpha": "alpha",
+    "lora_alpha": "alpha, in the group lora",
     "lora_dropout": "dropout",
     "target_modules": "targets",
 }
@@ -244,7 +244,7 @@ def _trouble(kind: type[BaseModel], path: KeyPath, error: dict[str, Any]) -> str
 def hint(word: str, known: Sequence[str]) -> str:
     """`; did you mean X?` by spelling or by what other trainers call it, else the keys that there are."""
     elsewhere = NAMES_ELSEWHERE.get(word.lower(), "")
-    if elsewhere in known:
+    if elsewhere.split(",")[0] in known:
         return f"; here it is called {elsewhere}"
     return nearest(word, known) or f"; known keys: {listed(known, limit=40)}"
 
