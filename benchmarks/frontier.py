@@ -89,6 +89,11 @@ RUNS = {
         f"ppo-{beta:g}": Run(ppo, PPOConfig, {"beta": beta, "lam": 1.0, "critic": CRITIC})
         for beta in (0.15, 0.2, 0.3, 0.5)
     },
+    "ppo-0.3-clipped": Run(
+        ppo,
+        PPOConfig,
+        {"beta": 0.3, "lam": 1.0, "critic": CRITIC, "scores": {"clip": 1.5}, "unfinished_penalty": 0},
+    ),
     "rloo-0.2": Run(rloo, RLOOConfig, {"beta": 0.2}),
     "grpo-0.1": Run(grpo, GRPOConfig, {"beta": 0.1}),
     "online_dpo-0.2": Run(online_dpo, OnlineDPOConfig, {"beta": 0.2, "labels": "soft"}),
