@@ -1,13 +1,14 @@
-"""How much reward PPO and its relatives get for the KL that they pay, beside best of n and the best policy there is.
+"""How much reward each method gets for the KL that it pays, beside best of n and the best policy there is.
 
     python benchmarks/frontier.py SEED [SEED …]      # trains what is not there yet, under runs/frontier
     python benchmarks/frontier.py SEED --only ppo-0.3 grpo-0.1
     python benchmarks/frontier.py --tell PICTURE     # the tables of all seeds that are there, and a picture
 
-On the demo's model and data. For each seed: the demo's recipe as far as its reward model; DRAWS answers of the SFT
-model to each of the first PROMPTS held-out prompts, from which come best of n and the best policy at a price,
-π_SFT·exp(R/β)/Z (src/burnish/evaluation/best_of_n.py); and the runs of RUNS, each measured on those same prompts as it
-goes. What all of them climb is the reward model's score less 1 for an answer without an end; judge B, which nothing
+On the demo's model and data. For each seed: the demo's recipe as far as its reward model, and from the same rankings
+DPO at each β of BETAS and rejection sampling, two rounds of eight answers; DRAWS answers of the SFT model to each of
+the first PROMPTS held-out prompts, from which come best of n and the best policy at a price, π_SFT·exp(R/β)/Z
+(src/burnish/evaluation/best_of_n.py); and the runs of RUNS, each measured on those same prompts as it goes. What RUNS
+and rejection sampling climb is the reward model's score less 1 for an answer without an end; judge B, which nothing
 climbs, scores too. Last, `evaluate` holds the final models to the SFT model on all held-out prompts, as the demo's
 verdict does.
 """
@@ -49,6 +50,7 @@ JUDGE = "judges:favourable-b"
 READ: dict[str, Any] = {"template": "none", "max_length": 96}
 LONGEST = Sampling(max_new_tokens=48)
 LEAST_EFFECTIVE = 50
+BETAS = (0.05, 0.1, 0.15, 0.2, 0.4)
 
 ONCE: dict[str, Any] = {
     **READ,
@@ -100,10 +102,16 @@ RUNS = {
 }
 
 
+STAGES = {"best": "best", **{f"dpo-{beta:g}": f"dpo/beta={beta:g}" for beta in BETAS}}
+"""Which stage of the recipe made a model that nothing is measured of as it goes."""
+
+
 def start(seed: int, folder: Path) -> None:
-    """The demo's stages that the runs start from: the SFT model and its reward model."""
+    """The demo's stages: the SFT model and the reward model that runs start from, and those of STAGES."""
     recipe = yaml.safe_load((ASSETS / "demo" / "recipe.yaml").read_text(encoding="utf-8"))
-    stages = {name: recipe["stages"][name] for name in ("sft", "answers", "ranking", "reward")}
+    stages = {name: recipe["stages"][name] for name in ("sft", "answers", "ranking", "reward", "best", "dpo")}
+    del stages["dpo"]["beta"]
+    stages["dpo"]["each"] = {"beta": list(BETAS)}
     for stage in stages.values():
         for key in ("data", "prompts"):
             if str(stage.get(key, "")).endswith(".jsonl"):
@@ -143,8 +151,9 @@ def train(seed: int, names: Sequence[str]) -> None:
 
 def compare(seed: int, folder: Path) -> None:
     """The final models: the demo's verdict, and what they climb on the prompts of the curves, FINE answers to each."""
-    there = [name for name in RUNS if (folder / name / "model").exists()]
-    models = {"sft": folder / "start" / "sft" / "model"} | {name: folder / name / "model" for name in there}
+    made = {name: folder / "start" / stage for name, stage in STAGES.items()} | {name: folder / name for name in RUNS}
+    models = {"sft": folder / "start" / "sft" / "model"}
+    models |= {name: at / "model" for name, at in made.items() if (at / "model").exists()}
     demo, judges = (
         ASSETS / "demo",
         [
@@ -182,7 +191,8 @@ class Curve:
 class Seed:
     """All that one seed says. Gains are over the mean of the SFT model's own draws.
 
-    `runs` are evaluations as a run goes, an answer a prompt; `last` the final models, FINE answers a prompt.
+    `runs` are evaluations as a run goes, an answer a prompt; `last` the final models, FINE answers a prompt; `dpo`
+    those of DPO, from the largest β to the smallest.
     """
 
     number: int
@@ -190,6 +200,7 @@ class Seed:
     ceiling: Curve
     runs: dict[str, Curve]
     last: dict[str, Curve]
+    dpo: Curve
     verdict: dict[str, dict[str, float]]
 
     @classmethod
@@ -201,13 +212,15 @@ class Seed:
         counts = range(1, 65)
         best = [(kl_bound(n), *(best_of_n(reward_GK, v, n).mean() for v in (reward_GK, judge_GK))) for n in counts]
         fine, verdict = (json.loads((folder / name / "verdict.json").read_text()) for name in ("fine", "verdict"))
-        names = [name for name in RUNS if name in fine]
+        names = [name for name in (*STAGES, *RUNS) if name in fine]
+        sweep = [_final(fine[f"dpo-{beta:g}"]) for beta in reversed(BETAS)]
         return cls(
             number,
             _curve(best, plain),
             _curve(list(_ceiling(reward_GK, judge_GK)), plain),
-            {name: _curve(_evaluations(folder / name), plain) for name in names},
+            {name: _curve(_evaluations(folder / name), plain) for name in names if name in RUNS},
             {name: _curve([_final(fine[name])], plain) for name in names},
+            _curve(sweep, plain),
             verdict,
         )
 
@@ -301,6 +314,11 @@ def draw_picture(seed: Seed, file: Path) -> None:
             line = axes.plot(curve.kl, getattr(curve, value), marker="o", markersize=2, linewidth=0.8, label=name)
             last = seed.last[name]
             axes.plot(last.kl, getattr(last, value), marker="o", markersize=8, color=line[0].get_color())
+        sweep = f"DPO, β {max(BETAS):g} to {min(BETAS):g}"
+        axes.plot(seed.dpo.kl, getattr(seed.dpo, value), marker="s", markersize=5, color="tab:brown", label=sweep)
+        if best := seed.last.get("best"):
+            label = "rejection sampling, 2 rounds of 8"
+            axes.plot(best.kl, getattr(best, value), marker="^", markersize=9, linestyle="", color="black", label=label)
         axes.set_title(title, loc="left", fontsize=10)
         axes.set_xlabel("KL to the SFT model, nats an answer", loc="right")
         axes.grid(axis="y", color="#dddddd")

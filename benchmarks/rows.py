@@ -1,10 +1,11 @@
 """Token ids for both sides, and the reward model that both start from.
 
-    python benchmarks/rows.py ROW MODEL FOLDER ROWS DATA [ROOM]
+    python benchmarks/rows.py ROW MODEL FOLDER ROWS DATA [ROOM [BATCH]]
 
 FOLDER/rows.jsonl gets {"prompt", "chosen", "rejected"} as token ids; with ROOM, prompts alone, with so many tokens left
-for an answer, and FOLDER/prompts.jsonl gets them as text. For ROW reward and ppo, FOLDER/start gets the model with a
-fresh reward head and a pad token that no answer ends with.
+for an answer, and FOLDER/prompts.jsonl gets them as text. For ROW kto they are {"prompt", "answer", "other", "good"}:
+a pair's two answers, one good and one bad, and beside each that of the pair before it in its batch of BATCH such rows.
+For ROW reward and ppo, FOLDER/start gets the model with a fresh reward head and a pad token that no answer ends with.
 """
 
 import json
@@ -24,7 +25,7 @@ from burnish.types import Tree
 LONGEST = 1024  # the default of both trainers
 
 
-def main(row: str, model: str, folder: Path, count: int, data: Path, room: int = 0) -> None:
+def main(row: str, model: str, folder: Path, count: int, data: Path, room: int = 0, batch: int = 8) -> None:
     if row in ("reward", "ppo"):
         load_scorer(model, fresh_head=True, packed=True).save(folder / "start")
     template = resolve(AutoTokenizer.from_pretrained(model))
@@ -40,13 +41,25 @@ def main(row: str, model: str, folder: Path, count: int, data: Path, room: int =
         said = [pairs[tree.group].prompt for tree in made]
         turns = [[{"role": message.role, "content": message.content} for message in prompt] for prompt in said]
         write(folder / "prompts.jsonl", ({"prompt": prompt} for prompt in turns))
-    write(folder / "rows.jsonl", map(token_ids, made))
+    rows = list(map(token_ids, made))
+    write(folder / "rows.jsonl", judged(rows, batch) if row == "kto" else rows)
 
 
 def token_ids(tree: Tree) -> dict[str, Any]:
     ordered = sorted(tree.branches, key=lambda branch: branch.place)
     answers = zip(("chosen", "rejected"), (branch.tokens for branch in ordered), strict=False)
     return {"prompt": tree.prompt, **dict(answers)}
+
+
+def judged(pairs: list[dict[str, Any]], batch: int) -> list[dict[str, Any]]:
+    """KTO's judgements of the first half of `pairs`, so that there are as many rows."""
+    each = batch // 2
+    rows = []
+    for i, pair in enumerate(pairs[: len(pairs) // 2]):
+        before = pairs[i - 1 if i % each else i + each - 1]
+        for good, name in ((True, "chosen"), (False, "rejected")):
+            rows.append({"prompt": pair["prompt"], "answer": pair[name], "other": before[name], "good": good})
+    return rows
 
 
 def write(file: Path, rows: Iterable[Any]) -> None:

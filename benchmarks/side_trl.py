@@ -23,7 +23,7 @@ from transformers import (
     TrainerState,
 )
 from transformers.utils import logging
-from trl import DPOConfig, DPOTrainer, RewardConfig, RewardTrainer, SFTConfig, SFTTrainer
+from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer, RewardConfig, RewardTrainer, SFTConfig, SFTTrainer
 from turns import Turns
 
 ALIKE: dict[str, Any] = {
@@ -61,7 +61,7 @@ class OneTurnAStep(TrainerCallback):
         self.loss = logs.get("loss", self.loss)
 
 
-class PreparedDPOTrainer(DPOTrainer):
+class Prepared:
     """Takes rows that are token ids already; the pass of the reference over them is a turn of its own."""
 
     turns: Turns
@@ -71,7 +71,15 @@ class PreparedDPOTrainer(DPOTrainer):
 
     def _precompute_ref_logps(self, *given: Any) -> Dataset:
         self.turns.next()
-        return super()._precompute_ref_logps(*given)
+        return super()._precompute_ref_logps(*given)  # type: ignore[misc]
+
+
+class PreparedDPOTrainer(Prepared, DPOTrainer):
+    pass
+
+
+class PreparedKTOTrainer(Prepared, KTOTrainer):
+    pass
 
 
 def dataset_of(row: str, rows: list[dict[str, list[int]]]) -> Dataset:
@@ -83,15 +91,32 @@ def dataset_of(row: str, rows: list[dict[str, list[int]]]) -> Dataset:
         return Dataset.from_list(
             [{"chosen_ids": r["prompt"] + r["chosen"], "rejected_ids": r["prompt"] + r["rejected"]} for r in rows]
         )
+    if row == "kto":
+        return Dataset.from_list(
+            [
+                {
+                    "prompt_ids": r["prompt"],
+                    "completion_ids": r["answer"],
+                    "KL_completion_ids": r["other"],
+                    "label": r["good"],
+                }
+                for r in rows
+            ]
+        )
     return Dataset.from_list([{f"{name}_ids": ids for name, ids in r.items()} for r in rows])
 
 
 def padded_tokens(row: str, rows: list[dict[str, list[int]]], batch: int) -> list[int]:
-    """Tokens that each step computes: rows × the longest of them."""
-    sides = ["chosen"] if row == "sft" else ["chosen", "rejected"]
-    sizes = [[len(r["prompt"]) + len(r[side]) for side in sides] for r in rows]
-    parts = [sizes[i : i + batch] for i in range(0, len(sizes), batch)]
-    return [len(part) * len(sides) * max(max(size) for size in part) for part in parts]
+    """Tokens that each step computes: rows × the longest of them, in each of its passes."""
+    passes = {"sft": [["chosen"]], "kto": [["answer"], ["other"]]}.get(row, [["chosen", "rejected"]])
+    parts = [rows[i : i + batch] for i in range(0, len(rows), batch)]
+    return [
+        sum(
+            len(part) * len(sides) * max(len(r["prompt"]) + len(r[side]) for r in part for side in sides)
+            for sides in passes
+        )
+        for part in parts
+    ]
 
 
 def main(row: str, model_path: str, folder: Path, steps: int, batch: int, rate: float) -> None:
@@ -103,9 +128,12 @@ def main(row: str, model_path: str, folder: Path, steps: int, batch: int, rate: 
         "sft": (SFTTrainer, SFTConfig),
         "reward": (RewardTrainer, RewardConfig),
         "dpo": (PreparedDPOTrainer, DPOConfig),
+        "kto": (PreparedKTOTrainer, KTOConfig),
     }[kind]
     load = AutoModelForSequenceClassification if kind == "reward" else AutoModelForCausalLM
-    options: dict[str, Any] = {"precompute_ref_log_probs": row == "dpo", "beta": 0.1} if kind == "dpo" else {}
+    options: dict[str, Any] = {}
+    if kind in ("dpo", "kto"):
+        options = {"precompute_ref_log_probs": not row.endswith("inside"), "beta": 0.1}
     arguments = config_class(
         output_dir=tempfile.mkdtemp(dir=folder),
         per_device_train_batch_size=batch,
@@ -117,7 +145,7 @@ def main(row: str, model_path: str, folder: Path, steps: int, batch: int, rate: 
         **ALIKE,
         **options,
     )
-    PreparedDPOTrainer.turns = turns
+    Prepared.turns = turns
     keep = folder / "TRL-trained" if (folder / "keep").exists() else None
     trainer = trainer_class(
         model=load.from_pretrained(model_path, dtype=torch.float32),

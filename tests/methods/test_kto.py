@@ -17,7 +17,7 @@ from burnish.batch.trees import trees
 from burnish.data.convert import write
 from burnish.data.templates import resolve
 from burnish.errors import ConfigError, DataError
-from burnish.methods.kto import BAD, GOOD, KTOConfig, apart, judged, kto, kto_loss
+from burnish.methods.kto import BAD, GOOD, KTOConfig, apart, by_prompt, judged, kto, kto_loss
 from burnish.methods.mismatched import with_mismatched
 from burnish.models.load import Placement, load_policy
 from burnish.models.model import Policy
@@ -156,6 +156,27 @@ def test_a_comparison_is_two_judgements(tiny_model: Path, tmp_path: Path):
     assert figures["logp_good"] != figures["logp_bad"]
 
 
+def test_judgements_of_one_prompt_are_one_tree_and_the_loss_is_that_of_their_rows(tiny_model: Path):
+    found = []
+    for together in (by_prompt, list):
+        policy, settings = load_policy(tiny_model, Placement(dtype="float64")), config(beta=0.5)
+        groups = [*judgements(6), *(replace(g, answers=(Answer("so", label=True),)) for g in judgements(6))]
+        rows = together(rows_of(policy, groups, settings))
+        own, others = apart(rows)
+        loss = loss_on(
+            own, kto_loss(policy, reference(policy, rows, {"good": 2, "bad": -1, "other": 0.7}), others, settings)
+        )
+        update = Update(policy, settings)
+        told = update(own, loss, step=0, steps=1)
+        found.append((told, torch.cat([p.grad.flatten() for p in update.parameters.values()])))
+        assert [len(tree.branches) for tree in own] == [len(others[tree.group].branches) for tree in own]
+    (merged, gradient), (apart_, expected) = found
+    assert merged["loss"] == pytest.approx(apart_["loss"], rel=1e-10)
+    assert merged["baseline"] == pytest.approx(0.7)
+    assert (gradient - expected).norm() / expected.norm() < 1e-6  # norms are in float32 in every model of transformers
+    assert merged["tokens"] < 0.8 * apart_["tokens"]
+
+
 # ---- runs
 
 
@@ -188,7 +209,7 @@ def test_a_run_that_goes_on_has_the_numbers_of_one_that_was_whole(tiny_model: Pa
 
 def test_rows_of_one_prompt_have_nothing_to_measure_from(tiny_model: Path, tmp_path: Path):
     groups = [replace(group, prompt="1 + 1 = ") for group in judgements()]
-    with pytest.raises(ConfigError, match="loss: kto measures from answers to other prompts, and none of 8 rows"):
+    with pytest.raises(ConfigError, match="loss: kto measures from answers to other prompts, and none of 1 prompts"):
         kto(tiny_model, groups, config(), out=tmp_path)
     kto(tiny_model, groups, config(loss="apo_zero", steps=1), out=tmp_path)
 

@@ -2,10 +2,11 @@
 
     loss = λ · (1 - σ(±β · (gain - z))),  gain = log π(answer) - log π_reference(answer)   Ethayarajh et al. 2024, eq. 7
 
-Reads judgements; a comparison is two of them, a ranking with a line of the acceptable one an answer. z is what the
-policy has gained on average for answers that belong to other prompts. Each row has one such partner for the whole run,
-drawn from the seed, a branch beside its own answer; z is taken over the whole batch, without gradient, before its first
-micro-batch. `loss` names relatives that read the same: a classifier's (BCO), and KTO with z = 0 (APO-zero).
+Reads judgements; a comparison is two of them, a ranking with a line of the acceptable one an answer. Those of one
+prompt are one tree, wherever they stand in the data. z is what the policy has gained on average for answers that belong
+to other prompts. Each answer has one such partner for the whole run, drawn from the seed, a branch beside its own; z is
+taken over the whole batch, without gradient, before its first micro-batch. `loss` names relatives that read the same: a
+classifier's (BCO), and KTO with z = 0 (APO-zero).
 """
 
 import sys
@@ -26,7 +27,7 @@ from burnish.errors import ConfigError, DataError
 from burnish.methods.checks import check_before_step_one
 from burnish.methods.heldout import evaluation, heldout_groups, something_to_evaluate_on
 from burnish.methods.inputs import DataInput, PolicyInput, as_groups, as_policy, say
-from burnish.methods.mismatched import with_mismatched
+from burnish.methods.mismatched import is_mismatched, with_mismatched
 from burnish.methods.reference import check_starts_from, frozen_gains, reference_table
 from burnish.models.model import Policy
 from burnish.objectives import judgement
@@ -34,7 +35,7 @@ from burnish.training.config import MethodConfig
 from burnish.training.identity import identity, rows_hash
 from burnish.training.loop import Loss, StepLoss, WholeBatch, train_on
 from burnish.training.metrics import Figures
-from burnish.types import Group, Tree
+from burnish.types import Branch, Group, Tree
 
 GOOD, BAD = 0, 1
 """What was found of an answer, as its place."""
@@ -89,7 +90,7 @@ def kto(
     )
     say(report)
     rows, held_rows = (
-        _beside_others(judged(some.trees, whose, config), whose, config)
+        by_prompt(_beside_others(judged(some.trees, whose, config), whose, config))
         for some, whose in ((report, groups), (held_report, held))
     )
     _something_to_measure_from(rows, config)
@@ -113,7 +114,7 @@ def kto(
 def kto_loss(
     policy: Policy, reference_N: Mapping[Key, Tensor], others: Mapping[int, Tree], config: KTOConfig
 ) -> Loss | WholeBatch:
-    """The loss of a batch, counted in judgements. `others`: of a row's group, the same prompt with another's answer."""
+    """The loss of a batch, counted in judgements. `others`: of a row's group, the same prompt with others' answers."""
 
     def loss(batch: TreeBatch, baseline: float | Tensor = 0.0) -> StepLoss:
         logprob_N = policy.logprob_sums(batch)
@@ -186,31 +187,56 @@ def _beside_others(rows: list[Tree], groups: Sequence[Group], config: KTOConfig)
     return with_mismatched(rows, groups, 1, max_length=config.max_length, seed=config.seed)
 
 
+def by_prompt(rows: Sequence[Tree]) -> list[Tree]:
+    """Rows of one prompt as one tree, in the order of the first of each, so that the prompt is computed once.
+
+    Its own answers are numbered from 0, those to other prompts from -1 downwards, in the order of the rows.
+    """
+    alike: dict[tuple[int, ...], list[Tree]] = {}
+    for tree in rows:
+        alike.setdefault(tree.prompt, []).append(tree)
+    return [replace(first, branches=_numbered(first, *more)) for first, *more in alike.values()]
+
+
+def _numbered(*rows: Tree) -> tuple[Branch, ...]:
+    branches = [branch for tree in rows for branch in tree.branches]
+    own, others = ([b for b in branches if is_mismatched(b.answer) == mismatched] for mismatched in (False, True))
+    return (
+        *(replace(branch, answer=number) for number, branch in enumerate(own)),
+        *(replace(branch, answer=-1 - number) for number, branch in enumerate(others)),
+    )
+
+
 def _something_to_measure_from(rows: Sequence[Tree], config: KTOConfig) -> None:
     """Raise ConfigError where no row has an answer to another prompt beside it; tell of a few that have none."""
-    alone = sum(len(tree.branches) == 1 for tree in rows)
+    alone = sum(not any(is_mismatched(branch.answer) for branch in tree.branches) for tree in rows)
     if config.loss != "kto" or not alone:
         return
     if alone == len(rows):
         raise ConfigError(
-            f"loss: kto measures from answers to other prompts, and none of {alone} rows has one that fits in "
+            f"loss: kto measures from answers to other prompts, and none of {alone} prompts has one that fits in "
             "max_length; give rows of several prompts, raise max_length, or take loss: apo_zero, which measures from 0"
         )
-    print(f"{alone} of {len(rows)}: no answer to another prompt fits beside them in max_length", file=sys.stderr)
+    print(
+        f"{alone} of {len(rows)} prompts: no answer to another prompt fits beside them in max_length", file=sys.stderr
+    )
 
 
 def apart(rows: Sequence[Tree]) -> tuple[list[Tree], dict[int, Tree]]:
-    """The rows with their own answers, and, by group, with that of another prompt where they have one."""
-    own = [replace(tree, branches=tree.branches[:1]) for tree in rows]
-    return own, {tree.group: replace(tree, branches=tree.branches[1:]) for tree in rows if len(tree.branches) > 1}
+    """The rows with their own answers, and, by group, with those to other prompts where they have any."""
+    own, others = (
+        [replace(t, branches=tuple(b for b in t.branches if is_mismatched(b.answer) == mismatched)) for t in rows]
+        for mismatched in (False, True)
+    )
+    return own, {tree.group: tree for tree in others if tree.branches}
 
 
 def _say_balance(rows: Sequence[Tree], config: KTOConfig) -> None:
     """Tell, on stderr, where good and bad answers do not weigh alike."""
-    good = sum(tree.branches[0].place == GOOD for tree in rows)
-    bad = len(rows) - good
+    places = [branch.place for tree in rows for branch in tree.branches]
+    good, bad = places.count(GOOD), places.count(BAD)
     if not good or not bad:
-        print(f"warning: all {len(rows)} answers were found {'good' if good else 'bad'}", file=sys.stderr)
+        print(f"warning: all {good + bad} answers were found {'good' if good else 'bad'}", file=sys.stderr)
         return
     times = config.desirable * good / (config.undesirable * bad)
     if config.loss == "kto" and not LOWEST <= times <= HIGHEST:
