@@ -6,7 +6,7 @@ optimiser, and their losses are compared: else they would not be doing the same.
 DPO is measured four ways. `dpo`: the reference computed once for all rows before the first step, the pass counted and
 spread over the steps of one epoch; and the same run with the pass left out. `dpo-inside`: computed in every step.
 `dpo-ours-kept`: kept from an earlier run here, as burnish does, in every step there, as TRL does unless told. KTO as
-`dpo`.
+`dpo` and as `dpo-ours-kept`.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from pathlib import Path
 from table import HERE, Measured
 from turns import ENVIRONMENT, alternate, note, worker
 
-ROWS = ("sft", "reward", "dpo", "dpo-inside", "dpo-ours-kept", "kto")
+ROWS = ("sft", "reward", "dpo", "dpo-inside", "dpo-ours-kept", "kto", "kto-ours-kept")
 
 
 def measure(row: str, options: argparse.Namespace, folder: Path) -> list[Measured]:
@@ -31,7 +31,8 @@ def measure(row: str, options: argparse.Namespace, folder: Path) -> list[Measure
     subprocess.run([sys.executable, str(HERE / "rows.py"), *given], check=True, env=os.environ | environment)
     model = str(folder / "start") if kind == "reward" else str(options.model)
     common = [model, str(folder), str(options.steps), str(options.batch), str(options.rate)]
-    theirs_is, own_is = ("dpo-inside", "dpo") if row == "dpo-ours-kept" else (row, row)
+    ours_kept = row.endswith("-ours-kept")
+    theirs_is, own_is = (f"{kind}-inside", kind) if ours_kept else (row, row)
     with (
         worker("TRL", ["side_trl.py", theirs_is, *common], folder, environment) as trl,
         worker(
@@ -42,7 +43,7 @@ def measure(row: str, options: argparse.Namespace, folder: Path) -> list[Measure
         for process in (trl, burnish, product):
             process.ready()
         passes = {"TRL": 0.0, "burnish": 0.0}
-        if row == "dpo-ours-kept":
+        if ours_kept:
             burnish.turn()  # the pass of that earlier run
         if row in ("dpo", "kto"):
             passes = {side.name: side.turn()["seconds"] for side in (burnish, trl)}
@@ -52,5 +53,5 @@ def measure(row: str, options: argparse.Namespace, folder: Path) -> list[Measure
     if row in ("dpo", "kto"):
         counted = Measured(f"{row}, pass counted", theirs, own, rates, shape, passes["TRL"], passes["burnish"])
         return [counted, Measured(f"{row}, reference kept", theirs, own, rates, shape)]
-    name = {"dpo-inside": "dpo, reference inside", "dpo-ours-kept": "dpo, kept here, inside there"}.get(row, row)
+    name = f"{kind}, kept here, inside there" if ours_kept else row.replace("-inside", ", reference inside")
     return [Measured(name, theirs, own, rates, shape)]
