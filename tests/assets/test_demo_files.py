@@ -61,6 +61,11 @@ def test_there_are_500_held_out_prompts_and_none_is_trained_on():
     assert not heldout & {row["prompt"] for name in ("sft.jsonl", "prompts.jsonl") for row in rows(name)}
 
 
+def test_people_ended_every_held_out_prompt():
+    ended = {row["prompt"] for row in rows("heldout_labels.jsonl") if row["response"].strip()}
+    assert {row["prompt"] for row in rows("heldout.jsonl")} <= ended
+
+
 def test_a_prompt_is_three_to_six_words_and_the_space_after_it_opens_the_response():
     for row in rows("sft.jsonl"):
         assert 3 <= len(row["prompt"].split(" ")) <= 6

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from burnish.errors import ConfigError
-from burnish.evaluation.intervals import each_of, mean_and_error, proportion, wins
+from burnish.evaluation.intervals import Interval, between, each_of, mean_and_error, mean_of, proportion, wins
 
 DRAWS = 1500
 LEAST = 0.915  # Wilson's own lowest here, 0.935 at 25 of 50, less three and a half deviations of 1,500 draws
@@ -84,6 +84,31 @@ def test_models_that_are_all_as_good_are_all_said_to_be_in_95_of_100_runs():
             kept[level] += all(one.low <= 0.5 <= one.high for one in found)
     assert kept[each_of(8)] / 200 >= 0.895  # 0.95 less three and a half deviations of 200 runs
     assert kept[0.95] / 200 < 0.85
+
+
+@pytest.mark.parametrize("rates", [(0.5, 0.5), (0.9, 0.2), (0.98, 0.7)])
+def test_the_mean_of_two_rates_is_covered(rates):
+    """As many prompts of each as a suite has at a glance: 40 and 60."""
+    generator = np.random.default_rng(0)
+    covered = 0
+    for _ in range(DRAWS):
+        made = [proportion(one_each(generator.random(n) < rate)) for rate, n in zip(rates, (40, 60), strict=True)]
+        found = mean_of(made)
+        covered += found.low <= sum(rates) / 2 <= found.high
+    assert covered / DRAWS >= LEAST
+
+
+def test_the_mean_of_one_rate_is_itself_and_of_equal_ones_as_sure_as_all_their_prompts():
+    one = Interval(0.5, 0.4, 0.6, 100)
+    assert mean_of([one]) == one
+    assert mean_of([one] * 4).high - 0.5 == pytest.approx(0.1 / 2)
+
+
+def test_a_value_between_other_ends_has_the_same_interval_drawn_to_that_scale():
+    values = [-1.0, 0.0, 0.0, 1.0, 1.0]
+    tied = proportion(one_each([0.0, 0.5, 0.5, 1.0, 1.0]))
+    found = between(values, -1.0, 1.0)
+    assert found == Interval(2 * tied.mean - 1, 2 * tied.low - 1, 2 * tied.high - 1, 5)
 
 
 def test_all_won_leaves_room_below():

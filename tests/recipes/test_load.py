@@ -95,6 +95,22 @@ def test_an_input_that_is_missing_says_what_it_may_be(place: Workplace):
     ]
 
 
+def test_a_verdict_needs_prompts_and_a_judge_or_a_suite(place: Workplace):
+    lines = told(place, HEAD + "  verdict: {method: evaluate, models: [base]}\n")
+    assert [line.split(": ")[1] for line in lines] == ["verdict.prompts", "verdict.by"]
+    assert all(line.endswith(", or in its place suite") for line in lines)
+    recipe = place.load(HEAD + "  verdict: {method: evaluate, models: [base], suite: safety}\n")
+    assert recipe.stage("verdict").config.suite == "safety"  # type: ignore[attr-defined]
+    lines = told(place, HEAD + "  verdict: {method: evaluate, models: [base], suite: safty}\n")
+    assert lines[0].endswith("did you mean safety?")
+
+
+def test_an_input_that_says_nothing_without_another_is_told(place: Workplace):
+    given = "models: [base], suite: safety, prompts: data.jsonl"
+    lines = told(place, HEAD + f"  verdict: {{method: evaluate, {given}}}\n")
+    assert lines == ["line 4: verdict.prompts: says nothing without `by`; add that, or leave this out"]
+
+
 def test_one_of_several_stages_must_be_named_where_one_is_taken(place: Workplace):
     many = "  many: {method: write, model: base, data: data.jsonl, each: {beta: [0.1, 0.2]}}\n"
     lines = told(place, HEAD + many + "  last: {method: answer, model: many}\n")

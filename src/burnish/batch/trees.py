@@ -333,6 +333,15 @@ def tree_of(
     return Tree(tuple(prompt_tokens), branches, group=group, id=id, origin=origin)
 
 
+def choice_tree(prompt: Sequence[int], choices: Sequence[str], template: Template, *, group: int = 0) -> Tree:
+    """Given answers as the branches of their prompt, none of which ends: what a model thinks of them as a beginning."""
+    coded = [template.encoder.plain(choice, follows=True) for choice in choices]
+    branches = tuple(
+        Branch(tuple(said), (True,) * len(said), ended=False, answer=place) for place, said in enumerate(coded)
+    )
+    return Tree(tuple(prompt), branches, group=group)
+
+
 def text_trees(groups: Sequence[Group], template: Template, *, max_length: int) -> TreeReport:
     """Texts for pretraining, joined and cut into rows of exactly `max_length` tokens (the last may be shorter).
 

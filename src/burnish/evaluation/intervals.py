@@ -57,6 +57,29 @@ def proportion(value_GK: Sequence[Sequence[float]], *, level: float = 0.95) -> I
     return Interval(mean, *wilson(mean, effective, z), n)
 
 
+def between(value_G: Sequence[float], low: float, high: float, *, level: float = 0.95) -> Interval:
+    """The mean of one value a prompt, all between `low` and `high`, with `proportion`'s interval drawn to that scale.
+
+    For a difference of rates the values are how far apart two models are on each prompt, between -1 and 1: then it is
+    the interval of a win rate, in which no difference is a tie.
+    """
+    size = high - low
+    found = proportion([[(value - low) / size] for value in value_G], level=level)
+    return Interval(low + size * found.mean, low + size * found.low, low + size * found.high, found.prompts)
+
+
+def mean_of(rates: Sequence[Interval]) -> Interval:
+    """The mean of independent rates; each end is as far away as theirs together (Zou and Donner 2008, eq. 5 and 6).
+
+    low = m - √Σ (m_i - low_i)² / n,  high = m + √Σ (high_i - m_i)² / n         m the mean of n means m_i
+    """
+    n = len(rates)
+    mean = math.fsum(one.mean for one in rates) / n
+    below = math.hypot(*(max(one.mean - one.low, 0.0) for one in rates)) / n  # an end may pass its mean by a rounding
+    above = math.hypot(*(max(one.high - one.mean, 0.0) for one in rates)) / n
+    return Interval(mean, mean - below, mean + above, sum(one.prompts for one in rates))
+
+
 def wilson(mean: float, effective: float, z: float) -> tuple[float, float]:
     """Wilson's 1927 interval of a rate that is known as well as from `effective` tosses of a coin."""
     middle = (mean + z * z / (2 * effective)) / (1 + z * z / effective)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 
 from burnish.errors import ConfigError
-from burnish.evaluation import text
+from burnish.evaluation import safety, text, told_apart
 from burnish.evaluation.intervals import check_alike, mean_and_error, proportion, wins
 from burnish.evaluation.length_control import length_controlled
 
@@ -80,7 +80,7 @@ class Verdict:
 OF_OTHERS = ("strength", "strength_low", "strength_high", "verdicts", "annotators", "consistency", "unreadable")
 """What `evaluate` tells beside a verdict: of several models, of people, of a language model that judges."""
 
-FIGURES = (*(field.name for field in fields(Verdict)), *OF_OTHERS)
+FIGURES = (*(field.name for field in fields(Verdict)), *OF_OTHERS, *told_apart.FIGURES, *safety.FIGURES)
 """Every figure that a model may have; of several judges each has its own, as `win_rate/NAME`."""
 
 

@@ -5,6 +5,9 @@ Every model answers with the same seeds at temperature 1. A verdict says how oft
 under the pretrained base, variety, length, endings, and perplexity of text that nobody trained on.
 
 Where `by` is people, they see each answer beside the first model's, in an order of their own, and say which is better.
+
+`people` are texts that people wrote to the same prompts: can a classifier tell the model's from theirs? `suite` asks
+for safety, beside this or alone.
 """
 
 import json
@@ -23,11 +26,14 @@ from burnish.data.templates import Template, resolve
 from burnish.errors import ConfigError
 from burnish.evaluation.gate import condition
 from burnish.evaluation.sentence import with_sentences
+from burnish.evaluation.suites import Suite
 from burnish.evaluation.verdict import Measured
 from burnish.methods import verdicts
+from burnish.methods.human_like import beside_people, people_by_prompt
 from burnish.methods.inputs import DataInput, PolicyInput, as_groups, as_policy, say
 from burnish.methods.people import PeopleConfig
 from burnish.methods.scoring import By, Scores, answered, score_groups
+from burnish.methods.suite import suite_figures
 from burnish.models.divergence import answer_kl
 from burnish.models.model import Policy
 from burnish.rollout.local import LocalEngine
@@ -41,6 +47,10 @@ from burnish.types import Branch, Group, Tree
 class EvaluateConfig(PeopleConfig):
     samples: int = Field(1, ge=1, description="answers a prompt")
     sampling: Sampling = Field(default_factory=lambda: Sampling(), description="lengths of the answers")
+    suite: Suite | None = Field(None, description="published prompts that ask for safety: safety, or safety-zh")
+    limit: int | None = Field(
+        None, ge=1, description="prompts of each part of the suite, evenly spaced; unset is all of them"
+    )
     require: tuple[str, ...] = Field((), description="conditions on the verdict; a run ends with 1 where one fails")
 
     @field_validator("require", mode="before")
@@ -56,40 +66,71 @@ class EvaluateConfig(PeopleConfig):
         return value
 
 
+DEFAULTS = EvaluateConfig()
+
+
 def evaluate(
     models: Mapping[str, PolicyInput],
-    prompts: DataInput,
-    config: EvaluateConfig,
+    prompts: DataInput | None = None,
+    config: EvaluateConfig = DEFAULTS,
     *,
-    by: By,
+    by: By | None = None,
     out: Path,
     base: PolicyInput | None = None,
     text: DataInput | None = None,
+    people: DataInput | None = None,
 ) -> dict[str, Any]:
-    """Judge `models`, the first of which is the one to beat, and write `out/samples.jsonl` and `out/verdict.json`.
+    """Judge `models`, the first of which is the one to beat, and write `out/verdict.json`.
 
-    `base` is the pretrained model that fluency is measured with, `text` held-out text for perplexity; without them
-    those figures are missing. Returns a verdict's figures for each model by name; whether they are what `require` wants
-    is asked by who runs the stage, once it is done. Raises ConfigError for settings that cannot work together, and
-    where people judge what `verdicts.by_people` does.
+    With `prompts`, `by` judges the answers to them, which `out/samples.jsonl` has. `base` is the pretrained model that
+    fluency is measured with, `text` held-out text for perplexity, `people` what people wrote to the same prompts;
+    without them those figures are missing. With `config.suite` see `suite.suite_figures`. Returns each model's figures
+    by name; whether they are what `require` wants is asked by who runs the stage, once it is done. Raises ConfigError
+    for settings that cannot work together, and where people judge what `verdicts.by_people` does.
     """
-    people = by == "people"
+    if (prompts is None) != (by is None) or (prompts is None and config.suite is None):
+        raise ConfigError("evaluate: name `prompts` and who judges (`by`), or `suite: safety`, or all of them")
+    figures: dict[str, dict[str, float | None]] = {name: {} for name in models}
+    if prompts is not None and by is not None:
+        figures = _judged(models, prompts, config, by, out, base, text, people)
+    if config.suite is not None:
+        asked = suite_figures(models, config.suite, config, config.sampling, limit=config.limit, out=out)
+        figures = {name: own | asked[name] for name, own in figures.items()}
+    write_durably(out / "verdict.json", json.dumps(with_sentences(figures), indent=1, ensure_ascii=False))
+    return figures
+
+
+def _judged(
+    models: Mapping[str, PolicyInput],
+    prompts: DataInput,
+    config: EvaluateConfig,
+    by: By,
+    out: Path,
+    base: PolicyInput | None,
+    text: DataInput | None,
+    people: DataInput | None,
+) -> dict[str, dict[str, float | None]]:
+    """The verdict on each model's answers to `prompts`."""
+    asks_people = by == "people"
     if config.sampling.temperature != 1.0:
         raise ConfigError("sampling.temperature: a KL is that of the model's own distribution; evaluate at 1.0")
     config.sampling.for_training()
-    if people and len(models) < 2:
+    if asks_people and len(models) < 2:
         raise ConfigError("by: people: they compare a model with the first one; name two models at least")
     groups = as_groups(prompts, "prompt", config, out)
+    theirs = people_by_prompt(as_groups(people, None, config, out), groups) if people is not None else None
     known = verdicts.identity_of(config, groups, {name: _named(model) for name, model in models.items()})
-    found = verdicts.kept(out, known) if people else None
+    found = verdicts.kept(out, known) if asks_people else None
     given: dict[str, Scores] = {}
     if found is None:
         found, samples, given = _measured_all(models, groups, config, by, out, base, text)
         write(samples, "sample", out / "samples.jsonl")
-        if people:
+        if asks_people:
             verdicts.keep(out, known, found)
-    figures = verdicts.by_people(groups, found, config, out) if people else verdicts.by_scores(found, given)
-    write_durably(out / "verdict.json", json.dumps(with_sentences(figures), indent=1, ensure_ascii=False))
+    figures = verdicts.by_people(groups, found, config, out) if asks_people else verdicts.by_scores(found, given)
+    if theirs is not None:
+        like = beside_people(groups, found, theirs)
+        figures = {name: own | like[name] for name, own in figures.items()}
     return figures
 
 

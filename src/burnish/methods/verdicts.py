@@ -39,7 +39,8 @@ class Compared:
 
 def identity_of(config: PeopleConfig, groups: Sequence[Group], models: Mapping[str, str]) -> dict[str, str]:
     """What must be alike for `measured.json` to be gone on from. Who judges, and how many, may change."""
-    people = (set(PeopleConfig.model_fields) - set(StageConfig.model_fields)) | NOT_IDENTITY
+    others = {"suite", "limit"}  # the suite is asked apart from what people judge
+    people = (set(PeopleConfig.model_fields) - set(StageConfig.model_fields)) | NOT_IDENTITY | others
     prompts = sha256(repr([group.prompt for group in groups]).encode("utf-8", "surrogatepass")).hexdigest()
     settings = json.dumps(config.model_dump(mode="json", exclude=people), sort_keys=True)
     return {"settings": settings, "prompts": prompts, **{f"models.{name}": model for name, model in models.items()}}

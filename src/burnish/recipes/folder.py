@@ -35,6 +35,8 @@ LOSES_NOTHING = {
     "inputs.json",
     "metrics.jsonl",
     "samples.jsonl",
+    "safety.jsonl",
+    "choices.jsonl",
     "bad_batch.json",
     "reference.safetensors",
     "reference-heldout.safetensors",

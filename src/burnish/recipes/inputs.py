@@ -54,13 +54,24 @@ class Inputs:
     def of(self, path: KeyPath, method: Method, given: Mapping[str, Any]) -> dict[str, Any]:
         """The inputs of the stage at `path`, by key. What could not be found is None or left out, and told."""
         if not any(all(key in given for key in needed) for needed in method.needs):
-            wanted = min(method.needs, key=lambda needed: sum(key not in given for key in needed))
-            for key in wanted:
-                if key not in given:
-                    self.trouble((*path, key), f"missing; it takes {_meaning(method.inputs[key])}")
+            self._tell_missing(path, method, given)
+        else:
+            for key, other in method.beside.items():
+                if key in given and other not in given:
+                    self.trouble((*path, key), f"says nothing without `{other}`; add that, or leave this out")
         return {
             key: self._input((*path, key), takes, given[key]) for key, takes in method.inputs.items() if key in given
         }
+
+    def _tell_missing(self, path: KeyPath, method: Method, given: Mapping[str, Any]) -> None:
+        """Of the set of inputs that misses least, tell what is missing and which setting would do in its place."""
+        named = [needed for needed in method.needs if all(key in method.inputs for key in needed)]
+        wanted = min(named, key=lambda needed: sum(key not in given for key in needed))
+        settings = dict.fromkeys(key for needed in method.needs for key in needed if key not in method.inputs)
+        for key in wanted:
+            if key not in given:
+                instead = "".join(f", or in its place {setting}" for setting in settings if key != "models")
+                self.trouble((*path, key), f"missing; it takes {_meaning(method.inputs[key])}{instead}")
 
     def _input(self, path: KeyPath, takes: Input, value: Any) -> Any:
         if takes.takes == "by":

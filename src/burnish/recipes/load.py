@@ -83,7 +83,7 @@ def one_stage(
             raise UsageError(
                 f"--set {key}: {f'{_option(key)} gives it already' if key in given else 'only a recipe has it'}"
             )
-    typed: dict[KeyPath, str] = {("stages", method, key): _option(key) for key in METHODS[method].inputs}
+    typed: dict[KeyPath, str] = {("stages", method, key): _option(key) for key in [*METHODS[method].inputs, *given]}
     typed |= {("stages", method, key): f"--set {key}" for key in settings}
     values = {"name": method, "stages": {method: {"method": method, **settings, **given}}}
     allowed = Allowed(Path(), code=allow_code, insecure=insecure)

@@ -6,7 +6,7 @@ its final figures. Names of functions are text and imported on first use: a reci
 
 import importlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pydantic import BaseModel
@@ -31,14 +31,16 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """`needs`: at least one of these sets of inputs must be given whole. `gives`: what later stages may take, and where
-    under the stage's folder it lies."""
+    """`needs`: at least one of these sets of inputs must be given whole; a setting may stand in for inputs. `beside`:
+    inputs that say nothing without another. `gives`: what later stages may take, and where under the stage's folder it
+    lies."""
 
     function: str
     config: str
     inputs: Mapping[str, Input]
     needs: tuple[tuple[str, ...], ...]
     gives: Mapping[Takes, str]
+    beside: Mapping[str, str] = field(default_factory=dict)
 
     def config_class(self) -> type[BaseModel]:
         found: type[BaseModel] = imported(self.config)
@@ -161,9 +163,11 @@ METHODS: dict[str, Method] = {
             "by": Input("by", people=True),
             "base": MODEL,
             "text": Input("groups", "text", several=True),
+            "people": Input("groups", several=True),
         },
-        (("models", "prompts", "by"),),
+        (("models", "prompts", "by"), ("models", "suite")),
         {},
+        {"prompts": "by", "by": "prompts", "base": "prompts", "text": "prompts", "people": "prompts"},
     ),
 }
 

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 import torch
 
+from burnish.batch.trees import choice_tree
 from burnish.data.templates import Template, resolve
 from burnish.errors import DataError
 from burnish.models.model import Policy
-from burnish.types import Branch, Message, Tree
+from burnish.types import Message, Tree
 
 SELDOM = 0.5
 
@@ -53,11 +54,7 @@ class LanguageModel:
             replies = [f" {reply}" for reply in replies]
         else:
             tokens = template.prompt_tokens((Message("user", question),))
-        coded = [template.encoder.plain(reply, follows=True) for reply in replies]
-        branches = tuple(
-            Branch(tuple(reply), (True,) * len(reply), ended=False, answer=place) for place, reply in enumerate(coded)
-        )
-        return Tree(tuple(tokens), branches, group=index)
+        return choice_tree(tokens, replies, template, group=index)
 
     def _check_length(self, rows: Sequence[Tree], about: Sequence[str]) -> None:
         most = getattr(self.policy.model.config.get_text_config(), "max_position_embeddings", None)

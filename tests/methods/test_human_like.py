@@ -1,0 +1,54 @@
+"""A verdict beside people's own answers: every model has the figure, and what is missing is told."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from burnish.errors import ConfigError, DataError
+from burnish.evaluation.told_apart import FEWEST
+from burnish.methods.evaluate import EvaluateConfig, evaluate
+from burnish.rollout.settings import Sampling
+from burnish.types import Answer, Group, Message
+
+PROMPTS = [Group(f"{i} + {i} = ", origin=f"prompts:{i + 1}") for i in range(FEWEST + 2)]
+PEOPLE = [replace(group, answers=(Answer(f"{2 * i}."),)) for i, group in enumerate(PROMPTS[:-2])]
+CONFIG = EvaluateConfig(max_length=64, sampling=Sampling(max_new_tokens=8))
+
+
+def by_length(prompts: Any, answers: list[str]) -> list[float]:
+    return [float(len(answer)) for answer in answers]
+
+
+def test_every_model_stands_beside_people(
+    tiny_model: Path, other_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    models = {"first": tiny_model, "other": other_model}
+    people = [replace(PEOPLE[0], prompt=(Message("user", "0 + 0 = "),)), *PEOPLE[1:]]  # the same prompt, as a turn
+    figures = evaluate(models, PROMPTS, CONFIG, by=by_length, out=tmp_path, people=people)
+    for name in models:
+        assert figures[name]["told_apart"] > 0.9, "random bytes are no sums"
+        assert figures[name]["told_apart_prompts"] == FEWEST
+    assert {"win_rate", "told_apart_low", "told_apart_by_length"} <= figures["first"].keys()
+    assert json.loads((tmp_path / "verdict.json").read_text())["other"]["told_apart"] == figures["other"]["told_apart"]
+    told = capsys.readouterr().err
+    assert f"people: 2 of {len(PROMPTS)} prompts have no answer by people" in told
+    assert "answers of first were cut by their length" in told
+
+
+def test_without_people_nothing_changes(tiny_model: Path, tmp_path: Path):
+    alone = evaluate({"one": tiny_model}, PROMPTS[:6], CONFIG, by=by_length, out=tmp_path)
+    assert not any(name.startswith("told_apart") for name in alone["one"])
+
+
+def test_few_prompts_are_refused(tiny_model: Path, tmp_path: Path):
+    with pytest.raises(ConfigError, match="people: 5 of the prompts have an answer by people"):
+        evaluate({"one": tiny_model}, PROMPTS[:6], CONFIG, by=by_length, out=tmp_path, people=PEOPLE[:5])
+
+
+def test_rows_that_are_no_answer_by_a_person_are_refused(tiny_model: Path, tmp_path: Path):
+    ranked = [replace(PEOPLE[0], answers=(Answer("0"), Answer("1")))]
+    with pytest.raises(DataError, match=r"prompts:1: people: .* found 2 answers"):
+        evaluate({"one": tiny_model}, PROMPTS[:6], CONFIG, by=by_length, out=tmp_path, people=ranked)
