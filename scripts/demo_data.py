@@ -173,6 +173,9 @@ def build(sources: Path, out: Path, pretraining: Path) -> None:
     known = {opened(text)[0] for text in read} | {row["prompt"] for row in prompts}
     heldout = [row for row in prompts_of(filter(sentence, parts["heldout"])) if row["prompt"] not in known]
     write(out / "heldout.jsonl", heldout[:HELD_OUT])
+    wanted = {row["prompt"] for row in heldout[:HELD_OUT]}
+    ended = map(opened, filter(sentence, parts["heldout"]))
+    write(out / "heldout_people.jsonl", [{"prompt": p, "response": r} for p, r in ended if p in wanted])
     write(out / "judge_a.jsonl", judged(label_of, parts["judge_a"]))
     write(out / "judge_b.jsonl", judged(label_of, parts["judge_b"]))
     write(out / "heldout_labels.jsonl", judged(label_of, parts["heldout"]))

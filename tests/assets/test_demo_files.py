@@ -62,8 +62,10 @@ def test_there_are_500_held_out_prompts_and_none_is_trained_on():
 
 
 def test_people_ended_every_held_out_prompt():
-    ended = {row["prompt"] for row in rows("heldout_labels.jsonl") if row["response"].strip()}
-    assert {row["prompt"] for row in rows("heldout.jsonl")} <= ended
+    ended = rows("heldout_people.jsonl")
+    assert {row["prompt"] for row in ended} == {row["prompt"] for row in rows("heldout.jsonl")}
+    assert all(row["response"].strip() for row in ended)
+    assert {whole(row) for row in ended} <= {whole(row) for row in rows("heldout_labels.jsonl")}
 
 
 def test_a_prompt_is_three_to_six_words_and_the_space_after_it_opens_the_response():
