@@ -6,7 +6,7 @@ from itertools import combinations, permutations, product
 import numpy as np
 import pytest
 
-from burnish.evaluation.best_of_n import best_of_n, kept_chance, kl_bound, tilted
+from burnish.evaluation.best_of_n import best_of_n, curve, doublings, kept_chance, kl_bound, tilted, win_rates
 
 SCORE = [0.3, -1.0, 2.5, 0.9, -0.2, 1.1]
 VALUE = [5.0, 1.0, -2.0, 0.0, 7.0, 3.0]
@@ -54,6 +54,67 @@ def test_more_than_there_are_is_refused(n):
 def test_a_prompt_needs_a_value_for_each_score():
     with pytest.raises(ValueError, match="prompt 1 has 6 scores and 5 values"):
         best_of_n([SCORE], [VALUE[:-1]], 2)
+
+
+def won(mine: float, other: float) -> float:
+    return (1 + (mine > other) - (mine < other)) / 2
+
+
+@pytest.mark.parametrize("n", range(1, 6))
+@pytest.mark.parametrize("score", [SCORE, [1.0, 0.0, 1.0, 1.0, 2.0, 0.0]])
+def test_a_win_rate_is_the_mean_over_every_subset_with_every_further_draw(n: int, score: list[float]):
+    """Where several of a subset score best, each of them is kept as often."""
+    value = [1.0, 1.0, -2.0, 0.0, 7.0, 3.0]  # the judge knows a tie too
+    found = []
+    for subset in combinations(range(6), n):
+        best = [i for i in subset if score[i] == max(score[k] for k in subset)]
+        others = [j for j in range(6) if j not in subset]
+        found += [np.mean([won(value[i], value[j]) for i in best]) for j in others]
+    assert win_rates([score], [value], n)[0] == pytest.approx(np.mean(found))
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_a_win_rate_has_no_bias_whatever_was_drawn(n: int):
+    """Its mean over all 3⁴ ways in which four draws can come is the chance that the best of n beats one more."""
+    chance, value = [0.5, 0.3, 0.2], [4.0, -1.0, 3.0]  # the score is the answer's number
+
+    def over(draws: int, found) -> float:
+        return sum(math.prod(chance[a] for a in drawn) * found(drawn) for drawn in product(range(3), repeat=draws))
+
+    exact = over(n + 1, lambda drawn: won(value[max(drawn[:n])], value[drawn[n]]))
+    estimated = over(4, lambda drawn: win_rates([drawn], [[value[a] for a in drawn]], n)[0])
+    assert estimated == pytest.approx(exact)
+
+
+def test_by_its_own_score_the_best_of_n_wins_n_of_n_plus_1():
+    """Of n + 1 draws without ties each is as likely the highest."""
+    assert [win_rates([SCORE], [SCORE], n)[0] for n in (1, 2, 5)] == pytest.approx([1 / 2, 2 / 3, 5 / 6])
+
+
+def test_a_curve_doubles_up_to_the_last_that_leaves_a_draw_to_compare_with():
+    assert doublings(5) == [1, 2, 4, 5]
+    assert doublings(8) == [1, 2, 4, 8]
+    rows = [one.record() for one in curve([SCORE, SCORE[::-1]], [VALUE, VALUE])]
+    assert [row["n"] for row in rows] == [1, 2, 4, 5]
+    assert (rows[0]["kl"], rows[0]["win_rate"]) == (0, pytest.approx(0.5)), "one draw is the model itself"
+    assert rows[0]["score_mean"] == pytest.approx(np.mean(SCORE))
+    assert rows[2]["score_win_rate"] == pytest.approx(4 / 5)
+    assert rows[2]["win_rate"] == pytest.approx(win_rates([SCORE, SCORE[::-1]], [VALUE, VALUE], 4).mean())
+    assert rows[2]["judge_mean"] == pytest.approx(best_of_n([SCORE, SCORE[::-1]], [VALUE, VALUE], 4).mean())
+    assert all(row["win_rate_low"] <= row["win_rate"] <= row["win_rate_high"] for row in rows)
+
+
+def test_without_a_judge_the_score_says_who_wins():
+    (row,) = [one.record() for one in curve([SCORE, SCORE], counts=[2])]
+    assert row["win_rate"] == row["score_win_rate"] == pytest.approx(2 / 3)
+    assert "judge_mean" not in row
+
+
+def test_a_curve_needs_a_draw_to_compare_with():
+    with pytest.raises(ValueError, match="two draws of each prompt"):
+        curve([[1.0]])
+    with pytest.raises(ValueError, match="between 1 and 5; found 6"):
+        win_rates([SCORE], [VALUE], 6)
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 64])

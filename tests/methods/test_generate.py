@@ -1,10 +1,11 @@
 """Generate writes what was sampled, and a killed run ends with the same bytes."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from methods.engines import Killed, KilledError
+from methods.written import rows_of
 
 from burnish.batch.trees import prompt_trees
 from burnish.data.read import read
@@ -27,30 +28,6 @@ def policy(tiny_model: Path) -> Policy:
     return load_policy(tiny_model)
 
 
-class KilledError(Exception):
-    pass
-
-
-class Killed:
-    """An engine that dies in its call number `last + 1`."""
-
-    def __init__(self, policy: Policy, last: int) -> None:
-        self.inner = LocalEngine(policy)
-        self.left = last
-
-    @property
-    def weights_version(self) -> str:
-        return self.inner.weights_version
-
-    def sample(
-        self, prompts: Sequence[Sequence[int]], n: int, settings: Sampling, *, end_tokens: Sequence[int], seed: int
-    ) -> list[Rollout]:
-        if not self.left:
-            raise KilledError
-        self.left -= 1
-        return self.inner.sample(prompts, n, settings, end_tokens=end_tokens, seed=seed)
-
-
 class Writes:
     """An engine whose every answer is these tokens and the end."""
 
@@ -64,10 +41,6 @@ class Writes:
     ) -> list[Rollout]:
         logprobs = (-1.0,) * len(self.tokens)
         return [Rollout(i, k, self.tokens, logprobs, True, seed) for i in range(len(prompts)) for k in range(n)]
-
-
-def rows_of(folder: Path) -> list[dict[str, object]]:
-    return [json.loads(line) for line in (folder / "answers.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
 def test_a_row_holds_a_prompts_answers_with_all_that_was_sampled(policy: Policy, tmp_path: Path):

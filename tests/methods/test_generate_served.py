@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rewards.served import reply, serving
+from rewards.served import parrot, reply, root, serving
 
 from burnish.cli.main import main
 from burnish.data.read import read
@@ -16,22 +16,6 @@ from burnish.types import Group, Message
 
 TALK = (Message("user", "Hello."), Message("assistant", "Good day."), Message("user", "Who are you?"))
 PROMPTS = [Group("What is 1 + 1?", id="a"), Group(TALK, id="b", extra={"topic": "names"}), Group("Sing.", id="c")]
-
-
-def parrot(handler: Any, question: dict[str, Any]) -> None:
-    """Says the last turn and the seed, and is cut where it may say less than that."""
-    if handler.path.endswith("/chat/completions"):
-        said = f"{question['messages'][-1]['content']} ({question['seed']})"
-        choice: dict[str, Any] = {"message": {"role": "assistant", "content": said}}
-    else:
-        choice = {"text": f"{question['prompt']} goes on ({question['seed']})"}
-    choice["finish_reason"] = "length" if question["max_tokens"] < 8 else "stop"
-    body = {"choices": [choice], "usage": {"completion_tokens": 5}}
-    reply(handler, json.dumps(body).encode())
-
-
-def root(address: str) -> str:
-    return address.removesuffix("/score")
 
 
 def test_answers_of_a_served_model_are_samples_that_every_later_stage_reads(tmp_path: Path):

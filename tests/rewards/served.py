@@ -5,6 +5,7 @@ import ssl
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 
 class Server(ThreadingHTTPServer):
@@ -60,3 +61,19 @@ def chat_reply(handler, text, top=None, **choice):
     """The answer of a "chat/completions": a text, and with `top` what is known of its one token."""
     told = {"content": [{"token": text, "logprob": 0.0, "top_logprobs": top}]} if top else None
     reply(handler, json.dumps({"choices": [{"message": {"content": text}, "logprobs": told, **choice}]}).encode())
+
+
+def parrot(handler: Any, question: dict[str, Any]) -> None:
+    """Says the last turn and the seed, and is cut where it may say less than that."""
+    if handler.path.endswith("/chat/completions"):
+        said = f"{question['messages'][-1]['content']} ({question['seed']})"
+        choice: dict[str, Any] = {"message": {"role": "assistant", "content": said}}
+    else:
+        choice = {"text": f"{question['prompt']} goes on ({question['seed']})"}
+    choice["finish_reason"] = "length" if question["max_tokens"] < 8 else "stop"
+    body = {"choices": [choice], "usage": {"completion_tokens": 5}}
+    reply(handler, json.dumps(body).encode())
+
+
+def root(address: str) -> str:
+    return address.removesuffix("/score")

@@ -51,6 +51,13 @@ ByOption = Annotated[Any, typer.Option("--by", help=f"Who judges: people, {JUDGE
 RewardByOption = Annotated[
     Any, typer.Option("--by", help=f"Who gives the reward: {JUDGES}.", metavar="WHO", parser=_by)
 ]
+WhoOption = Annotated[Any, typer.Option("--by", help=f"Who chooses the best: {JUDGES}.", metavar="WHO", parser=_by)]
+WhoElseOption = Annotated[
+    Any,
+    typer.Option(
+        "--judge", help="Who says what --curve tells, and chooses nothing, WHO as in --by.", metavar="WHO", parser=_by
+    ),
+]
 JudgeOption = Annotated[
     Any,
     typer.Option(

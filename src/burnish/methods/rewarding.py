@@ -28,7 +28,7 @@ from burnish.models.padding import same_tokens
 from burnish.rewards.chat import Chat
 from burnish.rewards.language_model import LanguageModel
 from burnish.rewards.rubric import RubricJudge
-from burnish.training.config import MethodConfig
+from burnish.training.config import MethodConfig, StageConfig
 from burnish.training.identity import weights_hash
 from burnish.training.metrics import Figures
 from burnish.types import Group, Rollout, Tree
@@ -67,6 +67,11 @@ class Rewards:
     # ---- what a run needs beside scores
 
     @property
+    def judges(self) -> Sequence[Judge]:
+        """All of these, with their models loaded."""
+        return self._judges
+
+    @property
     def of_pairs(self) -> str:
         """Who of these only compares an answer with others to its prompt, by name; empty where nobody does."""
         return next((judge.part.name for judge in self._judges if judge.of_pairs), "")
@@ -101,8 +106,7 @@ class Rewards:
         return critic
 
     def identity(self) -> str:
-        """Names whoever scores: other weights, another name."""
-        return "; ".join(f"{_weighing(judge)}{_who(judge, self._config)}" for judge in self._judges)
+        return names_of(self._judges, self._config)
 
     def same_as(self, other: "Rewards") -> bool:
         """Do both ask the same? A reward model on one base has weights of other names than alone, but one folder."""
@@ -178,12 +182,17 @@ def _as_text(group: Group) -> Group:
     return replace(group, answers=tuple(replace(answer, tokens=None, logprobs=None) for answer in group.answers))
 
 
+def names_of(asked: Sequence[Judge], config: StageConfig) -> str:
+    """Names whoever scores: other weights, another name."""
+    return "; ".join(f"{_weighing(judge)}{_who(judge, config)}" for judge in asked)
+
+
 def _weighing(judge: Judge) -> str:
     weight, penalty = judge.part.weight, judge.part.uncertainty_penalty
     return (f"{weight:g} × " if weight != 1 else "") + (f"less {penalty:g} deviations of " if penalty else "")
 
 
-def _who(judge: Judge, config: MethodConfig) -> str:
+def _who(judge: Judge, config: StageConfig) -> str:
     if judge.models:
         return ", ".join(weights_hash(as_scorer(model, config)) for model in judge.models)
     if isinstance(judge.text, RubricJudge):

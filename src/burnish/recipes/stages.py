@@ -132,7 +132,12 @@ METHODS: dict[str, Method] = {
     "generate": Method(
         "burnish.methods.generate:generate",
         "burnish.methods.generate:GenerateConfig",
-        {"model": Input("model", served=True), "prompts": Input("groups", "prompt", several=True)},
+        {
+            "model": Input("model", served=True),
+            "prompts": Input("groups", "prompt", several=True),
+            "by": Input("by"),
+            "judge": Input("by"),
+        },
         (("model", "prompts"),),
         {"groups": "answers.jsonl"},
     ),

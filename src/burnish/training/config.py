@@ -139,6 +139,8 @@ NAMES_ELSEWHERE = {
     "importance_sampling_level": "ratio",
     "scale_rewards": "normalise",
     "n": "samples",
+    "best_of_n": "best_of",
+    "n_candidates": "best_of",
     "max_tokens": "max_new_tokens",
     "response_length": "max_new_tokens",
     "max_completion_length": "max_new_tokens",
