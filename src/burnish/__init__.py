@@ -38,7 +38,7 @@ _PUBLIC = {
     "online_dpo": "burnish.methods.online_dpo:online_dpo",
     "OnlineDPOConfig": "burnish.methods.online_dpo:OnlineDPOConfig",
     "reject": "burnish.methods.reject:reject",
-    "RejectConfig": "burnish.methods.reject:RejectConfig",
+    "RejectConfig": "burnish.methods.reject_settings:RejectConfig",
     "generate": "burnish.methods.generate:generate",
     "GenerateConfig": "burnish.methods.generate:GenerateConfig",
     "Chat": "burnish.methods.chat:Chat",

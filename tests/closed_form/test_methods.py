@@ -14,7 +14,8 @@ from transformers import AutoConfig
 from burnish.methods.dpo import DPOConfig, dpo
 from burnish.methods.online_dpo import OnlineDPOConfig, online_dpo
 from burnish.methods.ppo import Critic, PPOConfig, ppo
-from burnish.methods.reject import RejectConfig, reject
+from burnish.methods.reject import reject
+from burnish.methods.reject_settings import RejectConfig
 from burnish.methods.reward import RewardConfig, reward
 from burnish.methods.rloo import RLOOConfig, rloo
 from burnish.models.load import Placement, load_policy

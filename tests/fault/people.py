@@ -17,7 +17,8 @@ from forks import FORKS
 
 from burnish.cli.main import main
 from burnish.methods.evaluate import EvaluateConfig, evaluate
-from burnish.methods.reject import RejectConfig, reject
+from burnish.methods.reject import reject
+from burnish.methods.reject_settings import RejectConfig
 from burnish.rollout.settings import Sampling
 from burnish.types import Group
 

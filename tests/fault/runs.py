@@ -11,6 +11,8 @@ import torch
 from burnish.methods.dpo import DPOConfig, dpo
 from burnish.methods.grpo import GRPOConfig, grpo
 from burnish.methods.ppo import PPOConfig, ppo
+from burnish.methods.reject import reject
+from burnish.methods.reject_settings import RejectConfig
 from burnish.methods.reward import RewardConfig, reward
 from burnish.methods.sft import SFTConfig, sft
 from burnish.rewards.by import Part
@@ -84,6 +86,17 @@ def run_grpo(model: Path, out: Path) -> Figures:
     return grpo(model, prompts, settings, by=model.parent / "scorer", out=out, evaluate_on=held, judge=judge)
 
 
+def run_reject(model: Path, out: Path) -> Figures:
+    """Rounds that learn pairs of all rounds so far, with held-out prompts between them."""
+    prompts = [Group(group.prompt, origin=group.origin) for group in answered(12)]
+    held = [Group(f"{i} - {i} = ", origin=f"held:{i + 1}") for i in range(4)]
+    shape = {"rounds": 2, "samples": [3, 2], "sampling": Sampling(max_new_tokens=8), "accumulate": True}
+    shape |= {"epochs": 2, "batch_size": 2, "save_every": 3, "max_length": 64, "learning_rate": 1e-3}
+    settings = RejectConfig(**shape, learn="dpo", start="incoming")
+    judge = [brief, Part("pairs", judge=RubricJudge(first_letter, Criteria("The one that sorts first.")))]
+    return reject(model, prompts, settings, by=model.parent / "scorer", out=out, evaluate_on=held, judge=judge)
+
+
 def brief(_: list[Prompt], answers: list[str]) -> list[float]:
     return [-float(len(answer)) for answer in answers]
 
@@ -102,6 +115,7 @@ RUNS: dict[str, Callable[[Path, Path], Figures]] = {
     "ppo_shared": run_ppo_shared,
     "ppo_adapter": run_ppo_adapter,
     "grpo": run_grpo,
+    "reject": run_reject,
 }
 
 

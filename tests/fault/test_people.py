@@ -81,7 +81,7 @@ def test_picks_outlive_a_killed_rejection_sampling(model: Path, tmp_path: Path):
         model,
         tmp_path,
         mode="pick",
-        drawn=folder / "answers.json",
+        drawn=folder / "samples.jsonl",
         then="rounds/1/checkpoints/step-*",
     )
     best = {one["prompt"]: one["answers"][-1] for one in saved}

@@ -7,16 +7,16 @@ from pathlib import Path
 import pytest
 
 from burnish.data.read import read
-from burnish.errors import ConfigError
 from burnish.evaluation.gate import conditions, hold
 from burnish.evaluation.verdict import FIGURES
 from burnish.methods.evaluate import EvaluateConfig, evaluate
 from burnish.methods.rank import RankConfig, order_by, rank
-from burnish.methods.reject import RejectConfig, best, reject
+from burnish.methods.reject import reject
+from burnish.methods.reject_settings import RejectConfig
 from burnish.methods.reward import RewardConfig, reward
 from burnish.methods.score import ScoreConfig, score
 from burnish.rollout.settings import Sampling
-from burnish.types import Answer, Group, Prompt, Rollout
+from burnish.types import Answer, Group, Prompt
 
 SHORT = Sampling(max_new_tokens=8)
 PROMPTS = [Group(f"{i} is ", origin=f"prompts:{i + 1}") for i in range(24)]
@@ -26,46 +26,12 @@ def likes_e(_: Sequence[Prompt], answers: Sequence[str]) -> list[float]:
     return [float(answer.count("e")) for answer in answers]
 
 
-def rollout(prompt: int, sample: int, *tokens: int) -> Rollout:
-    return Rollout(prompt, sample, tokens, (0.0,) * len(tokens), True, 0)
-
-
 def test_equal_scores_tie_and_the_highest_comes_first():
     assert order_by([0.5, 2.0, 0.5, 1.0]) == ((1,), (3,), (0, 2))
 
 
 def test_scores_within_the_width_tie_from_one_to_the_next():
     assert order_by([1.0, 0.9, 0.8, 0.1], tie_within=0.15) == ((0, 1, 2), (3,))
-
-
-def test_best_keeps_the_highest_and_the_first_among_equals():
-    answers = [rollout(0, 0, 5), rollout(0, 1, 6), rollout(0, 2, 7), rollout(1, 0, 8), rollout(1, 1, 8)]
-    kept, figures = best(answers, [1.0, 3.0, 3.0, 0.0, 0.0], keep=1)
-    assert [(r.prompt, r.sample) for r in kept] == [(0, 1), (1, 0)]
-    assert figures == {"score_mean": 7 / 5, "score_kept": 1.5, "alike": 1.0, "prompts": 2.0}
-
-
-def test_rejection_sampling_raises_what_it_selects_for(tiny_model: Path, tmp_path: Path):
-    settings = RejectConfig(samples=4, rounds=2, epochs=2, learning_rate=3e-3, max_length=64, sampling=SHORT)
-    reject(tiny_model, PROMPTS, settings, by=likes_e, out=tmp_path)
-    rounds = [json.loads((tmp_path / "rounds" / n / "kept.json").read_text())["figures"] for n in ("1", "2")]
-    assert rounds[0]["score_kept"] > rounds[0]["score_mean"]
-    assert rounds[1]["score_mean"] > rounds[0]["score_mean"]
-
-
-def test_rejection_sampling_again_changes_nothing(tiny_model: Path, tmp_path: Path):
-    settings = RejectConfig(samples=2, epochs=1, max_length=64, sampling=SHORT)
-    first = reject(tiny_model, PROMPTS[:8], settings, by=likes_e, out=tmp_path)
-
-    def silent(*_: object) -> list[float]:
-        raise AssertionError("a round that is done is not scored again")
-
-    assert reject(tiny_model, PROMPTS[:8], settings, by=silent, out=tmp_path) == first
-
-
-def test_keeping_every_sample_is_refused(tiny_model: Path, tmp_path: Path):
-    with pytest.raises(ConfigError, match="keep: 2 of 2 samples would keep every answer"):
-        reject(tiny_model, PROMPTS, RejectConfig(samples=2, keep=2), by=likes_e, out=tmp_path)
 
 
 def test_a_judge_ranks_and_a_reward_model_learns_it_and_scores(tiny_model: Path, tmp_path: Path):
@@ -100,12 +66,6 @@ def test_ranking_by_several_tells_what_each_of_them_said(tmp_path: Path):
     [row] = read(tmp_path / "ranking.jsonl", kind="ranking", limit=1)
     assert row.order == ((0,), (1,))  # 2 · 2 - 2 against 2 · 0 - 1
     assert row.extra["scores_by_part"] == {"e": [2.0, 0.0], "short": [-2.0, -1.0]}
-
-
-def test_rejection_sampling_by_several_tells_each_ones_mean(tiny_model: Path, tmp_path: Path):
-    settings = RejectConfig(samples=2, max_length=64, sampling=SHORT, unfinished_penalty=0)
-    figures = reject(tiny_model, PROMPTS[:8], settings, by=BOTH, out=tmp_path)
-    assert figures["score_mean"] == pytest.approx(2 * figures["score_mean/e"] + figures["score_mean/short"])
 
 
 def test_each_of_several_judges_says_in_the_verdict_what_it_says_alone(tiny_model: Path, tmp_path: Path):

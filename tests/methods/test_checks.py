@@ -20,7 +20,8 @@ from burnish.errors import ConfigError
 from burnish.methods.checks import check_before_step_one, check_ratio
 from burnish.methods.dpo import DPOConfig, dpo
 from burnish.methods.ppo import ppo
-from burnish.methods.reject import RejectConfig, reject
+from burnish.methods.reject import reject
+from burnish.methods.reject_settings import RejectConfig
 from burnish.models.adapters import Lora
 from burnish.models.load import load_policy, load_scorer
 from burnish.models.model import Policy, Scorer

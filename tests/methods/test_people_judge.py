@@ -18,7 +18,9 @@ from burnish.evaluation.sentence import with_sentences
 from burnish.feedback.page.shown import visible
 from burnish.feedback.store import Store
 from burnish.methods.evaluate import EvaluateConfig, evaluate
-from burnish.methods.reject import RejectConfig, most_picked, picked, reject
+from burnish.methods.picking import most_picked, picked
+from burnish.methods.reject import reject
+from burnish.methods.reject_settings import RejectConfig
 from burnish.rollout.settings import Sampling
 from burnish.types import Group
 
@@ -99,6 +101,8 @@ def test_people_pick_the_answers_that_are_learned(tiny_model: Path, tmp_path: Pa
         group = items[f"prompt-{row['prompt'] + 1}"]
         assert group.answers[best[group.id]].tokens == tuple(row["tokens"])
         assert len(group.extra["model"]) == 64  # the hash of the weights that wrote it, which no page shows
+    flagged = [json.loads(line) for line in (folder / "flagged.jsonl").read_text().splitlines()]
+    assert [(row["prompt"], row["flags"]) for row in flagged] == [(PROMPTS[3].prompt, ["none_good"])]
     assert any("pick" in line and "6 of 6" in line for line in page.told)
     assert stage() == figures, "what is done is not asked again"
 
@@ -119,9 +123,15 @@ def test_where_no_answer_is_good_enough_nothing_is_learned(tiny_model: Path, tmp
 
 @pytest.mark.parametrize(
     ("changed", "told"),
-    [({"keep": 2}, "people pick one answer"), ({"samples": 17}, "people pick among 16"), ({"enough": 7}, "7 picks of")],
+    [
+        ({"keep": 2}, "people pick one answer"),
+        ({"samples": 17}, "people pick among 16"),
+        ({"enough": 7}, "7 picks of"),
+        ({"threshold": 1.0}, "people give no score"),
+        ({"learn": "dpo"}, "say nothing of the worst"),
+    ],
 )
-def test_what_people_cannot_pick_among_is_refused(tiny_model: Path, tmp_path: Path, changed: dict[str, int], told: str):
+def test_what_people_cannot_pick_among_is_refused(tiny_model: Path, tmp_path: Path, changed: dict[str, Any], told: str):
     with pytest.raises(ConfigError, match=told):
         reject(tiny_model, PROMPTS, PICKING.model_copy(update=changed), by="people", out=tmp_path)
 

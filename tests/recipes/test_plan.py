@@ -52,6 +52,12 @@ def test_a_method_that_does_not_evaluate_says_so(place: Workplace):
     assert planned["first"]["notes"] == ["evaluate_every: write does not evaluate while it trains"]
 
 
+def test_rejection_sampling_evaluates_by_rounds_and_says_so(place: Workplace):
+    text = TEXT + "  best: {method: reject, model: first, prompts: data.jsonl, by: base, evaluate_every: 5}\n"
+    notes = plan(place.load(text))["stages"]["best"]["notes"]
+    assert notes == ["evaluate_every: reject evaluates before its first round and after each"]
+
+
 def test_a_plan_can_be_read_and_be_json(place: Workplace):
     planned = plan(place.load(TEXT))
     assert json.loads(json.dumps(planned)) == planned
@@ -136,6 +142,19 @@ def test_only_a_method_with_a_critic_needs_memory_for_one(place: Workplace):
     assert estimates["rloo"][0] == 25 * (16 + 4 + 4)  # policy, reference, reward model
     assert estimates["ppo"][0] == estimates["rloo"][0] + 25 * 16
     assert estimates["one"][0] == estimates["rloo"][0]  # it shares the policy's trunk
+
+
+def test_rejection_sampling_needs_memory_for_what_lies_beside_its_rounds(place: Workplace):
+    save_file({"a": torch.zeros(3, 5), "b": torch.zeros(10)}, place.path / "model/model.safetensors")
+    text = TEXT + "  reward: {method: reward, model: base, data: data.jsonl}\n"
+    head = "{method: reject, model: base, prompts: data.jsonl, by: reward, rounds: 2"
+    text += f"  plain: {head}}}\n"
+    text += f"  held: {head}, evaluate_on: data.jsonl, judge: reward}}\n"
+    text += f"  anew: {head}, start: incoming}}\n"
+    estimates = needs(place.load(text))
+    assert estimates["plain"][0] == 25 * 16
+    assert estimates["held"][0] == 25 * (16 + 4 + 4 + 4)  # who scores, the judge, and the model that came in
+    assert estimates["anew"][0] == 25 * (16 + 4)
 
 
 @pytest.mark.parametrize(

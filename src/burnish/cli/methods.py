@@ -268,15 +268,17 @@ def reject(
     prompts: PromptsOption,
     by: ByOption,
     out: OutOption,
+    evaluate_on: EvaluateOnOption = None,
+    judge: JudgeOption = None,
     settings: SetOption = None,
     allow_changed: AllowOption = None,
     allow_code: CodeOption = False,
     insecure: InsecureOption = False,
     seed: int | None = None,
 ) -> dict[str, Any]:
-    """Sample answers, keep the best of each prompt, and learn to give those; again in rounds.
+    """Sample answers, keep the best of each prompt, and learn to give those; again in rounds. See also learn: dpo.
 
     Example: burnish reject --model runs/sft/model --prompts prompts.jsonl --by runs/reward/model --out runs/best
     """
-    inputs: dict[str, Any] = {"model": model, "prompts": prompts, "by": by}
+    inputs: dict[str, Any] = {"model": model, "prompts": prompts, "by": by, "evaluate_on": evaluate_on, "judge": judge}
     return one("reject", out, settings, seed, allow_changed, allow_code, insecure, **inputs)

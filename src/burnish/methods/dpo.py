@@ -31,7 +31,7 @@ from burnish.models.model import Policy
 from burnish.objectives import gains, preference, ranking
 from burnish.objectives.likelihood import answer_sums
 from burnish.training.identity import identity, rows_hash
-from burnish.training.loop import Loss, StepLoss, WholeBatch, loss_on, train_on
+from burnish.training.loop import Evaluate, Loss, StepLoss, WholeBatch, loss_on, train_on
 from burnish.training.metrics import Figures
 from burnish.types import Tree
 
@@ -73,27 +73,46 @@ def dpo(
     check_before_step_one(policy, rows, template, config)
     anchor = policy if reference is None else as_policy(reference, config, trained=False)
     known = identity(config, rows, model=policy, **({} if reference is None else {"reference": anchor}))
-    beside = {}
     # held-out figures are to the model that came in: one that moves would be the policy itself after a refresh
     held_known = known | {"rows": rows_hash(held_rows)}
     held_table = _table(anchor, held_rows, config, out / "reference-heldout.safetensors", held_known)
     held_loss = dpo_loss(policy, held_table, config, held_margin)
-    if config.reference_every:
-        anchor = deepcopy(policy)
-        beside = {"reference": Anchor(anchor, policy, every=config.reference_every, share=config.reference_share)}
-        loss = moving_loss(policy, anchor, config, margin)
-    else:
-        table = _table(anchor, rows, config, out / "reference.safetensors", known)
-        if reference is None and table:
-            check_starts_from(policy, rows, table, config)
-        loss = dpo_loss(policy, table, config, margin)
     evaluate = evaluation(policy, held_rows, held_loss, config, compared=held)
-    known |= margin.identity(rows, config.margin)
-    figures = train_on(
-        policy, rows, loss, config, out=out, identity=known, whole=True, evaluate=evaluate, beside=beside
+    figures = train_on_pairs(
+        policy, rows, config, out=out, known=known, anchor=anchor, margin=margin, evaluate=evaluate
     )
     policy.save(out / "model")
     return figures
+
+
+def train_on_pairs(
+    policy: Policy,
+    rows: Sequence[Tree],
+    config: DPOConfig,
+    *,
+    out: Path,
+    known: Mapping[str, str],
+    anchor: Policy | None = None,
+    margin: Known = NOTHING,
+    evaluate: Evaluate | None = None,
+) -> Figures:
+    """Train `policy` on the order of each row's answers, held to `anchor`, by default to the policy as it now is.
+
+    `known` is the run's identity, without its margins. Returns the figures of the last step.
+    """
+    anchor = anchor or policy
+    beside = {}
+    if config.reference_every:
+        moving = deepcopy(anchor)
+        beside = {"reference": Anchor(moving, policy, every=config.reference_every, share=config.reference_share)}
+        loss = moving_loss(policy, moving, config, margin)
+    else:
+        table = _table(anchor, rows, config, out / "reference.safetensors", known)
+        if anchor is policy and table:
+            check_starts_from(policy, rows, table, config)
+        loss = dpo_loss(policy, table, config, margin)
+    known = {**known, **margin.identity(rows, config.margin)}
+    return train_on(policy, rows, loss, config, out=out, identity=known, whole=True, evaluate=evaluate, beside=beside)
 
 
 def _fits_together(config: DPOConfig, reference: PolicyInput | None) -> None:

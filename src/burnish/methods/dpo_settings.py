@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
 from burnish.methods.rankings import Margin
+from burnish.models.adapters import Lora
 from burnish.objectives import preference
 from burnish.objectives.gains import Divergence
 from burnish.training.config import MethodConfig
@@ -89,8 +90,11 @@ class SFT(BaseModel):
         return self
 
 
-class DPOConfig(MethodConfig):
-    learning_rate: float = Field(1e-6, gt=0, description="peak of the learning rate")
+class DPOKeys(BaseModel):
+    """Which loss of pairs it is: the keys of `dpo`, and the group `dpo` of a method that makes its pairs itself."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
     loss: Name = Field("sigmoid", description="which of the family; its paper's settings are the defaults")
     beta: float = Field(0.1, gt=0, description="price of leaving the reference; larger stays closer")
     smoothing: float = Field(0.0, ge=0, lt=0.5, description="share of pairs taken to be the wrong way round")
@@ -145,9 +149,22 @@ class DPOConfig(MethodConfig):
             raise ValueError(
                 "reference_share is how far reference_every follows, and that is 0; set it, or leave both out"
             )
-        if self.reference_every and self.lora is not None:
-            raise ValueError(
-                "reference_every copies the policy's weights into the reference, and with lora the reference is the "
-                "same weights without the adapter; leave one out"
-            )
+        return self
+
+
+def reference_of_its_own(reference_every: int, lora: Lora | None) -> None:
+    """Raise ValueError where the reference is to move, and is the policy's own weights."""
+    if reference_every and lora is not None:
+        raise ValueError(
+            "reference_every copies the policy's weights into the reference, and with lora the reference is the "
+            "same weights without the adapter; leave one out"
+        )
+
+
+class DPOConfig(DPOKeys, MethodConfig):
+    learning_rate: float = Field(1e-6, gt=0, description="peak of the learning rate")
+
+    @model_validator(mode="after")
+    def _a_reference_of_its_own(self) -> Self:
+        reference_of_its_own(self.reference_every, self.lora)
         return self

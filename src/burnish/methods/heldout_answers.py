@@ -2,10 +2,10 @@
 
     heldout_kl = mean over prompts of Σ_t KL(π(·|s_t) ‖ reference(·|s_t))     exact: the whole vocabulary at every state
 
-One answer a prompt, from the same seeds each time, at temperature 1 and without a minimum length: the model as it will
-be used. `heldout_reward` is what the run climbs, by its own `by` and less the penalty for an answer without an end.
-`judge` gives each answer a second score, which nothing climbs; where the first rises and the second falls, the policy
-has learned to please its reward and nobody else (evaluation/overoptimisation.py), and that is told.
+One answer a prompt, from the same seeds each time, at temperature 1 and with nothing cut off: the model as it is.
+`heldout_reward` is what the run climbs, by its own `by` and less the penalty for an answer without an end. `judge`
+gives each answer a second score, which nothing climbs; where the first rises and the second falls, the policy has
+learned to please its reward and nobody else (evaluation/overoptimisation.py), and that is told.
 
 A judge of pairs compares each answer with the one that the incoming model gave, at step 0, to the same prompt:
 
@@ -30,12 +30,13 @@ from burnish.errors import ConfigError
 from burnish.evaluation.intervals import mean_and_error, wins
 from burnish.evaluation.overoptimisation import paired_change, parted
 from burnish.methods.inputs import say
-from burnish.methods.on_policy_settings import OnPolicyConfig
+from burnish.methods.on_policy_settings import OwnAnswersConfig
 from burnish.methods.penalties import taken_off, told_of_lengths
 from burnish.methods.rewarding import Rewards
 from burnish.models.divergence import answer_kl
 from burnish.models.model import Policy
 from burnish.rollout.local import LocalEngine
+from burnish.rollout.settings import Sampling
 from burnish.training.identity import rows_hash
 from burnish.training.metrics import Figures
 from burnish.training.order import derived_seed
@@ -49,6 +50,7 @@ class HeldoutAnswers:
     """Measures `policy` on `groups`, of which no more than `evaluate_prompts` are asked, the first ones.
 
     A checkpoint keeps the evaluation that `judge` liked best, and where that compares pairs the answers of step 0.
+    `remedy`: what to do where reward and judge part.
     Raises ConfigError where `rewards` can only compare an answer with others to its prompt, DataError for prompts that
     leave no room for an answer.
     """
@@ -60,9 +62,10 @@ class HeldoutAnswers:
         rewards: Rewards,
         judge: Rewards | None,
         groups: Sequence[Group],
-        config: OnPolicyConfig,
+        config: OwnAnswersConfig,
         *,
         out: Path,
+        remedy: str = "raise beta, or stop earlier",
     ) -> None:
         if rewards.of_pairs:
             raise ConfigError(
@@ -77,9 +80,10 @@ class HeldoutAnswers:
         self.policy, self.reference = policy, reference
         self.rewards, self.judge = rewards, judge
         self.config = config
+        self.remedy = remedy
         self.samples = out / "samples.jsonl"
         self.template = rewards.template
-        self.sampling = config.sampling.model_copy(update={"temperature": 1.0, "min_new_tokens": 0})
+        self.sampling = Sampling(max_new_tokens=config.sampling.max_new_tokens)
         asked = prompt_trees(
             groups[: config.evaluate_prompts],
             self.template,
@@ -191,7 +195,7 @@ class HeldoutAnswers:
                     f"warning: step {now.step}: over-optimised: since step {best.step} the reward rose by "
                     f"{climbed.mean:.3g} ({climbed.low:.3g} to {climbed.high:.3g}) and the judge's score fell by "
                     f"{-judged.mean:.3g} ({-judged.high:.3g} to {-judged.low:.3g}) on the same {judged.prompts} "
-                    "prompts; raise beta, or stop earlier",
+                    f"prompts; {self.remedy}",
                     file=sys.stderr,
                 )
         if best is None or _mean(now.judge_G) > _mean(best.judge_G):

@@ -9,7 +9,6 @@ what learns beside the policy. PPO brings a critic for both.
 
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
@@ -33,6 +32,7 @@ from burnish.methods.mixing import Mixing
 from burnish.methods.on_policy_settings import OnPolicyConfig
 from burnish.methods.penalties import by_answer, taken_off, told_of_lengths
 from burnish.methods.policy_loss import Answers, Lesson
+from burnish.methods.reference import reference_model
 from burnish.methods.rewarding import Rewards
 from burnish.methods.scoring import By
 from burnish.models.model import VALUE_HEAD, Policy
@@ -40,7 +40,6 @@ from burnish.objectives import kl
 from burnish.objectives.ratio import farthest_from_1
 from burnish.rollout.gap import sampler_gap
 from burnish.rollout.local import LocalEngine
-from burnish.training.config import MethodConfig
 from burnish.training.identity import identity
 from burnish.training.loop import Apart, Kept, Update, train
 from burnish.training.metrics import Figures
@@ -97,7 +96,7 @@ class OnPolicy:
         self.policy = as_policy(model, config)
         self.template = resolve(self.policy.tokenizer, config.template)
         self.rewards = Rewards(by, self.policy, self.template, config, samples=config.samples, one_base=one_base)
-        self.reference = _reference(self.policy, reference, config)
+        self.reference = reference_model(self.policy, reference, config)
         self.named = reference is not None
         self.update = Update(self.policy, config, apart=_value_head(self.policy, value_rate))
         every = config.reference_every
@@ -347,10 +346,3 @@ def _value_head(policy: Policy, learning_rate: float | None) -> Apart | None:
         return None
     policy.add_value_head()
     return Apart("critic", frozenset({VALUE_HEAD}), learning_rate)
-
-
-def _reference(policy: Policy, named: PolicyInput | None, config: MethodConfig) -> Policy:
-    """What the KL is taken to. With an adapter the incoming model is the policy itself, with that switched off."""
-    if named is not None and named is not policy:
-        return as_policy(named, config, trained=False)
-    return policy if policy.adapter is not None else deepcopy(policy)

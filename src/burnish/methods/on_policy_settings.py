@@ -4,6 +4,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from burnish.methods.dpo_settings import reference_of_its_own
 from burnish.rollout.settings import Sampling
 from burnish.training.config import MethodConfig
 
@@ -38,29 +39,12 @@ class Length(BaseModel):
     penalty: float = Field(1.0, gt=0, description="what overlong has taken at max_new_tokens")
 
 
-class OnPolicyConfig(MethodConfig):
-    learning_rate: float = Field(1e-6, gt=0, description="peak of the learning rate of the policy")
-    schedule: Literal["cosine", "linear", "constant"] = Field(
-        "constant", description="course of the rate after warm-up"
-    )
-    batch_size: int = Field(8, ge=1, description="prompts an iteration")
-    samples: int = Field(4, ge=1, description="answers a prompt")
-    reference_every: int = Field(
-        0, ge=0, description="iterations after which the reference becomes the policy as it is then; 0 is never"
-    )
-    inner_epochs: int = Field(2, ge=1, description="passes over an iteration's answers")
-    minibatches: int = Field(1, ge=1, description="parts of a pass, each an optimiser step")
-    stop_kl: float = Field(0, ge=0, description="nats a token from π_old that end an iteration's passes; 0 is off")
+class OwnAnswersConfig(MethodConfig):
+    """What those share, step by step or in rounds."""
+
     unfinished_penalty: float = Field(1.0, ge=0, description="taken from the score of an answer without an end")
     length: Length = Field(default_factory=lambda: Length(), description="what an answer's length costs")
-    scores: Scores = Field(default_factory=lambda: Scores(), description="what is done to scores")
-    mix_weight: float = Field(0.5, gt=0, description="weight of the mean loss of `mix` beside the method's own")
-    mix_rows: int = Field(16, ge=1, description="rows of `mix` that join each optimiser step")
-    average: float = Field(0, ge=0, lt=1, description="decay an iteration of the average that is saved; 0 is off")
     evaluate_prompts: int = Field(64, ge=1, description="prompts of evaluate_on that are asked, the first ones")
-    best: Literal["none", "heldout_reward", "heldout_judge"] = Field(
-        "none", description="the figure whose largest value says which evaluation's model is written; none is the last"
-    )
     sampling: Sampling = Field(default_factory=Sampling, description="temperature and lengths of the answers")
 
     @model_validator(mode="after")
@@ -74,13 +58,31 @@ class OnPolicyConfig(MethodConfig):
             raise ValueError("length.penalty is what length.overlong takes, and that is 0; set it, or leave both out")
         return self
 
+
+class OnPolicyConfig(OwnAnswersConfig):
+    learning_rate: float = Field(1e-6, gt=0, description="peak of the learning rate of the policy")
+    schedule: Literal["cosine", "linear", "constant"] = Field(
+        "constant", description="course of the rate after warm-up"
+    )
+    batch_size: int = Field(8, ge=1, description="prompts an iteration")
+    samples: int = Field(4, ge=1, description="answers a prompt")
+    reference_every: int = Field(
+        0, ge=0, description="iterations after which the reference becomes the policy as it is then; 0 is never"
+    )
+    inner_epochs: int = Field(2, ge=1, description="passes over an iteration's answers")
+    minibatches: int = Field(1, ge=1, description="parts of a pass, each an optimiser step")
+    stop_kl: float = Field(0, ge=0, description="nats a token from π_old that end an iteration's passes; 0 is off")
+    scores: Scores = Field(default_factory=lambda: Scores(), description="what is done to scores")
+    mix_weight: float = Field(0.5, gt=0, description="weight of the mean loss of `mix` beside the method's own")
+    mix_rows: int = Field(16, ge=1, description="rows of `mix` that join each optimiser step")
+    average: float = Field(0, ge=0, lt=1, description="decay an iteration of the average that is saved; 0 is off")
+    best: Literal["none", "heldout_reward", "heldout_judge"] = Field(
+        "none", description="the figure whose largest value says which evaluation's model is written; none is the last"
+    )
+
     @model_validator(mode="after")
     def _a_reference_of_its_own(self) -> Self:
-        if self.reference_every and self.lora is not None:
-            raise ValueError(
-                "reference_every copies the policy's weights into the reference, and with lora the reference is the "
-                "same weights without the adapter; leave one out"
-            )
+        reference_of_its_own(self.reference_every, self.lora)
         return self
 
 

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from burnish.batch.pack import Key
-from burnish.methods.on_policy_settings import OnPolicyConfig
+from burnish.methods.on_policy_settings import OwnAnswersConfig
 from burnish.objectives.length import overlong
 from burnish.training.metrics import Figures
 from burnish.types import Rollout
 
 
-def penalties(rollouts: Sequence[Rollout], config: OnPolicyConfig) -> dict[str, Tensor]:
+def penalties(rollouts: Sequence[Rollout], config: OwnAnswersConfig) -> dict[str, Tensor]:
     """By name, what each answer loses, (N,) in float64, from 0 up; only those that are set."""
     length_N = torch.tensor([len(rollout.tokens) for rollout in rollouts], dtype=torch.float64)
     taken: dict[str, Tensor] = {}
@@ -31,7 +31,7 @@ def penalties(rollouts: Sequence[Rollout], config: OnPolicyConfig) -> dict[str, 
     return taken
 
 
-def taken_off(rollouts: Sequence[Rollout], config: OnPolicyConfig) -> Tensor:
+def taken_off(rollouts: Sequence[Rollout], config: OwnAnswersConfig) -> Tensor:
     """All of it, (N,) in float64."""
     return sum(penalties(rollouts, config).values(), start=torch.zeros(len(rollouts), dtype=torch.float64))
 
@@ -41,7 +41,7 @@ def by_answer(rollouts: Sequence[Rollout], value_N: Tensor) -> dict[Key, Tensor]
     return {(r.prompt, r.sample): value for r, value in zip(rollouts, value_N.split(1), strict=True)}
 
 
-def told_of_lengths(rollouts: Sequence[Rollout], config: OnPolicyConfig) -> Figures:
+def told_of_lengths(rollouts: Sequence[Rollout], config: OwnAnswersConfig) -> Figures:
     """As figures, beside the parts of `by`: what lengths add to the mean reward, which is 0 or less."""
     taken = penalties(rollouts, config)
     return {f"reward/{name}": -taken[name].mean().item() for name in ("length", "overlong") if name in taken}

@@ -1,9 +1,13 @@
-"""What a reference says of rows that do not change: log p of each answer, taken once, before the first step."""
+"""The reference: which model it is, and what it says of rows that do not change.
+
+log p of each answer is taken once, before the first step.
+"""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from copy import deepcopy
 from hashlib import sha256
 from pathlib import Path
 
@@ -14,6 +18,7 @@ from torch import Tensor
 
 from burnish.batch.pack import Key
 from burnish.methods.checks import refused
+from burnish.methods.inputs import PolicyInput, as_policy
 from burnish.models.model import Policy
 from burnish.training.config import MethodConfig
 from burnish.types import Tree
@@ -29,6 +34,13 @@ def references_in(folder: Path) -> Iterator[None]:
         yield
     finally:
         _shared.reset(token)
+
+
+def reference_model(policy: Policy, named: PolicyInput | None, config: MethodConfig) -> Policy:
+    """What the KL is taken to. With an adapter the incoming model is the policy itself, with that switched off."""
+    if named is not None and named is not policy:
+        return as_policy(named, config, trained=False)
+    return policy if policy.adapter is not None else deepcopy(policy)
 
 
 def reference_table(

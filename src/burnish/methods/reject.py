@@ -2,9 +2,16 @@
 
     best-of-n as a policy has KL ≤ log n - (n - 1)/n to the one that it draws from      Beirami et al. 2025, theorem 3.1
 
-A round samples from the model as it then is, scores, keeps, and fine-tunes on what it kept (Touvron et al. 2023, Llama
-2, rejection sampling). Each round lies in a folder of its own, whole or not there, so a killed run goes on with its
-round.
+A round samples from the model as the round before left it, scores, chooses (keeping.py) and learns. `learn: sft`
+imitates the best (Touvron et al. 2023, Llama 2, rejection sampling); `learn: dpo` prefers the best to the worst, held
+to the model that the round's learning starts from (Dong et al. 2024, arXiv 2405.07863, iterative DPO).
+
+    start: previous   learning goes on from the model that drew: what rounds learn adds up
+    start: incoming   learning begins again from the model that came in, on answers of a better one (Singh et al. 2023)
+    accumulate        a round also learns what earlier rounds kept, lest a later one unlearn it (Touvron et al. 2023)
+
+Each round lies in a folder of its own, so a killed run goes on with its round: `samples.jsonl` has all answers and
+scores, `kept.json` what is learned of them, `flagged.jsonl` the prompts that left nothing to choose.
 
 Who scores is `by`. Where it is people, they pick the best answer of each prompt on the page, or say that none is good
 enough, which leaves the prompt out of the round. A round's answers are kept before anybody is asked, so whoever comes
@@ -12,242 +19,222 @@ back later picks among the same ones.
 """
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+import torch
 
 from burnish.batch.trees import prompt_trees, tree_of
-from burnish.data.templates import Template, resolve
-from burnish.errors import ConfigError, DataError
+from burnish.data.convert import record, write_rows
+from burnish.data.templates import resolve
+from burnish.errors import DataError
 from burnish.methods.checks import check_before_step_one, check_sampler
+from burnish.methods.dpo import train_on_pairs
+from burnish.methods.dpo_settings import DPOConfig
+from burnish.methods.heldout import heldout_groups
+from burnish.methods.heldout_answers import HeldoutAnswers
 from burnish.methods.inputs import DataInput, PolicyInput, as_groups, as_policy, say
-from burnish.methods.people import PeopleConfig, judged_by_people, judgements
-from burnish.methods.scoring import By, answered, score_groups
+from burnish.methods.keeping import Lesson, Scored, choices, figures_of, flagged, lessons_of, why_nothing
+from burnish.methods.penalties import taken_off, told_of_lengths
+from burnish.methods.picking import picked_by_people
+from burnish.methods.reference import reference_model
+from burnish.methods.reject_settings import RejectConfig, check_inputs
+from burnish.methods.rewarding import Rewards, names_of
+from burnish.methods.round_evaluation import evaluated
+from burnish.methods.round_samples import RoundSamples
+from burnish.methods.scoring import By, judges, scores_by
 from burnish.methods.sft import next_token_loss
-from burnish.models.model import Policy
 from burnish.rollout.gap import sampler_gap, training_logprobs
 from burnish.rollout.local import LocalEngine
-from burnish.rollout.settings import Sampling
 from burnish.training.checkpoint import write_durably
-from burnish.training.config import MethodConfig
-from burnish.training.identity import identity, weights_hash
+from burnish.training.identity import identity, rows_hash, weights_hash
 from burnish.training.loop import train_on
 from burnish.training.metrics import Figures
 from burnish.training.order import derived_seed
 from burnish.types import Group, Rollout, Tree
 
 CHECKED = 32  # answers whose log-probabilities are computed again before step one
+SHOWN = ("score_mean", "score_kept", "picked", "alike", "below", "heldout_reward", "heldout_judge", "heldout_kl")
 
 
-MOST_PICKED = 16  # answers of a prompt that the page shows to people
-
-
-class RejectConfig(MethodConfig, PeopleConfig):
-    learning_rate: float = Field(2e-5, gt=0, description="peak of the learning rate, in every round")
-    samples: int = Field(8, ge=2, description="answers a prompt and round")
-    keep: int = Field(1, ge=1, description="best answers of a prompt that are learned")
-    rounds: int = Field(1, ge=1, description="how often to sample, keep and learn")
-    unfinished_penalty: float = Field(1.0, ge=0, description="taken from the score of an answer without an end")
-    sampling: Sampling = Field(default_factory=lambda: Sampling(), description="temperature and lengths of the answers")
-
-
-def reject(model: PolicyInput, prompts: DataInput, config: RejectConfig, *, by: By, out: Path) -> Figures:
+def reject(
+    model: PolicyInput,
+    prompts: DataInput,
+    config: RejectConfig,
+    *,
+    by: By,
+    out: Path,
+    evaluate_on: DataInput | None = None,
+    judge: By | None = None,
+) -> Figures:
     """Train `model` on the best of its own answers by `by`, write `out/model`, and return the last round's figures.
 
-    A prompt whose answers are all alike teaches nothing about which is better; such prompts are counted as `alike`.
-    People are not asked about those. Raises ConfigError for settings that cannot work together, DataError where people
-    picked nothing, Interrupted where people are awaited.
+    A prompt that leaves nothing to choose is counted, and stands in its round's `flagged.jsonl`; people are not asked
+    about one whose answers are all alike. Prompts of `evaluate_on` are answered before the first round and after each;
+    `judge`, whom nothing climbs, scores those answers too.
+
+    Raises ConfigError for settings that cannot work together, DataError where a round keeps nothing, Interrupted where
+    people are awaited.
     """
-    if config.keep >= config.samples:
-        raise ConfigError(f"keep: {config.keep} of {config.samples} samples would keep every answer; lower it")
-    if by == "people" and config.keep > 1:
-        raise ConfigError(f"keep: {config.keep}: people pick one answer of a prompt; set it to 1")
-    if by == "people" and config.samples > MOST_PICKED:
-        raise ConfigError(f"samples: {config.samples}: people pick among {MOST_PICKED} answers at most; lower it")
-    groups = as_groups(prompts, "prompt", config, out)
-    policy = as_policy(model, config)
+    check_inputs(config, by, evaluate_on, judge)
+    run = _Rounds(model, prompts, config, by, out, evaluate_on, judge)
     figures: Figures = {}
+    lines = [run.evaluation(0)]
     for number in range(1, config.rounds + 1):
-        folder = out / "rounds" / str(number)
-        figures = _round(policy, groups, config, by, folder, number)
-    policy.save(out / "model")
+        learned, seen = run.round(number)
+        lines.append(seen | run.evaluation(number))
+        run.tell(lines)
+        figures = learned | lines[-1]
+    run.policy.save(out / "model")
     return figures
 
 
-def _round(policy: Policy, groups: list[Group], config: RejectConfig, by: By, folder: Path, number: int) -> Figures:
-    """One round, which goes on from its checkpoint where it was cut; the policy ends with the round's weights."""
-    template = resolve(policy.tokenizer, config.template)
-    room = config.sampling.max_new_tokens
-    report = prompt_trees(groups, template, max_length=config.max_length, room=room, on_too_long=config.on_too_long)
-    say(report)
-    asked = report.trees
-    kept_file = folder / "kept.json"
-    if kept_file.exists():
-        stored = json.loads(kept_file.read_text(encoding="utf-8"))
-        kept = [_tree_from(asked[row["prompt"]], row) for row in stored["kept"]]
-        figures: Figures = stored["figures"]
-    else:
-        rollouts = _rollouts(
-            policy, asked, template, config, number, folder / "answers.json" if by == "people" else None
+class _Rounds:
+    """What a run carries from round to round: the policy, and the rows that earlier rounds kept."""
+
+    def __init__(
+        self,
+        model: PolicyInput,
+        prompts: DataInput,
+        config: RejectConfig,
+        by: By,
+        out: Path,
+        evaluate_on: DataInput | None,
+        judge: By | None,
+    ) -> None:
+        self.config, self.by, self.out = config, by, out
+        groups = as_groups(prompts, "prompt", config, out)
+        held = heldout_groups(evaluate_on, groups, "prompt", config, out)
+        self.policy = as_policy(model, config)
+        self.template = resolve(self.policy.tokenizer, config.template)
+        room = config.sampling.max_new_tokens
+        report = prompt_trees(
+            groups, self.template, max_length=config.max_length, room=room, on_too_long=config.on_too_long
         )
-        answers = answered([groups[tree.group] for tree in asked], rollouts, template)
-        if by == "people":
-            lineage = {"model": weights_hash(policy), "seed": config.seed, "template": template.name, "round": number}
-            chosen, figures = _picked_by_people(answers, rollouts, config, folder, lineage)
+        say(report)
+        self.prompts = report.trees
+        self.asked = [groups[tree.group] for tree in report.trees]
+        self.learning = config.learning()
+        self.rows: list[Tree] = []
+        anew = config.start == "incoming" and config.rounds > 1
+        self.incoming = {name: p.detach().clone() for name, p in self.policy.trainable().items()} if anew else {}
+        self.heldout = self._heldout(held, judge) if held else None
+
+    def _heldout(self, held: Sequence[Group], judge: By | None) -> HeldoutAnswers:
+        config, policy = self.config, self.policy
+        rewards = Rewards(self.by, policy, self.template, config)
+        other = Rewards(judge, policy, self.template, config) if judge is not None else None
+        reference = reference_model(policy, None, config)
+        remedy = "take fewer rounds, or another reward"
+        return HeldoutAnswers(policy, reference, rewards, other, held, config, out=self.out, remedy=remedy)
+
+    def folder(self, number: int) -> Path:
+        return self.out / "rounds" / str(number)
+
+    def evaluation(self, number: int) -> Figures:
+        return {} if self.heldout is None else evaluated(self.heldout, number, self.folder(number))
+
+    def round(self, number: int) -> tuple[Figures, Figures]:
+        """One round, which goes on from what it has: the last step's figures, and those of the round's answers.
+
+        The policy ends with its weights.
+        """
+        config, folder = self.config, self.folder(number)
+        lessons, figures = self.chosen(number)
+        kept = [_told(one, place) for lesson in lessons for place, one in enumerate(lesson)]
+        write_durably(folder / "kept.json", json.dumps({"kept": kept, "figures": figures}))
+        rows = [*(self.rows if config.accumulate else []), *(self.tree(lesson) for lesson in lessons)]
+        self.rows = [replace(row, group=place) for place, row in enumerate(rows)]
+        self.begin_anew()
+        if number == 1:
+            check_before_step_one(self.policy, self.rows, self.template, config, only=("outputs",))
+        known = identity(self.learning, self.rows, model=self.policy)
+        if isinstance(self.learning, DPOConfig):
+            learned = train_on_pairs(self.policy, self.rows, self.learning, out=folder, known=known)
         else:
-            given = score_groups(by, answers, config)
-            scores = [
-                score - config.unfinished_penalty * (not rollout.finished)
-                for score, rollout in zip((s for row in given.total for s in row), rollouts, strict=True)
-            ]
-            chosen, figures = best(rollouts, scores, config.keep)
-            figures |= given.means() | given.reliability()
-        rows = [_row(rollout) for rollout in chosen]
-        folder.mkdir(parents=True, exist_ok=True)
-        write_durably(kept_file, json.dumps({"kept": rows, "figures": figures}))
-        kept = [_tree_from(asked[r.prompt], row) for r, row in zip(chosen, rows, strict=True)]
-    if number == 1:
-        check_before_step_one(policy, kept, template, config, only=("outputs",))
-    known = identity(config, kept)
-    learned = train_on(policy, kept, next_token_loss(policy), config, out=folder, identity=known)
-    return learned | figures
+            loss = next_token_loss(self.policy)
+            learned = train_on(self.policy, self.rows, loss, self.learning, out=folder, identity=known)
+        return learned, figures
+
+    @torch.no_grad()
+    def begin_anew(self) -> None:
+        """Put back the weights that came in, where every round starts from them."""
+        weights = self.policy.trainable()
+        for name, weight in self.incoming.items():
+            weights[name].copy_(weight)
+
+    def chosen(self, number: int) -> tuple[list[Lesson], Figures]:
+        """What of the round's answers is learned, and what was seen of all of them. Writes `flagged.jsonl`."""
+        config, folder, version = self.config, self.folder(number), weights_hash(self.policy)
+        lineage = {"model": version, "seed": config.seed, "template": self.template.name, "round": number}
+        samples = RoundSamples(folder, self.asked, self.template, lineage)
+        rollouts = samples.drawn(self.shaped_by(number, version), lambda: self.draw(number))
+        if self.by == "people":
+            picks = picked_by_people(samples.groups(rollouts), rollouts, config, folder, lineage)
+            self.flag(folder, picks.flagged)
+            return [((rollout, None),) for rollout in picks.chosen], picks.figures
+        asked = judges(self.by, config) if self.heldout is None else self.heldout.rewards.judges
+        known = {"reward": names_of(asked, config), "template.hash": self.template.hash}
+        scored = samples.scored(known, rollouts, lambda groups: scores_by(asked, groups, config))
+        taken = taken_off(rollouts, config).tolist()
+        scores = [score - less for score, less in zip(scored.scores, taken, strict=True)]
+        found = choices(rollouts, scores, config.rule)
+        self.flag(folder, flagged(found))
+        lessons = lessons_of(found)
+        if not lessons:
+            raise DataError(f"{folder}: {why_nothing(found, config.rule)}")
+        lengths = {f"score_mean{k.removeprefix('reward')}": v for k, v in told_of_lengths(rollouts, config).items()}
+        return lessons, figures_of(found, scores, config.rule) | scored.figures | lengths
+
+    def shaped_by(self, number: int, version: str) -> dict[str, str]:
+        """What a round's answers follow from."""
+        samples, sampling = self.config.drawn_in(number)
+        settings = {"samples": samples, "sampling": sampling.model_dump(mode="json"), "seed": self.config.seed}
+        return {
+            "settings": json.dumps(settings | {"round": number}, sort_keys=True),
+            "rows": rows_hash(self.prompts),
+            "template.hash": self.template.hash,
+            "model": version,
+        }
+
+    def draw(self, number: int) -> list[Rollout]:
+        """A round's answers; of the first round some are held against the training pass."""
+        samples, sampling = self.config.drawn_in(number)
+        prompts, ends = [tree.prompt for tree in self.prompts], sorted(self.template.end_tokens)
+        seed = derived_seed(self.config.seed, "reject", number)
+        rollouts = LocalEngine(self.policy).sample(prompts, samples, sampling, end_tokens=ends, seed=seed)
+        if number == 1 and not sampling.beyond_training():  # a training pass cannot follow a distribution that was cut
+            few = rollouts[:CHECKED]
+            learned = training_logprobs(self.policy, prompts, few, sampling, end_tokens=ends)
+            check_sampler(sampler_gap(few, learned), self.policy.model.dtype, self.config)
+        return rollouts
+
+    def tree(self, lesson: Lesson) -> Tree:
+        """One answer that is imitated, or a better one and a worse one, as the branches of their prompt."""
+        rollouts = [rollout for rollout, _ in lesson]
+        prompt = self.prompts[rollouts[0].prompt]
+        order = ((0,), (1,)) if len(lesson) > 1 else None
+        scores = [float("nan") if score is None else score for _, score in lesson]
+        return tree_of(prompt.prompt, rollouts, origin=prompt.origin, scores=scores, order=order)
+
+    def flag(self, folder: Path, flags: Mapping[int, Mapping[str, Any]]) -> None:
+        """Write the prompts that left nothing to choose, with what is told of each."""
+        told = (record(self.asked[place], "prompt") | dict(why) for place, why in flags.items())
+        write_rows(told, folder / "flagged.jsonl")
+
+    def tell(self, lines: Sequence[Figures]) -> None:
+        """Write the line of every round so far, and say the last one's on stderr."""
+        text = "".join(json.dumps({"step": number, **line}) + "\n" for number, line in enumerate(lines) if line)
+        write_durably(self.out / "metrics.jsonl", text)
+        told = ", ".join(f"{name} {lines[-1][name]:.4g}" for name in SHOWN if name in lines[-1])
+        print(f"reject: round {len(lines) - 1} of {self.config.rounds}: {told}", file=sys.stderr)
 
 
-def _rollouts(
-    policy: Policy, asked: Sequence[Tree], template: Template, config: RejectConfig, number: int, kept: Path | None
-) -> list[Rollout]:
-    """The round's answers. With `kept` they are drawn once and stay there: people may come back to them after days."""
-    if kept is not None and kept.exists():
-        rows = json.loads(kept.read_text(encoding="utf-8"))
-        return [
-            Rollout(r["prompt"], r["sample"], tuple(r["tokens"]), tuple(r["logprobs"]), r["finished"], 0) for r in rows
-        ]
-    rollouts = LocalEngine(policy).sample(
-        [tree.prompt for tree in asked],
-        config.samples,
-        config.sampling,
-        end_tokens=sorted(template.end_tokens),
-        seed=derived_seed(config.seed, "reject", number),
-    )
-    if number == 1:
-        _check_sampler(policy, asked, rollouts, template, config)
-    if kept is not None:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        # with log-probabilities: the store refuses the same texts with others
-        write_durably(kept, json.dumps([_row(rollout) | {"logprobs": rollout.logprobs} for rollout in rollouts]))
-    return rollouts
-
-
-def _row(rollout: Rollout) -> dict[str, Any]:
-    """What is kept of an answer, as JSON has it."""
-    return {key: getattr(rollout, key) for key in ("prompt", "sample", "tokens", "finished")}
-
-
-def _picked_by_people(
-    answers: Sequence[Group],
-    rollouts: Sequence[Rollout],
-    config: RejectConfig,
-    folder: Path,
-    lineage: Mapping[str, Any],
-) -> tuple[list[Rollout], Figures]:
-    """The answer of each prompt that people picked; a text that several answers share is shown once, as the first.
-
-    `lineage`: what the store is to know of the answers, and nobody who picks sees.
-    """
-    from burnish.feedback.records import Item
-
-    firsts = [_distinct(group) for group in answers]
-    apart = [place for place, first in enumerate(firsts) if len(first) > 1]
-    if not apart:
-        raise ConfigError("samples: no prompt has two answers that differ, so there is nothing to pick; draw more")
-    names = {f"prompt-{place + 1}": place for place in apart}
-    items = [
-        replace(answers[place], answers=tuple(answers[place].answers[k] for k in firsts[place]), id=name)
-        for name, place in names.items()
-    ]
-    judged_by_people([Item(replace(one, extra={**one.extra, **lineage}), task="pick") for one in items], config, folder)
-    said = judgements(folder)
-    picks = most_picked([(one.item, picked(one.place_K)) for one in said])
-    of_answer = {(rollout.prompt, rollout.sample): rollout for rollout in rollouts}
-    chosen = [
-        of_answer[place, firsts[place][pick]] for name, place in names.items() if (pick := picks.get(name)) is not None
-    ]
-    if not chosen:
-        raise DataError(f"{folder}: people found none of {len(picks)} prompts' answers good enough: nothing to learn")
-    return chosen, {
-        "prompts": float(len(answers)),
-        "alike": float(len(answers) - len(apart)),
-        "picked": float(len(chosen)),
-        "none_good": float(sum(pick is None for pick in picks.values())),
-        "annotators": float(len({one.annotator for one in said})),
-    }
-
-
-def _distinct(group: Group) -> list[int]:
-    """Indices of the answers whose text no earlier one has."""
-    first: dict[str, int] = {}
-    for index, answer in enumerate(group.answers):
-        first.setdefault(answer.text, index)
-    return list(first.values())
-
-
-def picked(place_K: Sequence[int]) -> int | None:
-    """The one answer that stands before all others; None where all share a place, and none was good enough."""
-    return place_K.index(0) if place_K.count(0) == 1 else None
-
-
-def most_picked(said: Sequence[tuple[str, int | None]]) -> dict[str, int | None]:
-    """What most people picked of each item, of (item, pick) in the order in which it was said.
-
-    An answer counts only if more people picked it than said that none is good enough; of two that are picked equally
-    often it is the one that was picked first.
-    """
-    votes: dict[str, list[int | None]] = {}
-    for item, pick in said:
-        votes.setdefault(item, []).append(pick)
-    found: dict[str, int | None] = {}
-    for item, picks in votes.items():
-        best_one = max((pick for pick in picks if pick is not None), key=picks.count, default=None)
-        found[item] = best_one if picks.count(best_one) > picks.count(None) else None
-    return found
-
-
-def _check_sampler(
-    policy: Policy, asked: Sequence[Tree], rollouts: Sequence[Rollout], template: Template, config: RejectConfig
-) -> None:
-    """Raise ConfigError unless the sampler drew what the model says, on a few answers and where it can be computed."""
-    if config.sampling.beyond_training():
-        return
-    few, prompts = rollouts[:CHECKED], [tree.prompt for tree in asked]
-    learned = training_logprobs(policy, prompts, few, config.sampling, end_tokens=sorted(template.end_tokens))
-    check_sampler(sampler_gap(few, learned), policy.model.dtype, config)
-
-
-def best(rollouts: list[Rollout], scores: list[float], keep: int) -> tuple[list[Rollout], Figures]:
-    """The `keep` best answers of each prompt, by score, then by sample number; and what was seen of the scores."""
-    by_prompt: dict[int, list[tuple[float, Rollout]]] = {}
-    for rollout, score in zip(rollouts, scores, strict=True):
-        by_prompt.setdefault(rollout.prompt, []).append((score, rollout))
-    kept: list[Rollout] = []
-    alike = 0
-    for answers in by_prompt.values():
-        alike += len({rollout.tokens for _, rollout in answers}) == 1
-        ranked = sorted(answers, key=lambda item: (-item[0], item[1].sample))
-        kept += [rollout for _, rollout in ranked[:keep]]
-    chosen = {(r.prompt, r.sample) for r in kept}
-    best_scores = [s for s, r in zip(scores, rollouts, strict=True) if (r.prompt, r.sample) in chosen]
-    figures = {
-        "score_mean": sum(scores) / len(scores),
-        "score_kept": sum(best_scores) / len(best_scores),
-        "alike": float(alike),
-        "prompts": float(len(by_prompt)),
-    }
-    return kept, figures
-
-
-def _tree_from(asked: Tree, row: dict[str, Any]) -> Tree:
-    rollout = Rollout(0, 0, tuple(row["tokens"]), (), row["finished"], 0)
-    return tree_of(asked.prompt, [rollout], group=asked.group, origin=asked.origin)
+def _told(one: Scored, place: int) -> dict[str, Any]:
+    """What kept.json has of an answer that is learned; place 1 is the worse one of a pair."""
+    rollout, score = one
+    told = {key: getattr(rollout, key) for key in ("prompt", "sample", "tokens", "finished")}
+    return told | ({} if score is None else {"score": score}) | {"place": place}

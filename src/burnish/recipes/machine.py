@@ -13,6 +13,7 @@ from burnish.recipes.load import Recipe
 
 if TYPE_CHECKING:
     from burnish.methods.on_policy_settings import OnPolicyConfig
+    from burnish.methods.reject_settings import RejectConfig
 
 TRAINED = 16  # bytes a weight: float32 weight and gradient, and AdamW's two moments
 ONLY_READ = 4
@@ -61,6 +62,7 @@ def needs(recipe: Recipe) -> dict[str, tuple[int, int]]:
     Activations are not in it: `micro_batch_tokens` bounds them.
     """
     from burnish.methods.on_policy_settings import OnPolicyConfig  # here, so that `plan --help` waits for no method
+    from burnish.methods.reject_settings import RejectConfig
 
     sizes: dict[str, int] = {}
     found: dict[str, tuple[int, int]] = {}
@@ -91,11 +93,25 @@ def needs(recipe: Recipe) -> dict[str, tuple[int, int]]:
             memory += (read + sum(others) + copies * trained) * ONLY_READ + critic * TRAINED
             refreshed = 1 if stage.config.reference_every else 0
             checkpoint += (copies + refreshed) * trained * ONLY_READ + critic * CHECKPOINT
+        elif isinstance(stage.config, RejectConfig):
+            memory += _beside_rounds(stage, stage.config, model, trained, sizes) * ONLY_READ
+            moving = trained * ONLY_READ if stage.config.dpo.reference_every else 0
+            checkpoint = (checkpoint + moving) * stage.config.rounds  # each round keeps its own
         elif getattr(stage.config, "reference_every", 0):  # DPO's reference is another model only where it moves
             memory += model * ONLY_READ
             checkpoint += trained * ONLY_READ
         found[stage.name] = memory, checkpoint * KEPT + (model * ONLY_READ if trains else 0)
     return found
+
+
+def _beside_rounds(stage: Stage, config: "RejectConfig", model: int, trained: int, sizes: Mapping[str, int]) -> int:
+    """Weights that lie beside the policy of rejection sampling: what held-out prompts are read with, and references."""
+    beside = trained if config.start == "incoming" and config.rounds > 1 else 0
+    beside += model if config.dpo.reference_every else 0
+    if stage.inputs.get("evaluate_on") is not None:
+        beside += sum(_weights(leaf, sizes) for key in ("by", "judge") for leaf in leaves(stage.inputs.get(key)))
+        beside += 0 if config.lora is not None else model
+    return beside
 
 
 def _copies(config: "OnPolicyConfig") -> int:

@@ -36,8 +36,11 @@ def plan(recipe: Recipe, *, with_power: bool = False) -> dict[str, Any]:
 def notes(stage: Stage) -> list[str]:
     """What follows from the settings, in numbers that a person can judge."""
     told = []
-    if getattr(stage.config, "evaluate_every", 0) and "evaluate_on" not in METHODS[stage.method].inputs:
-        told.append(f"evaluate_every: {stage.method} does not evaluate while it trains")
+    if getattr(stage.config, "evaluate_every", 0):
+        if "evaluate_on" not in METHODS[stage.method].inputs:
+            told.append(f"evaluate_every: {stage.method} does not evaluate while it trains")
+        elif hasattr(stage.config, "rounds"):
+            told.append(f"evaluate_every: {stage.method} evaluates before its first round and after each")
     beta = getattr(stage.config, "first_beta", None)  # of methods that learn from answers of their own
     if beta is None:
         return told

@@ -4,7 +4,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from burnish.errors import BurnishError, ConfigError, NotOurs
 from burnish.evaluation.gate import RequirementError, conditions, hold, required
 from burnish.evaluation.sentence import as_lines
 from burnish.methods.reference import references_in
+from burnish.methods.round_samples import samples_in
 from burnish.recipes import machine
 from burnish.recipes.artefacts import Hashes, outputs_of
 from burnish.recipes.folder import (
@@ -176,9 +177,11 @@ def _perform(
     began = time.monotonic()
     try:
         given = stage.placed(run)
-        alone = run == folder  # a single command keeps what its reference says beside its result
-        shared = nullcontext() if alone else references_in(run / ".cache" / "reference")
-        with allowing(allowed_before(folder)), shared:
+        with ExitStack() as within:
+            within.enter_context(allowing(allowed_before(folder)))
+            if run != folder:  # a single command keeps what its reference says, and its samples, beside its result
+                within.enter_context(references_in(run / ".cache" / "reference"))
+                within.enter_context(samples_in(run / ".cache" / "samples"))
             figures = METHODS[stage.method].load()(**given, config=stage.config, out=folder)
     except BurnishError as error:
         error.add_note(f"in stage {stage.name}, {folder}")

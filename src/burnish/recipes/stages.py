@@ -124,8 +124,14 @@ METHODS: dict[str, Method] = {
     },
     "reject": Method(
         "burnish.methods.reject:reject",
-        "burnish.methods.reject:RejectConfig",
-        {"model": MODEL, "prompts": Input("groups", "prompt", several=True), "by": Input("by", people=True)},
+        "burnish.methods.reject_settings:RejectConfig",
+        {
+            "model": MODEL,
+            "prompts": Input("groups", "prompt", several=True),
+            "by": Input("by", people=True),
+            "evaluate_on": Input("groups", "prompt", several=True),
+            "judge": Input("by"),
+        },
         (("model", "prompts", "by"),),
         A_MODEL,
     ),

@@ -157,7 +157,8 @@ def _stage(folder: Path, name: str, locked: Any, summary: Any, notes: list[str])
 
 
 def _metrics(here: Path, notes: list[str]) -> Iterator[dict[str, float]]:
-    """Lines of numbers; the steps of later rounds, or members, go on from the earlier ones."""
+    """Lines of numbers; the steps of later rounds, or members, go on from the earlier ones. What is measured between
+    rounds counts rounds, and stands before them."""
     found = [*here.glob("rounds/*/metrics.jsonl"), *here.glob("members/*/metrics.jsonl")]
     rounds = sorted(found, key=lambda path: (len(path.parts[-2]), path))
     before = 0.0
@@ -167,7 +168,7 @@ def _metrics(here: Path, notes: list[str]) -> Iterator[dict[str, float]]:
             numbers = {k: float(v) for k, v in row.items() if isinstance(v, int | float) and not isinstance(v, bool)}
             last = before + numbers.get("step", last + 1 - before)
             yield numbers | {"step": last}
-        before = last
+        before = last if file in rounds else 0.0
 
 
 def _rows(path: Path, notes: list[str]) -> Iterator[dict[str, Any]]:

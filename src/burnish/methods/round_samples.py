@@ -1,0 +1,171 @@
+"""A round's answers on the disk, with their scores: neither is drawn, or asked for, twice.
+
+`samples.jsonl` has a row a prompt, with tokens and log-probabilities as `generate` writes them, and once they are there
+the scores as `by` gave them. `samples.json`, written last, says what drew and scored them; a run that comes back takes
+what is there, and is refused where it would have drawn or scored something else. Stages of one recipe that differ only
+in what they keep and how they learn it take each other's.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from burnish.data.convert import record, write_rows
+from burnish.data.templates import Template
+from burnish.errors import ConfigError, DataError
+from burnish.methods.scoring import Scores, answered
+from burnish.training.checkpoint import write_durably
+from burnish.training.identity import differences
+from burnish.training.metrics import Figures
+from burnish.types import Group, Rollout
+
+SAMPLES, STATE = "samples.jsonl", "samples.json"
+Known = Mapping[str, str]
+"""Names what shapes answers or scores: other settings, weights or rows, another value."""
+_shared: ContextVar[Path | None] = ContextVar("_shared", default=None)
+
+
+@contextmanager
+def samples_in(folder: Path) -> Iterator[None]:
+    """Within, answers and scores are also kept in `folder`, for every round that would draw and score the same."""
+    token = _shared.set(folder)
+    try:
+        yield
+    finally:
+        _shared.reset(token)
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What each answer scored, prompt after prompt, and what is told of whoever scored."""
+
+    scores: list[float]
+    figures: Figures
+
+
+class RoundSamples:
+    """The answers to `asked` in `folder`. `lineage` are columns that every row has: which model wrote it, and so on."""
+
+    def __init__(self, folder: Path, asked: Sequence[Group], template: Template, lineage: Mapping[str, Any]) -> None:
+        self.folder = folder
+        self.asked, self.template, self.lineage = asked, template, lineage
+
+    def drawn(self, known: Known, draw: Callable[[], list[Rollout]]) -> list[Rollout]:
+        """The answers that are there, or those that `draw` gives. Log-probabilities have six digits.
+
+        Raises ConfigError where those that are there were drawn with something else, DataError where they are damaged.
+        """
+        state = self._state() or self._taken(known)
+        if state is None:
+            rollouts = draw()
+            self._write(answered(self.asked, rollouts, self.template))
+            kept, _ = self._read()
+            self._say({"samples": dict(known), "sha256": _digest(kept)})
+            self._give(known)
+            return kept
+        self._same(state["samples"], known, "drawn")
+        kept, _ = self._read()
+        if _digest(kept) != state["sha256"]:
+            raise DataError(f"{self.folder / SAMPLES}: has other answers than were drawn; remove {self.folder}")
+        return kept
+
+    def scored(self, known: Known, rollouts: Sequence[Rollout], ask: Callable[[list[Group]], Scores]) -> Scored:
+        """Their scores, which are there or come from `ask`. Raises as `drawn` does, and what `ask` does."""
+        state = self._state() or {}
+        both = {**state["samples"], **{f"scores.{key}": value for key, value in known.items()}}
+        if "scores" not in state:
+            state = self._taken(both) or state
+        if "scores" not in state:
+            groups = answered(self.asked, rollouts, self.template)
+            given = ask(groups)
+            self._write([_with_scores(group, given, place) for place, group in enumerate(groups)])
+            state |= {"scores": dict(known), "told": given.means() | given.reliability()}
+            self._say(state)
+            self._give(both)
+        self._same(state["scores"], known, "scored")
+        _, scores = self._read()
+        if len(scores) != len(rollouts):
+            raise DataError(
+                f"{self.folder / SAMPLES}: {len(scores)} of {len(rollouts)} answers have a score; remove {self.folder}"
+            )
+        return Scored(scores, dict(state["told"]))
+
+    def groups(self, rollouts: Sequence[Rollout]) -> list[Group]:
+        """The prompts with these answers."""
+        return answered(self.asked, rollouts, self.template)
+
+    def _write(self, groups: Sequence[Group]) -> None:
+        def rows() -> Any:
+            for group in groups:
+                rounded = tuple(
+                    replace(answer, logprobs=tuple(round(value, 6) for value in answer.logprobs or ()))
+                    for answer in group.answers
+                )
+                yield record(replace(group, answers=rounded, extra={**group.extra, **self.lineage}), "sample")
+
+        write_rows(rows(), self.folder / SAMPLES)
+
+    def _read(self) -> tuple[list[Rollout], list[float]]:
+        rollouts: list[Rollout] = []
+        scores: list[float] = []
+        with (self.folder / SAMPLES).open(encoding="utf-8") as lines:
+            for prompt, line in enumerate(lines):
+                row = json.loads(line)
+                columns = zip(row["tokens"], row["logprobs"], row["finished"], strict=True)
+                rollouts += [
+                    Rollout(prompt, sample, tuple(tokens), tuple(logprobs), finished, 0)
+                    for sample, (tokens, logprobs, finished) in enumerate(columns)
+                ]
+                scores += row.get("scores", [])
+        return rollouts, scores
+
+    def _taken(self, known: Known) -> dict[str, Any] | None:
+        """What another stage drew, or scored too, with the same; it is this one's then."""
+        there = _place(known)
+        if there is None or not (there / STATE).exists():
+            return None
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for name in (SAMPLES, STATE):
+            write_durably(self.folder / name, (there / name).read_text(encoding="utf-8"))
+        return self._state()
+
+    def _give(self, known: Known) -> None:
+        there = _place(known)
+        if there is not None:
+            there.mkdir(parents=True, exist_ok=True)
+            for name in (SAMPLES, STATE):
+                write_durably(there / name, (self.folder / name).read_text(encoding="utf-8"))
+
+    def _state(self) -> dict[str, Any] | None:
+        file = self.folder / STATE
+        return dict(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else None
+
+    def _say(self, state: Mapping[str, Any]) -> None:
+        write_durably(self.folder / STATE, json.dumps(state, indent=1))
+
+    def _same(self, before: Known, now: Known, what: str) -> None:
+        if changed := differences(before, now):
+            raise ConfigError(
+                f"{self.folder / SAMPLES}: was {what} with something else:\n" + "\n".join(changed) + "\n"
+                "To go on, put back what was changed; to start afresh, choose another --out."
+            )
+
+
+def _place(known: Known) -> Path | None:
+    folder = _shared.get()
+    return None if folder is None else folder / sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
+
+
+def _with_scores(group: Group, given: Scores, place: int) -> Group:
+    scored = tuple(replace(a, score=score) for a, score in zip(group.answers, given.total[place], strict=True))
+    return replace(group, answers=scored, extra={**group.extra, **given.of(place)})
+
+
+def _digest(rollouts: Sequence[Rollout]) -> str:
+    said = [(r.prompt, r.sample, r.tokens, r.logprobs, r.finished) for r in rollouts]
+    return sha256(json.dumps(said).encode()).hexdigest()
