@@ -84,6 +84,12 @@ def test_a_curve_is_that_of_all_draws_and_of_one_more(policy: Policy, tmp_path: 
     assert {name: figures[name] for name in ("kl", "win_rate")} == {k: curve[-1][k] for k in ("kl", "win_rate")}
 
 
+def test_a_judge_that_chooses_is_warned_of(policy: Policy, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    config = GenerateConfig(**SHORT, best_of=2, curve=True)
+    generate(policy, PROMPTS[:2], config, out=tmp_path, by=vowels, judge=vowels)
+    assert "warning: judge: it is the one that chooses" in capsys.readouterr().err
+
+
 def test_a_killed_run_ends_with_the_same_bytes(policy: Policy, tmp_path: Path):
     config = GenerateConfig(**SHORT, best_of=3, curve=True)
     wanted = generate(policy, PROMPTS, config, out=tmp_path / "whole", by=vowels)
@@ -152,7 +158,8 @@ def test_the_command_prints_the_curve_as_a_table_and_writes_it_beside_the_answer
     words = ["generate", "--model", str(tiny_model), "--prompts", str(prompts), "--out", str(out), "--best-of", "4"]
     words += ["--by", "judges:favourable-a", "--judge", "judges:favourable-b", "--curve", "--set", "max_new_tokens=6"]
     assert main(words) == 0
-    told = capsys.readouterr().out
+    told, err = capsys.readouterr()
+    assert "it is the one that chooses" not in err, "two judges that ship are told apart by their names"
     table = told[told.index("best_of_n") :].splitlines()
     assert table[1].split() == ["1", "2", "4"]
     assert [line.split()[0] for line in table[2:4]] == ["kl", "win_rate"]

@@ -53,13 +53,13 @@ class Stage:
 
 
 def who(by: Any, allowed: Allowed) -> Any:
-    """Who judges, ready to be asked: a function, a reward model's path, or a list of weighted parts; or `people`."""
+    """Who judges, ready to be asked: a reward model's path, or a list of weighted parts, which know their names; or
+    `people`."""
     if by == "people":
         return by
     made = parts(by, allowed=allowed)
-    if isinstance(by, list | tuple | Mapping):
-        return list(made)
-    return made[0].judge or made[0].model
+    alone = made[0].model if not isinstance(by, list | tuple | Mapping) else None
+    return list(made) if alone is None else alone
 
 
 def leaves(value: Any) -> Iterator[Any]:
