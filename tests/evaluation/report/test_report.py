@@ -347,6 +347,16 @@ def test_steps_of_rounds_go_on(whole_run):
     assert [row["step"] for row in stage.metrics] == list(range(1, 63))
 
 
+def test_what_is_measured_between_rounds_counts_rounds_and_moves_no_step(whole_run):
+    lines = [f'{{"step": {number}, "heldout_reward": {number}, "heldout_kl": {number}}}\n' for number in (0, 1)]
+    (whole_run / "best/metrics.jsonl").write_text("".join(lines))
+    from burnish.evaluation.report.run import read_run
+
+    stage = next(stage for stage in read_run(whole_run).stages if stage.name == "best")
+    assert [row["step"] for row in stage.metrics if "heldout_reward" in row] == [0, 1]
+    assert [row["step"] for row in stage.metrics if "loss" in row] == list(range(1, 61))
+
+
 def test_a_folder_without_a_run_is_told(tmp_path):
     with pytest.raises(MissingInput, match=r"neither lock\.json nor summary\.json"):
         write_report(tmp_path)
