@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 
 from burnish.errors import ConfigError
-from burnish.evaluation.intervals import Interval, between, each_of, mean_and_error, mean_of, proportion, wins
+from burnish.evaluation.intervals import (
+    Interval,
+    between,
+    each_of,
+    mean_and_error,
+    mean_of,
+    proportion,
+    weighted_proportion,
+    wins,
+)
 
 DRAWS = 1500
 LEAST = 0.915  # Wilson's own lowest here, 0.935 at 25 of 50, less three and a half deviations of 1,500 draws
@@ -48,6 +57,28 @@ def test_answers_counted_as_prompts_would_claim_too_much():
     generator = np.random.default_rng(0)
     once = generator.choice([0.0, 1.0], size=100).tolist()
     assert proportion([[value] * 4 for value in once]) == proportion(one_each(once))
+
+
+def test_prompts_of_equal_weight_are_prompts():
+    values = one_each([1] * 30 + [0.5] * 8 + [0] * 12)
+    weighted, plain = weighted_proportion(values, [3.0] * 50), proportion(values)
+    assert (weighted.mean, weighted.low, weighted.high) == pytest.approx((plain.mean, plain.low, plain.high), abs=1e-12)
+    assert weighted.prompts == plain.prompts
+
+
+def test_a_prompt_with_all_the_weight_is_one_observation():
+    """Wilson's interval of one win in one: from 1 / (1 + z²) on."""
+    lone = weighted_proportion([[1.0], [0.0], [0.0]], [1e14, 1.0, 1.0])
+    assert lone.mean == pytest.approx(1)
+    assert lone.low == pytest.approx(1 / (1 + 1.959964**2), abs=1e-3)
+
+
+def test_weighted_means_are_covered():
+    """Weights of 1 and 5, which say nothing of the values."""
+    generator = np.random.default_rng(0)
+    weights = [1.0, 5.0] * 25
+    made = [weighted_proportion(outcomes(0.7, 0.1)(generator, 50), weights) for _ in range(DRAWS)]
+    assert np.mean([interval.low <= 0.75 <= interval.high for interval in made]) >= LEAST
 
 
 def test_many_ties_make_a_narrow_interval():

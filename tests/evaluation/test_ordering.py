@@ -105,6 +105,14 @@ def test_the_reliability_curve_holds_all_pairs_and_its_gaps_are_the_error():
     assert sum(one.share * one.right for one in found.reliability) == pytest.approx(found.accuracy.mean)
 
 
+def test_how_often_a_bin_is_right_has_its_interval():
+    """Of ten prompts with a pair each, all as sure, seven are right: Wilson's interval of 7 in 10."""
+    found = ordering([pair(f"p{i}", 1.0, 0.0) if i < 7 else pair(f"p{i}", 0.0, 1.0) for i in range(10)])
+    (one,) = found.reliability
+    assert (one.right, one.pairs) == (pytest.approx(0.7), 10)
+    assert (one.right_low, one.right_high) == (pytest.approx(0.397, abs=5e-4), pytest.approx(0.892, abs=5e-4))
+
+
 def test_one_sure_mistake_is_as_far_off_as_it_was_sure():
     found = ordering([pair("a", 0, math.log(3))])  # σ(log 3) = ¾ for the wrong one
     assert found.calibration_error == pytest.approx(0.75)

@@ -66,3 +66,14 @@ def test_each_model_but_the_first_has_its_own():
     assert written["sft"] == SFT
     assert written["ppo"]["sentence"] == lines[1]
     assert f"warning: {written['ppo']['warning']}" == lines[2]
+
+
+def test_it_is_said_in_chinese_too():
+    def chinese(**changed):
+        return told({"sft": SFT, "dpo": {**DPO, **changed}}, "zh")["dpo"]
+
+    assert chinese() == {"sentence": "dpo 优于 sft：在 63% 的提示上胜出 [58–68]，KL 为 4.1 奈特，回答长 12%"}
+    worse = chinese(win_rate=0.38, win_rate_low=0.33, win_rate_high=0.43, kl=None, answer_length=20.05)
+    assert worse["sentence"] == "sft 优于 dpo：dpo 只在 38% 的提示上胜出 [33–43]，回答长度相同"
+    warned = chinese(win_rate_controlled=0.51, win_rate_controlled_low=0.455, win_rate_controlled_high=0.56)
+    assert warned["warning"] == "长度相同时，dpo 的胜率为 51% [46–56]：优势可能只来自长度"

@@ -305,3 +305,9 @@ def test_one_commands_options_are_told_as_they_were_typed(place: Workplace):
 def test_an_option_and_a_setting_cannot_say_the_same_thing(place: Workplace):
     with pytest.raises(UsageError, match="--model gives it already"):
         one_stage("write", {"model": "model", "data": ["data.jsonl"]}, {"model": "other"})
+
+
+def test_the_report_s_language_is_the_recipe_s(place: Workplace):
+    assert place.load(HEAD + FIRST).language == "en"
+    assert place.load("language: zh\n" + HEAD + FIRST).language == "zh"
+    assert told(place, "language: fr\n" + HEAD + FIRST) == ['line 1: language: must be one of en, zh; found text "fr"']

@@ -263,6 +263,11 @@ def test_a_report_that_fails_costs_no_result(place: Workplace, monkeypatch: pyte
     assert told[-1] == f"report failed: ZeroDivisionError: no curves; once it is mended: burnish report {place.out}"
 
 
+def test_the_report_is_in_the_recipe_s_language(place: Workplace):
+    go(place, "language: zh\n" + CHAIN)
+    assert '<html lang="zh-Hans">' in (place.out / "report.html").read_text(encoding="utf-8")
+
+
 def test_the_run_folder_is_named_after_the_recipe(place: Workplace):
     run(place.load(CHAIN), tell=quiet)
     assert Path("runs/chain/summary.json").exists()

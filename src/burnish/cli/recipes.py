@@ -15,6 +15,17 @@ RunOption = Annotated[Path | None, typer.Option("--out", help="The run's folder;
 PowerOption = Annotated[
     bool, typer.Option("--power", help="Say how many prompts or held-out rankings tell 55 % from 50 %.")
 ]
+ReportOption = Annotated[
+    Path | None,
+    typer.Option("--out", help="A file for the report, of several runs side by side; unset: one in each run's folder."),
+]
+LanguageOption = Annotated[
+    str | None, typer.Option("--language", help="en or zh; unset is the recipe's.", metavar="LANGUAGE")
+]
+PriceOption = Annotated[
+    float | None,
+    typer.Option("--price-per-hour", help="What an hour of the machine costs, to be told of each stage.", min=0),
+]
 ForceOption = Annotated[bool, typer.Option("--force", help="Start although memory or disk may not be enough.")]
 
 
@@ -74,11 +85,18 @@ def run_status(run: RunArgument, as_json: bool = False) -> dict[str, Any] | str:
 @command(app, "report")
 def write_reports(
     runs: Annotated[list[Path], typer.Argument(help="Folders of runs.", metavar="RUN...")],
+    out: ReportOption = None,
+    language: LanguageOption = None,
+    price: PriceOption = None,
 ) -> dict[str, Any]:
-    """Write a run's report again: one HTML file that opens anywhere.
+    """Write a run's report again: one HTML file that opens anywhere; or one of several runs side by side.
 
-    Example: burnish report runs/demo
+    Example: burnish report runs/demo runs/other --out both.html
     """
-    from burnish.evaluation.report.write import write_report
+    from burnish.evaluation.language import language_of
+    from burnish.evaluation.report.write import write_report, write_side_by_side
 
-    return {"reports": [str(write_report(run)) for run in runs]}
+    spoken = language_of(language) if language is not None else None
+    if out is not None and len(runs) > 1:
+        return {"reports": [str(write_side_by_side(runs, out, language=spoken, price=price))]}
+    return {"reports": [str(write_report(run, out=out, language=spoken, price=price)) for run in runs]}

@@ -45,16 +45,40 @@ def proportion(value_GK: Sequence[Sequence[float]], *, level: float = 0.95) -> I
     For a win rate the values are 1 (wins), ½ (ties) and 0 (loses); for an accuracy, 1 (right) and 0 (wrong).
     Raises ConfigError where no prompt has a value or a value lies outside [0, 1].
     """
+    mean_G = _rates(value_GK)
+    mean, n = float(mean_G.mean()), len(mean_G)
+    between = float(mean_G.var()) * n / max(n - 1, 1)
+    return Interval(mean, *_drawn_towards_a_coin(mean, between, n, level), n)
+
+
+def weighted_proportion(
+    value_GK: Sequence[Sequence[float]], weight_G: Sequence[float], *, level: float = 0.95
+) -> Interval:
+    """The same where prompts count by weights above 0: as many as (Σw)² / Σw² of equal weight (Kish 1965) would tell.
+
+    Raises ConfigError as `proportion`.
+    """
+    mean_G = _rates(value_GK)
+    weight = np.asarray(weight_G, dtype=np.float64)
+    weight = weight / weight.sum()
+    mean, n = min(float(weight @ mean_G), 1.0), 1 / float(weight @ weight)  # a sum of weights may round above 1
+    between = n * float(weight**2 @ (mean_G - mean) ** 2) * len(mean_G) / max(len(mean_G) - 1, 1)
+    return Interval(mean, *_drawn_towards_a_coin(mean, between, n, level), len(mean_G))
+
+
+def _rates(value_GK: Sequence[Sequence[float]]) -> NDArray[np.float64]:
     mean_G = prompt_means(value_GK)
     if not (min(mean_G) >= 0 and max(mean_G) <= 1):
         raise ConfigError(f"a rate is a mean of values between 0 and 1; found {min(mean_G)} to {max(mean_G)}")
-    mean, n = float(mean_G.mean()), len(mean_G)
+    return mean_G
+
+
+def _drawn_towards_a_coin(mean: float, between: float, n: float, level: float) -> tuple[float, float]:
+    """Wilson's interval of a mean of n prompts, whose values differ by the variance `between`."""
     z = NormalDist().inv_cdf(0.5 + level / 2)
     coin = mean * (1 - mean)
-    between = float(mean_G.var()) * n / max(n - 1, 1)
     share = min(between / coin, 1.0) if coin > 1e-12 else 1.0
-    effective = n * (n + z * z) / (n * share + z * z)
-    return Interval(mean, *wilson(mean, effective, z), n)
+    return wilson(mean, n * (n + z * z) / (n * share + z * z), z)
 
 
 def between(value_G: Sequence[float], low: float, high: float, *, level: float = 0.95) -> Interval:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from burnish.errors import ConfigError
-from burnish.evaluation.intervals import Interval, proportion
+from burnish.evaluation.intervals import Interval, proportion, weighted_proportion
 
 BINS = 10
 EXPLAINED = 0.5
@@ -56,12 +56,15 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """Pairs of which the scores are as sure as `low` to `high`: the mean of that, and how often they are right."""
+    """Pairs of which the scores are as sure as `low` to `high`: the mean of that, and how often they are right, with
+    its 95 % interval by prompt."""
 
     low: float
     high: float
     sure: float
     right: float
+    right_low: float
+    right_high: float
     share: float
     pairs: int
 
@@ -199,17 +202,30 @@ def _calibration(pairs: Sequence[_Pair], scale: float) -> tuple[float, tuple[Bin
     for b in np.unique(bin_P):
         inside_P = bin_P == b
         share = float(weight_P[inside_P].sum())
+        right = _right([pair for pair, inside in zip(pairs, inside_P, strict=True) if inside], count)
         bins.append(
             Bin(
                 low=0.5 + b / (2 * BINS),
                 high=0.5 + (b + 1) / (2 * BINS),
                 sure=float(weight_P[inside_P] @ sure_P[inside_P]) / share,
                 right=float(weight_P[inside_P] @ right_P[inside_P]) / share,
+                right_low=right.low,
+                right_high=right.high,
                 share=share,
                 pairs=int(inside_P.sum()),
             )
         )
     return sum(one.share * abs(one.right - one.sure) for one in bins), tuple(bins)
+
+
+def _right(pairs: Sequence[_Pair], count: Mapping[str, int]) -> Interval:
+    """How often the pairs of a bin are right. A prompt weighs as much as the share of its pairs, `count`, that it has
+    there."""
+    of_prompt: dict[str, list[float]] = {}
+    for pair in pairs:
+        of_prompt.setdefault(pair.prompt, []).append(pair.right)
+    weight_G = [len(values) / count[prompt] for prompt, values in of_prompt.items()]
+    return weighted_proportion(list(of_prompt.values()), weight_G)
 
 
 def length_share(rankings: Sequence[Ranked]) -> float:

@@ -1,7 +1,7 @@
 """A recipe's file, or one command's options → stages with settings, or everything that is wrong with them, at once.
 
-Top-level keys are `name`, `model`, `stages`, `roots`, and any key that training stages share: a stage that does not
-set such a key inherits it.
+Top-level keys are `name`, `model`, `stages`, `roots`, `language`, and any key that training stages share: a stage that
+does not set such a key inherits it.
 """
 
 import re
@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from burnish.data.problems import described, listed, nearest
 from burnish.errors import ConfigError, MissingInput, UsageError
 from burnish.evaluation.gate import condition, known, required
+from burnish.evaluation.language import LANGUAGES, Language
 from burnish.recipes.graph import Result, Stage, each, in_order, leaves
 from burnish.recipes.inputs import Inputs
 from burnish.recipes.names import TAKEN, folder_trouble
@@ -23,7 +24,7 @@ from burnish.recipes.written import Written, read_yaml
 from burnish.rewards.by import Allowed
 from burnish.training.config import KeyPath, MethodConfig, examine, hint
 
-OWN = ("name", "model", "stages", "roots")
+OWN = ("name", "model", "stages", "roots", "language")
 SHARED = tuple(MethodConfig.model_fields)
 NOT_SETTINGS = ("method", "each")
 MOST_TOLD = 20
@@ -32,13 +33,14 @@ MOST_TOLD = 20
 @dataclass(frozen=True)
 class Recipe:
     """`stages` are in the order in which they run. `file` is None for one command's stage. `settings` were typed in the
-    folder `typed_in`."""
+    folder `typed_in`. `language` is that of the run's report."""
 
     name: str
     file: Path | None
     stages: tuple[Stage, ...]
     settings: Mapping[str, Any]
     typed_in: Path
+    language: Language = "en"
 
     def stage(self, name: str) -> Stage:
         return next(stage for stage in self.stages if stage.name == name)
@@ -114,7 +116,7 @@ def _recipe(
         raise ConfigError(_one_screen(troubles + reading.inputs.missing))
     if reading.inputs.missing:
         raise MissingInput(_one_screen(reading.inputs.missing))
-    return Recipe(name, file, tuple(stages), settings, typed_in)
+    return Recipe(name, file, tuple(stages), settings, typed_in, written.values.get("language", "en"))
 
 
 def _one_screen(troubles: Sequence[str]) -> str:
@@ -159,6 +161,8 @@ class _Reading:
         elif what := folder_trouble(name):
             self.trouble(("name",), what)
         self._roots(values.get("roots", []))
+        if (language := values.get("language", "en")) not in LANGUAGES:
+            self.trouble(("language",), f"must be one of {', '.join(LANGUAGES)}; found {described(language)}")
         stages = [
             stage
             for written_name, made in self.made.items()

@@ -248,6 +248,7 @@ def _claim(recipe: Recipe, folder: Path, history: Sequence[Mapping[str, Any]]) -
         "recipe": str(recipe.file.resolve()) if recipe.file else None,
         "set": dict(recipe.settings),
         "typed_in": str(recipe.typed_in.resolve()),
+        "language": recipe.language,
         **_machine(),
         "stages": stages,
         "history": list(history),

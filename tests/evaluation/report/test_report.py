@@ -4,61 +4,19 @@ import base64
 import json
 import re
 from hashlib import sha256
-from html.parser import HTMLParser
 
 import pytest
+from evaluation.report.pages import FETCHING, TAGS, Page, changed, page_of
 
 from burnish.errors import DataError, MissingInput
-from burnish.evaluation.report import charts
-from burnish.evaluation.report.result import evenly
+from burnish.evaluation.report import frontiers
+from burnish.evaluation.report.answers import evenly
 from burnish.evaluation.report.write import write_report
 
 HOSTILE = (
     '<script>alert(1)</script>"\'><img src=x onerror=alert(2)>&lt;b&gt; style="}*{display:none" ]]></style> '
     "\u202edlrow\u0007"
 )
-TAGS = {
-    *("html", "head", "meta", "title", "style", "body", "main", "header", "section", "footer", "h1", "h2", "h3", "h4"),
-    *("p", "b", "br", "span", "div", "figure", "figcaption", "details", "summary", "pre", "code"),
-    *("table", "thead", "tbody", "tr", "th", "td", "svg", "g", "path", "rect", "text", "use", "defs", "clippath"),
-}
-FETCHING = {"src", "href", "xlink:href", "action", "formaction", "data", "srcset", "poster", "background"}
-
-
-class Page(HTMLParser):
-    """A page's tags, attributes and text."""
-
-    def __init__(self, html):
-        super().__init__()
-        self.tags, self.attributes, self.pieces, self.inside, self.style = set(), [], [], [], ""
-        self.feed(html)
-        self.text = re.sub(r"[ \n]+", " ", " ".join(self.pieces))
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.add(tag)
-        self.attributes += attrs
-        self.inside.append(tag)
-
-    def handle_endtag(self, tag):
-        while self.inside and self.inside.pop() != tag:
-            pass
-
-    def handle_data(self, data):
-        if self.inside and self.inside[-1] == "style":
-            self.style += data
-        else:
-            self.pieces.append(data)
-
-
-def page_of(run_folder):
-    return Page(write_report(run_folder).read_text(encoding="utf-8"))
-
-
-def changed(path, change):
-    """Rewrite a JSON file by `change`."""
-    value = json.loads(path.read_text())
-    change(value)
-    path.write_text(json.dumps(value))
 
 
 def test_it_opens_with_who_answers_better(run_folder):
@@ -123,7 +81,7 @@ def test_ten_prompts_stand_with_each_models_answer(run_folder):
     assert html.count('<div class="prompt">') == 10
     assert html.count('<div class="answer">') == 40
     rows = [json.loads(line) for line in (run_folder / "compare/samples.jsonl").read_text().splitlines()]
-    shown = Page(html).text
+    shown = Page(html).unbroken
     for number in (0, 50, 450):
         for row in rows[number::500]:
             assert row["prompt"] in shown
@@ -242,10 +200,10 @@ def test_a_name_does_not_reach_the_style_sheet(run_folder):
 
 
 def test_a_picture_that_fails_costs_only_itself(run_folder, monkeypatch, capsys):
-    def fails(verdicts):
+    def fails(*_):
         raise ValueError("no <ink> left")
 
-    monkeypatch.setattr(charts, "cost", fails)
+    monkeypatch.setattr(frontiers, "frontier", fails)
     page = page_of(run_folder)
     assert "Could not be made: Win rate of each model over its KL (ValueError: no <ink> left)" in page.text
     assert "best, dpo and ppo answer better than sft" in page.text
@@ -289,8 +247,11 @@ def test_figures_that_could_not_be_measured_are_dashes(run_folder):
 
 
 def test_a_second_judges_figures_stand_beside(run_folder):
-    changed(run_folder / "summary.json", lambda s: s["compare"]["ppo"].update({"win_rate/judge-a": 0.912}))
-    assert "win rate/judge-a – – – 0.912" in page_of(run_folder).text
+    told = {"win_rate/judge-a": 0.912, "win_rate_low/judge-a": 0.88, "win_rate_high/judge-a": 0.94, "puns": 0.25}
+    changed(run_folder / "summary.json", lambda s: s["compare"]["ppo"].update(told))
+    text = page_of(run_folder).text
+    assert re.search("Win rate · judge-a [^–]* – – – 91\u202f% 88–94", text)
+    assert "puns – – – 0.250" in text
 
 
 def test_a_held_out_share_has_its_interval(run_folder):
@@ -366,3 +327,109 @@ def test_a_damaged_summary_is_told(run_folder):
     (run_folder / "summary.json").write_text('{"sft": ')
     with pytest.raises(DataError, match=r"summary\.json: damaged"):
         write_report(run_folder)
+
+
+# ---- what stands beside the verdicts
+
+
+def test_the_three_aims_are_columns_where_more_than_the_win_rate_is_known(full_run):
+    text = page_of(full_run).text
+    assert re.search("Human-like .* Useful .* Safe .* dpo 71\u202f% 66–76 79\u202f% 76–82 90\u202f% 87–93", text)
+    changed(full_run / "summary.json", lambda s: [v.pop("told_apart") and v.pop("safe") for v in s["compare"].values()])
+    assert "Human-like" not in page_of(full_run).text
+
+
+def test_a_stage_that_only_measures_has_its_figures_and_no_winner(run_folder):
+    told = {"refused_harmful": 0.8, "refused_harmful_low": 0.75, "refused_harmful_high": 0.84, "suite_prompts": 970.0}
+    apart = {"refused_harmful_difference": -0.05, "refused_harmful_difference_low": -0.08}
+    apart |= {"refused_harmful_difference_high": -0.02, "refused_harmful/XSTest": 0.7}
+    (run_folder / "summary.json").write_text(json.dumps({"safety": {"sft": told, "dpo": {**told, **apart}}}))
+    (run_folder / "compare/DONE.json").unlink()
+    text = page_of(run_folder).text
+    assert "sft and dpo measured" in text
+    assert "80\u202f% 75–84 80\u202f% 75–84; −5 to the first (−8 to −2)" in text
+    assert re.search("Refused, harmful · XSTest [a-z ]* – 70\u202f%", text)
+    assert "Which model answers better" not in text
+
+
+def test_the_best_of_n_stands_on_the_axes_of_the_models(full_run):
+    html = write_report(full_run).read_text(encoding="utf-8")
+    assert "best of 16" in html
+    assert "dashed: its best of n answers" in html
+    (full_run / "compare/best_of_n.jsonl").unlink()
+    assert "best of" not in Page(write_report(full_run).read_text(encoding="utf-8")).text.replace("best of n", "")
+
+
+def test_the_best_of_n_of_another_model_is_not_drawn(full_run):
+    (full_run / "compare/best_of_n.jsonl").rename(full_run / "answers/best_of_n.jsonl")
+    assert "best of 16" in write_report(full_run).read_text(encoding="utf-8")
+    changed(full_run / "lock.json", lambda lock: lock["stages"]["answers"]["inputs"].update(model="ppo"))
+    assert "best of 16" not in write_report(full_run).read_text(encoding="utf-8")
+
+
+def test_a_sweep_is_one_curve_in_the_order_of_its_kl():
+    verdicts = {name: {"kl": kl} for name, kl in (("sft", 0), ("dpo/beta=0.1", 4), ("dpo/beta=0.3", 1), ("ppo", 2))}
+    assert frontiers.sweeps(list(verdicts), verdicts) == [["dpo/beta=0.3", "dpo/beta=0.1"]]
+
+
+def test_a_reward_models_certainty_is_held_to_how_often_it_is_right(full_run):
+    html = write_report(full_run).read_text(encoding="utf-8")
+    assert "190 pairs of which it is 55\u202f% sure, 52\u202f% right (45–60)" in html
+    (full_run / "reward/evaluation.json").write_text("{")
+    text = page_of(full_run).text
+    assert "How sure, how right" not in text
+    assert "reward/evaluation.json: damaged; left out" in text
+
+
+# ---- which way log-probabilities went
+
+
+def gains(folder, chosen, rejected, name="gain"):
+    rows = [{"step": s, f"{name}_chosen": chosen * s / 100, f"{name}_rejected": rejected * s / 100} for s in range(101)]
+    (folder / "dpo/metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_it_is_said_where_chosen_and_rejected_went(run_folder):
+    """The last ten of 101 steps: their mean is 0.955 of the last one."""
+    gains(run_folder, -3.1, -9.4)
+    text = page_of(run_folder).text
+    assert "Both fell: better −3.0, worse −9.0 nats an answer over the reference" in text
+    assert "What was preferred has become less likely (−3.0 nats)" in text
+    gains(run_folder, 2, -4)
+    text = page_of(run_folder).text
+    assert "The better rose and the worse fell: +1.9 and −3.8 nats" in text
+    assert "less likely" not in text
+
+
+def test_a_small_fall_and_one_that_was_meant_are_not_warned_of(run_folder):
+    gains(run_folder, -1, -3)
+    assert "less likely" not in page_of(run_folder).text
+    gains(run_folder, -3, -9)
+    changed(run_folder / "lock.json", lambda lock: lock["stages"]["dpo"]["settings"].update(loss="apo_down"))
+    assert "less likely" not in page_of(run_folder).text
+
+
+def test_without_a_reference_the_change_since_the_start_is_told(run_folder):
+    """Means of steps 91 to 100 less those of 0 to 9: 91 hundredths."""
+    gains(run_folder, 10, -10, name="logp")
+    assert "+9.1 and −9.1 nats an answer from the first tenth of the steps to the last" in page_of(run_folder).text
+
+
+# ---- what it took
+
+
+def test_time_pace_memory_and_cost_of_each_stage_are_told(whole_run):
+    """ppo: 71.5 of 282.4 s, 600 tokens in 0.2 s; at 36 an hour a second costs a hundredth."""
+    text = Page(write_report(whole_run, price=36).read_text(encoding="utf-8")).text
+    assert re.search("ppo 1\u202fmin 12\u202fs 25\u202f% 3\u202f000 1.25 0.7[12] 2026-11-24 17:06:09 UTC", text)
+    assert "all 4\u202fmin 42\u202fs" in text
+    assert "2.82" in text
+    assert "At 36.00 an hour." in text
+    assert "an hour" not in page_of(whole_run).text.split("What it took")[1]
+
+
+def test_it_is_written_where_it_is_wanted(run_folder, tmp_path):
+    path = write_report(run_folder, out=tmp_path / "elsewhere.html")
+    assert path == tmp_path / "elsewhere.html"
+    assert "ppo answer better than sft" in path.read_text(encoding="utf-8")
+    assert not (run_folder / "report.html").exists()

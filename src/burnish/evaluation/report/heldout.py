@@ -1,68 +1,71 @@
 """The report of a policy's held-out evaluations while it learned: what it gained, how far it went for that, what an
 independent judge thought, and how its answers to the same prompts changed."""
 
-from burnish.evaluation.report import charts, words
-from burnish.evaluation.report.parts import asked_and_answered, figure
+from burnish.evaluation.report import charts
+from burnish.evaluation.report.answers import asked_and_answered
+from burnish.evaluation.report.parts import Page, figure
 from burnish.evaluation.report.run import Run, StageRecord
-from burnish.evaluation.report.svg import HUES, INK, Sheet, escaped
+from burnish.evaluation.report.svg import HUES, INK, escaped
+from burnish.evaluation.report.words import Words, number
+
+SIZE = (3.5, 2.25)
 
 
-def on_the_way(run: Run, sheet: Sheet) -> str:
-    found = [(number, stage) for number, stage in enumerate(run.stages) if len(_evaluated(stage)) > 1]
-    return "".join(_stage(stage, sheet, number) for number, stage in found)
+def on_the_way(run: Run, page: Page) -> str:
+    found = [(number_, stage) for number_, stage in enumerate(run.stages) if len(_evaluated(stage)) > 1]
+    return "".join(_stage(stage, page, number_) for number_, stage in found)
 
 
 def _evaluated(stage: StageRecord) -> list[dict[str, float]]:
     return [row for row in stage.metrics if "heldout_reward" in row and "heldout_kl" in row]
 
 
-def _stage(stage: StageRecord, sheet: Sheet, number: int) -> str:
-    rows = _evaluated(stage)
-    apart = [row for row in rows if row.get("heldout_parted")]
+def _stage(stage: StageRecord, page: Page, place: int) -> str:
+    say, rows = page.say, _evaluated(stage)
     pictures = [
         figure(
-            "Reward over KL",
-            "from the first evaluation to the last; up is better, left is nearer to the reference",
-            lambda: charts.frontier(rows),
-            sheet,
-            label=f"Held-out reward of {stage.name} over its KL",
-            name=f"f{number}",
-            size=(3.5, 2.25),
+            say("heldout.over_kl"),
+            say("heldout.over_kl.means"),
+            lambda: charts.over_kl(rows, say),
+            page,
+            label=say("heldout.over_kl.label", stage=stage.name),
+            name=f"f{place}",
+            size=SIZE,
         )
     ]
-    shown = [("heldout_reward", "Reward", "mean of what the run climbs, penalty included", INK)]
-    shown += [("heldout_judge", "Judge's score", "mean score by a judge that nothing climbs", HUES[0])]
-    for key, title, meaning, colour in shown:
-        told = [row for row in rows if key in row]
-        if len(told) > 1:
-            line = charts.Line("", [row["step"] for row in told], [row[key] for row in told], colour)
-            pictures.append(
-                figure(
-                    title,
-                    meaning,
-                    lambda line=line: charts.curves([line], None),  # type: ignore[misc]  # mypy cannot type a default
-                    sheet,
-                    label=f"Held-out {title.lower()} of {stage.name} over steps",
-                    name=f"h{number}-{key.rpartition('_')[2]}",
-                    size=(3.5, 2.25),
-                )
-            )
-    after = f"step{'s' if len(apart) > 1 else ''} {words.listing([words.number(row['step'], 0) for row in apart])}"
-    warning = (
-        f'<p class="warn">▾ After {after} the reward had risen and the judge\'s score had fallen, both beyond their '
-        "intervals: over-optimised.</p>"
-        if apart
-        else ""
-    )
-    prompts = words.number(rows[-1].get("heldout_prompts"), 0)
+    pictures += [_course(stage, rows, key, colour, page, place) for key, colour in _TOLD]
+    apart = [number(row["step"], 0) for row in rows if row.get("heldout_parted")]
+    key = "heldout.parted_once" if len(apart) == 1 else "heldout.parted"
+    warning = f'<p class="warn">▾ {escaped(say(key, steps=say.listing(apart)))}</p>' if apart else ""
+    prompts = number(rows[-1].get("heldout_prompts"), 0)
+    about = say("heldout.about", count=len(rows), prompts=prompts)
     return (
-        f'<section><h2>{escaped(stage.name)} on held-out prompts</h2><p class="aside">At each of {len(rows)} '
-        f"evaluations it answered the same {prompts} prompts, from the same seeds.</p>{warning}"
-        f'<div class="pictures">{"".join(pictures)}</div>{_answers(stage)}</section>'
+        f'<section><h2>{escaped(say("heldout.title", stage=stage.name))}</h2><p class="aside">{escaped(about)}</p>'
+        f'{warning}<div class="pictures">{"".join(pictures)}</div>{_answers(stage, say)}</section>'
     )
 
 
-def _answers(stage: StageRecord) -> str:
+_TOLD = (("heldout_reward", INK), ("heldout_judge", HUES[0]))
+
+
+def _course(stage: StageRecord, rows: list[dict[str, float]], key: str, colour: str, page: Page, place: int) -> str:
+    """One figure over steps; nothing where it was told less than twice."""
+    say, told = page.say, [row for row in rows if key in row]
+    if len(told) < 2:
+        return ""
+    line = charts.Line("", [row["step"] for row in told], [row[key] for row in told], colour)
+    return figure(
+        say(f"heldout.{key}"),
+        say(f"heldout.{key}.means"),
+        lambda: charts.curves([line], None, say),
+        page,
+        label=say("heldout.label", figure=say(f"heldout.{key}").lower(), stage=stage.name),
+        name=f"h{place}-{key.rpartition('_')[2]}",
+        size=SIZE,
+    )
+
+
+def _answers(stage: StageRecord, say: Words) -> str:
     """The prompts that were kept, each answered at the first, the middle and the last evaluation."""
     steps = list(stage.evaluated)
     chosen = list(dict.fromkeys([steps[0], steps[len(steps) // 2], steps[-1]])) if steps else []
@@ -71,9 +74,10 @@ def _answers(stage: StageRecord) -> str:
     return "".join(
         asked_and_answered(
             [
-                (f"step {step}", colour, stage.evaluated[step][place])
+                (say("step", step=step), colour, stage.evaluated[step][place])
                 for step, colour in zip(chosen, colours, strict=False)
-            ]
+            ],
+            say,
         )
         for place in range(count)
     )

@@ -1,184 +1,203 @@
-"""The report's first half: what came out. The result in a sentence, the verdicts, and the answers to read."""
+"""The report's first half: what came out. The result in a sentence, and the verdicts with all their figures."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from burnish.evaluation.report import charts, words
-from burnish.evaluation.report.parts import asked_and_answered, dot, figure
-from burnish.evaluation.report.run import Comparison, Run, Sample
-from burnish.evaluation.report.svg import Sheet, escaped
+from burnish.evaluation.report import charts, frontiers
+from burnish.evaluation.report.matrix import matrix
+from burnish.evaluation.report.parts import Page, beside, dot, dotted, figure, scrolling, table
+from burnish.evaluation.report.run import Comparison, Run
+from burnish.evaluation.report.svg import escaped
+from burnish.evaluation.report.words import AIMS, ROWS, Figures, Row, Words, number, rows_of
 from burnish.evaluation.sentence import told
 
-PROMPTS = 10
 NOTES = 10
 FEW = 6  # models whose columns get equal widths; more scroll
 
 
-def opening(run: Run, _: Sheet) -> str:
-    said = [_result(comparison) for comparison in run.comparisons]
-    headline = said[0][0] if said else f"{len(run.stages)} stages, no verdict yet"
+def opening(run: Run, page: Page) -> str:
+    say = page.say
+    said = [result(comparison, say) for comparison in run.comparisons]
+    headline = said[0][0] if said else say("headline.none_yet", stages=len(run.stages))
     lead = "".join(f'<p class="lead">{text}</p>' for _, text in said)
-    notes = "".join(f'<p class="small warn">{escaped(note)}</p>' for note in run.notes[:NOTES])
+    notes = "".join(f'<p class="small warn">{escaped(say(n.key, **n.named))}</p>' for n in run.notes[:NOTES])
     return (
         f'<header><p class="run">{escaped(run.name)}</p><h1>{escaped(headline)}</h1>{lead}'
-        f'<p class="small">{escaped(_when(run))}</p>{notes}</header>'
+        f'<p class="small">{escaped(_when(run, say))}</p>{notes}</header>'
     )
 
 
-def _when(run: Run) -> str:
+def _when(run: Run, say: Words) -> str:
     seconds = [stage.seconds for stage in run.stages if stage.seconds is not None]
     finished = max((stage.finished for stage in run.stages), default="")
-    facts = [f"{len(seconds)} of {len(run.stages)} stages done"] if len(seconds) < len(run.stages) else []
-    facts += [f"{words.duration(sum(seconds))} of computing"] if seconds else []
-    facts += [f"finished {finished.replace('T', ' ').replace('+00:00', ' UTC')}"] if finished else []
-    return ", ".join(facts)
+    facts = [say("when.done", done=len(seconds), stages=len(run.stages))] if len(seconds) < len(run.stages) else []
+    facts += [say("when.computing", time=say.duration(sum(seconds)))] if seconds else []
+    facts += [say("when.finished", moment=moment(finished))] if finished else []
+    return say("comma").join(facts)
 
 
-def _result(comparison: Comparison) -> tuple[str, str]:
+def moment(finished: str) -> str:
+    return finished.replace("T", " ").replace("+00:00", " UTC")
+
+
+def result(comparison: Comparison, say: Words) -> tuple[str, str]:
     """A headline, and a paragraph as HTML, about one comparison."""
     baseline, *others = comparison.verdicts
     rated = [(model, v) for model in others if (v := comparison.verdicts[model]).get("win_rate") is not None]
     if not rated:
-        return f"{baseline} stands alone", "No other model was compared with it."
+        what = say("headline.measured", models=say.listing(list(comparison.verdicts)))
+        return what, escaped(say("result.measured", stage=comparison.stage))
     better = [model for model, v in rated if (v.get("win_rate_low") or 0) > 0.5]
-    count = _prompt_count(comparison)
-    text = f"On {count} held-out prompts" if count else "On held-out prompts"
-    text += f", judged by {escaped(comparison.judge)}: " if comparison.judge else ": "
-    said = told(comparison.verdicts)
-    text += f"{'; '.join(escaped(said[model]['sentence']) for model, _ in rated if model in said)}."
+    count = prompt_count(comparison)
+    text = say("result.on", count=count) if count else say("result.on_some")
+    text += say("result.judged", judge=comparison.judge) if comparison.judge else ""
+    said = told(comparison.verdicts, say.language)
+    sentences = say("semicolon").join(said[model]["sentence"] for model, _ in rated if model in said)
+    text = escaped(text + say("result.colon") + sentences + say("stop"))
     for model, _ in rated:
         if warned := said.get(model, {}).get("warning"):
-            text += f' <span class="warn">{escaped(warned[:1].upper() + warned[1:])}.</span>'
-        if names := [row.title for row in words.ROWS if _watch(row, comparison, model)]:
-            text += f' <span class="warn">Look at {escaped(model)}: {escaped(words.listing(names).lower())}.</span>'
-    return _headline(baseline, better, [model for model, _ in rated if model not in better]), text
+            text += _warned(warned[:1].upper() + warned[1:] + say("stop"), say)
+        if names := [row.title(say) for row in ROWS if _watch(row, comparison, model)]:
+            text += _warned(say("result.look", model=model, figures=say.listing(names).lower()), say)
+    return _headline(baseline, better, [model for model, _ in rated if model not in better], say), text
 
 
-def _headline(baseline: str, better: list[str], rest: list[str]) -> str:
+def _warned(text: str, say: Words) -> str:
+    return f'{say("gap")}<span class="warn">{escaped(text)}</span>'
+
+
+def _headline(baseline: str, better: list[str], rest: list[str], say: Words) -> str:
     if not better:
-        return f"No model answers better than {baseline}"
-    headline = f"{words.listing(better)} answer{'s' if len(better) == 1 else ''} better than {baseline}"
-    return headline + (f"; {words.listing(rest)} {'does' if len(rest) == 1 else 'do'} not" if rest else "")
+        return say("headline.none", baseline=baseline)
+    key = "headline.one" if len(better) == 1 else "headline.several"
+    headline = say(key, better=say.listing(better), baseline=baseline)
+    left = "headline.rest_one" if len(rest) == 1 else "headline.rest_several"
+    return headline + (say(left, rest=say.listing(rest)) if rest else "")
 
 
-def _rate(figures: words.Figures) -> str:
-    return f"{words.percent(figures.get('win_rate'))} ({_between(words.ROWS[0], figures)})"
-
-
-def _between(row: words.Row, figures: words.Figures) -> str:
-    """The interval of a row that has one, written as the row's own figure is."""
-    low, high = (figures.get(f"{row.name}_{end}") for end in ("low", "high"))
-    scale = 100 if row.percent else 1
-    return "–".join(words.number(None if end is None else scale * end, row.digits) for end in (low, high))
-
-
-def _watch(row: words.Row, comparison: Comparison, model: str) -> bool:
+def _watch(row: Row, comparison: Comparison, model: str) -> bool:
     base = next(iter(comparison.verdicts))
     value, against = comparison.verdicts[model].get(row.name), comparison.verdicts[base].get(row.name)
     return value is not None and against is not None and model != base and row.watch(value, against)
 
 
-def _prompt_count(comparison: Comparison) -> int:
+def prompt_count(comparison: Comparison) -> int:
     return max((len(samples) for samples in comparison.samples.values()), default=0)
 
 
 # ---- the verdicts
 
 
-def verdicts(run: Run, sheet: Sheet) -> str:
-    return "".join(_verdict(comparison, sheet, number) for number, comparison in enumerate(run.comparisons))
+def verdicts(run: Run, page: Page) -> str:
+    return "".join(_verdict(run, comparison, page, number) for number, comparison in enumerate(run.comparisons))
 
 
-def _verdict(comparison: Comparison, sheet: Sheet, number: int) -> str:
+def _verdict(run: Run, comparison: Comparison, page: Page, number: int) -> str:
+    say, found = page.say, comparison.verdicts
+    aims = _aims(found)
+    told = _table_of_aims(found, aims, say)
+    left_out = [row.name for row in aims if row.name != "win_rate"]
+    if not comparison.judged:
+        title = escaped(say("verdict.measured", stage=comparison.stage))
+        return f"<section><h2>{title}</h2>{told}{_table(comparison, left_out, say)}</section>"
+    judged = say("verdict.judged", judge=comparison.judge) if comparison.judge else ""
+    notice = f'<span class="warn">▾</span>{escaped(say("verdict.watched"))}'
+    return (
+        f"<section><h2>{escaped(say('verdict.title'))}</h2>"
+        f'<p class="aside">{escaped(say("verdict.about", judged=judged))}</p>{told}'
+        f'<div class="pair">{_win_rates(found, page, number)}{_frontier(run, comparison, page, number)}</div>'
+        f'{_table(comparison, left_out, say)}<p class="small">{notice}</p>{matrix(comparison, say)}</section>'
+    )
+
+
+def _size(models: Sequence[str]) -> tuple[float, float]:
+    return 5.4, 1.5 + 0.5 * min(len(models), 12)
+
+
+def _win_rates(found: Mapping[str, Figures], page: Page, number: int) -> str:
+    say, models = page.say, list(found)
+    rates = [f"{m} {ROWS[0].value(found[m], say)} ({ROWS[0].between(found[m])})" for m in models[1:]]
+    many = say("win_rates.at_once", models=len(models) - 1) if len(models) > 2 else ""
+    return figure(
+        say("win_rates.title"),
+        say("win_rates.about") + many,
+        lambda: frontiers.win_rates(found, say),
+        page,
+        label=say("win_rates.label", rates=say("semicolon").join(rates)),
+        name=f"w{number}",
+        size=_size(models),
+    )
+
+
+def _frontier(run: Run, comparison: Comparison, page: Page, number: int) -> str:
+    say, found = page.say, comparison.verdicts
+    models, best = list(found), best_of_n(run, comparison)
+    about = say("frontier.about", model=charts.label(models[0])) + (say("frontier.best_of_n") if best else "")
+    return figure(
+        say("frontier.title"),
+        about,
+        lambda: frontiers.frontier(found, best, say),
+        page,
+        label=say("frontier.label"),
+        name=f"k{number}",
+        size=_size(models),
+    )
+
+
+def best_of_n(run: Run, comparison: Comparison) -> list[Mapping[str, float]]:
+    """What the best of n answers of the model to beat wins, by n: told by this stage, or by one that drew from it."""
+    stages = {stage.name: stage for stage in run.stages}
+    judging = stages[comparison.stage]
+    models = judging.inputs.get("models")
+    first = models.get(next(iter(comparison.verdicts))) if isinstance(models, Mapping) else None
+    for stage in [judging, *(stage for stage in run.stages if first and stage.inputs.get("model") == first)]:
+        if stage.best_of_n:
+            return sorted(stage.best_of_n, key=lambda row: row["n"])
+    return []
+
+
+def _aims(found: Mapping[str, Figures]) -> list[Row]:
+    """Human-like, useful, safe: those that were measured, where they are more than one."""
+    aims = [row for row in AIMS if any(figures.get(row.name) is not None for figures in found.values())]
+    return aims if len(aims) > 1 else []
+
+
+def _table_of_aims(found: Mapping[str, Figures], aims: Sequence[Row], say: Words) -> str:
+    if not aims:
+        return ""
+    models = list(found)
+    head = ["", *(beside(say(f"aim.{row.name}"), say(f"aim.{row.name}.means")) for row in aims)]
+    rows = [
+        [dotted(dot(models, m), charts.label(m)), *(beside(*_shown(row, found, m, say)) for row in aims)]
+        for m in models
+    ]
+    return table(head, rows, say("aims.label"))
+
+
+def _shown(row: Row, found: Mapping[str, Figures], model: str, say: Words) -> tuple[str, str]:
+    """A figure, and what stands under it."""
+    figures, first = found[model], model == next(iter(found))
+    if row.figure() == "win_rate" and first:
+        return row.value(figures, say), say("to_beat")
+    if row.name == "kl":
+        return row.value(figures, say), f"± {number(figures.get('kl_se'), 2)}"
+    under = [row.between(figures), "" if first else row.difference(figures, say)]
+    return row.value(figures, say), say("semicolon").join(filter(None, under))
+
+
+def _table(comparison: Comparison, left_out: Sequence[str], say: Words) -> str:
     found = comparison.verdicts
     models = list(found)
-    size = (5.4, 1.5 + 0.5 * min(len(models), 12))
-    rates = figure(
-        "Win rate",
-        "with 95 % intervals, by prompt" + (f", for all {len(models) - 1} at once" if len(models) > 2 else ""),
-        lambda: charts.win_rates(found),
-        sheet,
-        label="Win rate with its 95 % interval: " + "; ".join(f"{m} {_rate(found[m])}" for m in models[1:]),
-        name=f"w{number}",
-        size=size,
-    )
-    cost = figure(
-        "What the wins cost",
-        f"up is better, left is nearer to {charts.label(models[0])}",
-        lambda: charts.cost(found),
-        sheet,
-        label="Win rate of each model over its KL",
-        name=f"k{number}",
-        size=size,
-    )
-    judge = f" by {escaped(comparison.judge)}" if comparison.judge else ""
-    return (
-        '<section><h2>Which model answers better</h2><p class="aside">Every model answered the same held-out prompts '
-        f"from the same seeds. An answer wins where it is judged better{judge}; a tie is half a win. A high rate alone "
-        "proves little: the figures below say whether the answers are still answers.</p>"
-        f'<div class="pair">{rates}{cost}</div><div class="wide">{_table(comparison)}</div>'
-        f'<p class="small"><span class="warn">▾</span> asks for a look at the answers: {words.WATCHED}.</p></section>'
-    )
-
-
-def _table(comparison: Comparison) -> str:
-    models = list(comparison.verdicts)
-    head = "".join(
-        f'<th scope="col"><span class="dot {dot(models, m)}"></span>{escaped(charts.label(m))}</th>' for m in models
-    )
-    known = {row.name for row in words.ROWS} | words.INSIDE
-    there = dict.fromkeys(name for figures in comparison.verdicts.values() for name in figures)
-    extra = [words.Row(name, name.replace("_", " "), "", 3) for name in there if name not in known]
-    rows = [*(row for row in words.ROWS if row.name in there), *extra]
+    head = "".join(f'<th scope="col">{dotted(dot(models, m), charts.label(m))}</th>' for m in models)
     body = "".join(
-        f'<tr><th scope="row">{escaped(row.title)}<span>{escaped(row.meaning)}</span></th>'
-        f"{''.join(_cell(row, comparison, model) for model in models)}</tr>"
-        for row in rows
+        f'<tr><th scope="row">{beside(row.title(say), row.meaning(say))}</th>'
+        f"{''.join(_cell(row, comparison, model, say) for model in models)}</tr>"
+        for row in rows_of(found, left_out)
     )
     few = " few" if len(models) <= FEW else ""
-    return f'<table class="verdict{few}"><thead><tr><th></th>{head}</tr></thead><tbody>{body}</tbody></table>'
+    made = f'<table class="verdict{few}"><thead><tr><td></td>{head}</tr></thead><tbody>{body}</tbody></table>'
+    return scrolling(made, say("verdict.label"))
 
 
-def _cell(row: words.Row, comparison: Comparison, model: str) -> str:
-    figures = comparison.verdicts[model]
-    value = figures.get(row.name)
-    shown = words.percent(value, row.digits) if row.percent else words.number(value, row.digits)
-    beside = ""
-    if row.name == "win_rate" and model == next(iter(comparison.verdicts)):
-        beside = "to beat"
-    elif f"{row.name}_low" in figures:
-        beside = _between(row, figures)
-    elif row.name == "kl":
-        beside = f"± {words.number(figures.get('kl_se'), 2)}"
+def _cell(row: Row, comparison: Comparison, model: str, say: Words) -> str:
     watch = ' class="watch"' if _watch(row, comparison, model) else ""
-    return f"<td{watch}>{escaped(shown)}{f'<span>{escaped(beside)}</span>' if beside else ''}</td>"
-
-
-# ---- the answers
-
-
-def answers(run: Run, _: Sheet) -> str:
-    return "".join(_side_by_side(comparison) for comparison in run.comparisons)
-
-
-def _side_by_side(comparison: Comparison) -> str:
-    models = [model for model in comparison.verdicts if model in comparison.samples]
-    if not models:
-        return ""
-    count = min(len(comparison.samples[model]) for model in models)
-    chosen = evenly(count, PROMPTS)
-    body = "".join(_prompt(comparison, models, [comparison.samples[m][index] for m in models]) for index in chosen)
-    return (
-        f'<section><h2>The same prompts, answered by each</h2><p class="aside">{len(chosen)} of {count} held-out '
-        "prompts, evenly spaced in their file: nobody chose them. The number is the judge's score of the answer.</p>"
-        f"{body}</section>"
-    )
-
-
-def evenly(count: int, wanted: int) -> list[int]:
-    """`wanted` places in 0..count-1, evenly spaced; all of them where there are fewer."""
-    return [index * count // wanted for index in range(wanted)] if count > wanted else list(range(count))
-
-
-def _prompt(comparison: Comparison, models: Sequence[str], samples: Sequence[Sample]) -> str:
-    colours = (dot(list(comparison.verdicts), model) for model in models)
-    return asked_and_answered(list(zip(models, colours, samples, strict=True)))
+    return f"<td{watch}>{beside(*_shown(row, comparison.verdicts, model, say))}</td>"

@@ -6,18 +6,23 @@ STAGE/DONE.json             when it was done and how long it took
 STAGE/metrics.jsonl         a line a step; of a method with rounds or members, STAGE/rounds/N/metrics.jsonl
 STAGE/samples.jsonl         of a stage that evaluates: every model's answers to the held-out prompts; of one that
                             learns from answers of its own: answers to the same prompts at each evaluation
+STAGE/best_of_n.jsonl       what the best of n answers wins, and its KL, a row for each n
+STAGE/evaluation.json       of a reward model: how sure it is of held-out pairs, and how often it is right
 """
 
-import json
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
 
-from burnish.errors import DataError, MissingInput
+from burnish.errors import MissingInput
+from burnish.evaluation.language import LANGUAGES, Language
+from burnish.evaluation.report.files import Note, number, numbers, object_in, rows, text, told_object
 
 Figures = dict[str, Any]
+
+VERDICT = {"win_rate", "told_apart", "suite_prompts"}
+"""Figures of a stage by which one knows that its figures are verdicts, by model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +37,8 @@ class Edge:
 @dataclass(frozen=True, slots=True)
 class StageRecord:
     """One stage as it lies on the disk. `sources`: what it was made from, each with the hash of what it held.
-    `evaluated`: its answers to held-out prompts while it learned, by step."""
+    `evaluated`: its answers to held-out prompts while it learned, by step. `best_of_n`: rows of n, kl, win_rate.
+    `reliability`: of held-out pairs, bin by bin, how sure a reward model is of them and how often it is right."""
 
     name: str
     method: str
@@ -44,17 +50,24 @@ class StageRecord:
     seconds: float | None = None
     finished: str = ""
     evaluated: Mapping[str, tuple["Sample", ...]] = field(default_factory=dict)
+    best_of_n: tuple[Mapping[str, float], ...] = ()
+    reliability: tuple[Mapping[str, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One model's first answer to a prompt. `judge`: a second score, where another judge gave one."""
+    """One model's first answer to a prompt. `scores`: those of all its answers to it. `judge`: a second score of the
+    first, where another judge gave one."""
 
     prompt: str
     answer: str
-    score: float | None
+    scores: tuple[float | None, ...]
     finished: bool
     judge: float | None = None
+
+    @property
+    def score(self) -> float | None:
+        return self.scores[0] if self.scores else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +79,11 @@ class Comparison:
     verdicts: Mapping[str, Mapping[str, float | None]]
     samples: Mapping[str, tuple[Sample, ...]]
 
+    @property
+    def judged(self) -> bool:
+        """Whether a model was judged beside another, and not only measured."""
+        return any(figures.get("win_rate") is not None for figures in self.verdicts.values())
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -75,32 +93,34 @@ class Run:
     edges: tuple[Edge, ...]
     base: str
     comparisons: tuple[Comparison, ...]
+    """Those that say who answers better first."""
     recipe: str
     recipe_path: str
     settings: Mapping[str, Any]
     versions: Mapping[str, str]
     threads: int | None
-    notes: tuple[str, ...]
+    language: Language
+    notes: tuple[Note, ...]
 
 
 def read_run(folder: Path) -> Run:
     """Raises MissingInput for a folder without a run, DataError where its summary or lock is damaged."""
     if not (folder / "lock.json").exists() and not (folder / "summary.json").exists():
         raise MissingInput(f"{folder}: no run is there (neither lock.json nor summary.json); name a run's folder")
-    notes: list[str] = []
-    lock, summary = _object(folder / "lock.json"), _object(folder / "summary.json")
+    notes: list[Note] = []
+    lock, summary = object_in(folder / "lock.json"), object_in(folder / "summary.json")
     told = lock.get("stages")
     locked: Mapping[str, Any] = told if isinstance(told, dict) else {}
     names = list(dict.fromkeys([*locked, *summary]))
     stages = tuple(_stage(folder, name, locked.get(name, {}), summary.get(name), notes) for name in names)
-    recipe = folder / "recipe.yaml"
+    recipe, language = folder / "recipe.yaml", lock.get("language")
     return Run(
         folder=folder,
         name=str(lock.get("name") or folder.resolve().name),
         stages=stages,
         edges=tuple(_edges(stages)),
         base=_base(stages),
-        comparisons=tuple(_comparisons(folder, stages, notes)),
+        comparisons=tuple(sorted(_comparisons(folder, stages, notes), key=lambda one: not one.judged)),
         recipe=recipe.read_text(encoding="utf-8", errors="replace") if recipe.is_file() else "",
         recipe_path=str(lock.get("recipe") or ""),
         settings=lock["set"] if isinstance(lock.get("set"), dict) else {},
@@ -108,36 +128,15 @@ def read_run(folder: Path) -> Run:
         if isinstance(lock.get("versions"), dict)
         else {},
         threads=lock.get("threads") if isinstance(lock.get("threads"), int) else None,
+        language=language if language in LANGUAGES else "en",
         notes=tuple(notes),
     )
 
 
-def _object(path: Path) -> dict[str, Any]:
-    """The JSON object in a file; empty where there is no file."""
-    if not path.exists():
-        return {}
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: damaged ({error})") from None
-    if not isinstance(value, dict):
-        raise DataError(f"{path}: damaged (no object)")
-    return value
-
-
-def _told_object(path: Path, notes: list[str]) -> dict[str, Any]:
-    """The same, but a damaged file is told and counts as empty."""
-    try:
-        return _object(path)
-    except DataError as error:
-        notes.append(str(error))
-        return {}
-
-
-def _stage(folder: Path, name: str, locked: Any, summary: Any, notes: list[str]) -> StageRecord:
+def _stage(folder: Path, name: str, locked: Any, summary: Any, notes: list[Note]) -> StageRecord:
     locked = locked if isinstance(locked, dict) else {}
     here = folder / name
-    done, begun = _told_object(here / "DONE.json", notes), _told_object(here / "inputs.json", notes)
+    done, begun = told_object(here / "DONE.json", notes), told_object(here / "inputs.json", notes)
     figures = summary if isinstance(summary, dict) else done.get("figures")
     seconds = done.get("seconds")
     metrics = tuple(_metrics(here, notes))
@@ -153,10 +152,12 @@ def _stage(folder: Path, name: str, locked: Any, summary: Any, notes: list[str])
         seconds=float(seconds) if isinstance(seconds, int | float) else None,
         finished=str(done.get("finished") or ""),
         evaluated=_samples(here / "samples.jsonl", notes, by="step") if learning else {},
+        best_of_n=tuple(_best_of_n(here, notes)),
+        reliability=tuple(_reliability(here, notes)),
     )
 
 
-def _metrics(here: Path, notes: list[str]) -> Iterator[dict[str, float]]:
+def _metrics(here: Path, notes: list[Note]) -> Iterator[dict[str, float]]:
     """Lines of numbers; the steps of later rounds, or members, go on from the earlier ones. What is measured between
     rounds counts rounds, and stands before them."""
     found = [*here.glob("rounds/*/metrics.jsonl"), *here.glob("members/*/metrics.jsonl")]
@@ -164,27 +165,26 @@ def _metrics(here: Path, notes: list[str]) -> Iterator[dict[str, float]]:
     before = 0.0
     for file in [here / "metrics.jsonl", *rounds]:
         last = before
-        for row in _rows(file, notes):
-            numbers = {k: float(v) for k, v in row.items() if isinstance(v, int | float) and not isinstance(v, bool)}
-            last = before + numbers.get("step", last + 1 - before)
-            yield numbers | {"step": last}
+        for row in rows(file, notes):
+            figures = {k: float(v) for k, v in row.items() if isinstance(v, int | float) and not isinstance(v, bool)}
+            last = before + figures.get("step", last + 1 - before)
+            yield figures | {"step": last}
         before = last if file in rounds else 0.0
 
 
-def _rows(path: Path, notes: list[str]) -> Iterator[dict[str, Any]]:
-    """A file's objects, line by line; a line that is none is left out and told."""
-    if not path.is_file():
-        return
-    with path.open(encoding="utf-8", errors="replace") as lines:
-        for number, line in enumerate(lines, 1):
-            try:
-                row = json.loads(line) if line.strip() else {}
-            except (ValueError, RecursionError):
-                row = None
-            if isinstance(row, dict):
-                yield row
-            else:
-                notes.append(f"{path}:{number}: not a JSON object; left out")
+def _best_of_n(here: Path, notes: list[Note]) -> Iterator[dict[str, float]]:
+    for row in rows(here / "best_of_n.jsonl", notes):
+        figures = numbers(row)
+        if {"n", "kl", "win_rate"} <= figures.keys():
+            yield figures
+
+
+def _reliability(here: Path, notes: list[Note]) -> Iterator[dict[str, float]]:
+    bins = told_object(here / "evaluation.json", notes).get("reliability")
+    for row in bins if isinstance(bins, list) else []:
+        figures = numbers(row) if isinstance(row, dict) else {}
+        if {"sure", "right", "pairs"} <= figures.keys():
+            yield figures
 
 
 def _sources(value: Any) -> Iterator[tuple[str, str]]:
@@ -233,12 +233,12 @@ def _base(stages: tuple[StageRecord, ...]) -> str:
     return next(models, "")
 
 
-def _comparisons(folder: Path, stages: tuple[StageRecord, ...], notes: list[str]) -> Iterator[Comparison]:
+def _comparisons(folder: Path, stages: tuple[StageRecord, ...], notes: list[Note]) -> Iterator[Comparison]:
     for stage in stages:
         verdicts = {
-            str(model): {str(k): _number(v) for k, v in figures.items()}
+            str(model): {str(k): number(v) for k, v in figures.items()}
             for model, figures in stage.figures.items()
-            if isinstance(figures, dict) and "win_rate" in figures
+            if isinstance(figures, dict) and figures.keys() & VERDICT
         }
         if verdicts:
             yield Comparison(
@@ -256,31 +256,15 @@ def _judges(by: Any) -> list[str]:
     return [str(part.get("name") or part["by"]) for part in parts if part.get("by") and part.get("weight", 1) != 0]
 
 
-def _samples(path: Path, notes: list[str], by: str = "model") -> dict[str, tuple[Sample, ...]]:
+def _samples(path: Path, notes: list[Note], by: str = "model") -> dict[str, tuple[Sample, ...]]:
     """First answers in order, by the model that gave them or the step that it gave them at."""
     found: dict[str, list[Sample]] = {}
-    for row in _rows(path, notes):
+    for row in rows(path, notes):
         answers, scores, finished = row.get("answers"), row.get("scores"), row.get("finished")
         if not isinstance(answers, list) or not answers:
             continue
-        score = _number(scores[0]) if isinstance(scores, list) and scores else None
+        given = tuple(map(number, scores)) if isinstance(scores, list) else ()
         whole = finished[0] is not False if isinstance(finished, list) and finished else True
-        sample = Sample(_text(row.get("prompt")), _text(answers[0]), score, whole, _number(row.get("judge")))
+        sample = Sample(text(row.get("prompt")), text(answers[0]), given, whole, number(row.get("judge")))
         found.setdefault(str(row.get(by, "unknown")), []).append(sample)
     return {model: tuple(samples) for model, samples in found.items()}
-
-
-def _text(value: Any) -> str:
-    """A prompt or an answer as text; turns of a conversation under one another, with who speaks."""
-    if isinstance(value, list):
-        turns = [turn for turn in value if isinstance(turn, dict)]
-        if len(turns) == 1:
-            return str(turns[0].get("content", ""))
-        return "\n\n".join(f"{turn.get('role', '')}: {turn.get('content', '')}" for turn in turns)
-    return value if isinstance(value, str) else "" if value is None else str(value)
-
-
-def _number(value: Any) -> float | None:
-    """A finite number, or None."""
-    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if good else None

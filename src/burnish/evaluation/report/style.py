@@ -1,19 +1,21 @@
 """The page's style sheet: one column of calm type, colours as variables for light, dark and paper."""
 
 LIGHT = """
---paper:#fcfbf8;--raised:#f5f3ee;--ink:#22211f;--soft:#55524c;--muted:#716d65;--line:#e2dfd7;--warn:#9a4a12;
+--paper:#fcfbf8;--raised:#f5f3ee;--ink:#22211f;--soft:#55524c;--muted:#716d65;--line:#e2dfd7;--warn:#9a4a12;--mark:#f1e4c4;
 --hue-0:#2f6fb3;--hue-1:#c0661a;--hue-2:#2f8067;--hue-3:#8a4fa3;--hue-4:#b23a5b;--hue-5:#7a7420;--hue-6:#3f8fa8;
 --hue-7:#6b5b4d;
 """
 DARK = """
---paper:#171614;--raised:#211f1c;--ink:#ece8e0;--soft:#c0bab0;--muted:#979086;--line:#37342f;--warn:#e39a5c;
+--paper:#171614;--raised:#211f1c;--ink:#ece8e0;--soft:#c0bab0;--muted:#979086;--line:#37342f;--warn:#e39a5c;--mark:#4a3d22;
 --hue-0:#74aee8;--hue-1:#e69a54;--hue-2:#6cc3a4;--hue-3:#c595dc;--hue-4:#e88aa5;--hue-5:#c2bb62;--hue-6:#7ec6dc;
 --hue-7:#b9a694;
 """
 CSS = f"""
 :root{{color-scheme:light dark;{LIGHT}
---serif:Charter,"Bitstream Charter","Iowan Old Style","Palatino Linotype",Palatino,Georgia,"Noto Serif",serif;
---sans:system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue","Noto Sans",Arial,sans-serif;
+--serif:Charter,"Bitstream Charter","Iowan Old Style","Palatino Linotype",Palatino,Georgia,"Noto Serif","Songti SC",
+"Noto Serif CJK SC","Source Han Serif SC",SimSun,serif;
+--sans:system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue","Noto Sans",Arial,"PingFang SC","Microsoft YaHei",
+"Noto Sans CJK SC","Source Han Sans SC",sans-serif;
 --mono:ui-monospace,SFMono-Regular,Menlo,Consolas,"Liberation Mono",monospace}}
 @media (prefers-color-scheme:dark){{:root{{{DARK}}}}}
 """
@@ -64,32 +66,41 @@ border-top:2px solid var(--muted)}
 .key .data::before{border-top:1.5px dashed var(--muted)}
 
 .wide{overflow-x:auto;margin-top:2.25rem}
+.wide:focus-visible{outline:2px solid var(--hue-0);outline-offset:.25rem}
 table{border-collapse:collapse;width:100%;font-size:.9375rem;line-height:1.4}
 th,td{text-align:right;padding:.6rem 0 .6rem 1rem;vertical-align:top;border-top:1px solid var(--line);font-weight:400}
-th:first-child,td.text{text-align:left;padding-left:0}
-th.text,td.text + td.text{text-align:left}
-td.text + td.text{padding-left:1rem}
+tr > :first-child{text-align:left;padding-left:0}
+th.text,td.text{text-align:left}
 td code{color:var(--muted)}
-thead th{border-top:0;font-weight:600;padding-bottom:.5rem;vertical-align:bottom}
+thead :is(th,td){border-top:0}
+thead th{font-weight:600;padding-bottom:.5rem;vertical-align:bottom}
 tbody th{font-weight:600;min-width:8.5rem}
 tbody tr:last-child > *{border-bottom:1px solid var(--line)}
-th span,td span{display:block;font-size:.8125rem;color:var(--muted);font-weight:400}
-th span{max-width:26em}
+th small,td small{display:block;font-size:.8125rem;color:var(--muted);font-weight:400}
+th small{max-width:26em}
+thead small{margin-left:auto}
 .verdict.few{table-layout:fixed}
-.verdict.few th:first-child{width:36%}
+.verdict.few tr > :first-child{width:36%}
 .dot::before{content:"";display:inline-block;width:.625rem;height:.625rem;border-radius:50%;background:currentColor;
 margin-right:.4rem}
 td.watch{color:var(--warn);font-weight:600}
 td.watch::after{content:" ▾"}
-td.watch span{color:inherit}
+td.watch small{color:inherit}
+.surely-wins{font-weight:600;color:var(--ink)}
+.surely-loses{font-weight:600;color:var(--soft)}
+mark{background:var(--mark);color:inherit;border-radius:.15rem;padding:0 .1em;-webkit-print-color-adjust:exact;
+print-color-adjust:exact}
+h3.later{margin-top:2.75rem}
+h3.later + .small + .wide{margin-top:1rem}
+.legend{display:flex;flex-wrap:wrap;gap:.25rem 1.5rem;max-width:none}
 
 .prompt{border-top:1px solid var(--line);padding:1.5rem 0 1.75rem}
 .prompt:last-child{border-bottom:1px solid var(--line)}
 .prompt > p{font-size:1.0625rem;font-style:italic;margin:0 0 1rem;white-space:pre-wrap}
 .answers{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,13.5rem),1fr));gap:1.25rem 1.75rem}
 .answer{contain:paint;min-width:0}
-.answer h4{font:600 .8125rem/1.4 var(--sans);margin:0 0 .3rem;display:flex;justify-content:space-between;gap:1rem}
-.answer h4 > span:last-child{color:var(--muted);font-weight:400;font-variant-numeric:tabular-nums}
+.answer h3{font:600 .8125rem/1.4 var(--sans);margin:0 0 .3rem;display:flex;justify-content:space-between;gap:1rem}
+.answer h3 > span:last-child{color:var(--muted);font-weight:400;font-variant-numeric:tabular-nums}
 .answer p{margin:0;font-size:1rem;line-height:1.5;white-space:pre-wrap;overflow-wrap:anywhere}
 .answer .cut,.answer .none{font:.8125rem var(--sans);color:var(--muted);white-space:nowrap}
 
@@ -99,6 +110,7 @@ td.watch span{color:inherit}
 .stage h3 span{font-weight:400;color:var(--muted);margin-left:.5rem}
 .facts{font-size:.875rem;line-height:1.6;color:var(--soft);margin:.35rem 0 0;max-width:none}
 .facts b{font-weight:600;color:var(--ink)}
+.facts.warn{color:var(--warn)}
 .facts > span{white-space:nowrap;margin-right:1.25rem}
 
 pre{font:.8125rem/1.6 var(--mono);background:var(--raised);border-radius:.375rem;padding:1rem 1.25rem;margin:1rem 0;
@@ -115,10 +127,12 @@ CSS += "".join(
     for number in range(8)
 )
 CSS += """
+:lang(zh) :is(h1,h2){letter-spacing:0}
+:lang(zh) .prompt > p{font-style:normal;color:var(--soft)}
 @media (max-width:60rem){.chain.across{display:none}.chain.down{display:block}}
 @media (max-width:34rem){
 body{font-size:1rem}main{padding:2.5rem 1.125rem 3rem}section{margin-top:3.25rem}.lead{font-size:1.0625rem}
-th,td{padding-left:.5rem}table{font-size:.8125rem}th span,td span{font-size:.75rem}tbody th{min-width:7rem}
+th,td{padding-left:.5rem}table{font-size:.8125rem}th small,td small{font-size:.75rem}tbody th{min-width:7rem}
 thead .dot::before{display:block;margin:0 0 .25rem auto}
 }
 """
@@ -132,6 +146,7 @@ h1{{font-size:22pt}}h2{{font-size:14pt}}
 h2,h3,.aside,.facts,figcaption,thead{{break-after:avoid}}figure,.prompt,tr,.chain,pre{{break-inside:avoid}}
 .pictures{{grid-template-columns:repeat(3,1fr);gap:5mm}}.pair{{grid-template-columns:1fr 1fr;gap:8mm}}
 .answers{{grid-template-columns:repeat(auto-fit,minmax(36mm,1fr))}}
+.wide{{overflow:visible}}
 summary{{list-style:none}}
 }}
 """

@@ -16,6 +16,7 @@ import numpy as np
 from burnish.errors import UsageError
 from burnish.feedback.agreement.bootstrap import Floats, Ints
 from burnish.feedback.records import ANNOTATED, DRAWN, ORDERED, Kind, Layer, Ranking
+from burnish.types import Group
 
 FIRST, TIE, SECOND = 0, 1, 2
 
@@ -126,3 +127,32 @@ def verdicts_of(by_item: Mapping[str, Placed]) -> Verdicts:
         annotator_V=given_V3[:, 1],
         value_V=given_V3[:, 2],
     )
+
+
+# ---- rankings that lie in a file, not in a store
+
+
+def annotator(group: Group) -> str | None:
+    """Who ranked it, as rows of `burnish rank export` and files of votes say it; None where they do not."""
+    name = group.extra.get("annotator")
+    return None if name is None else str(name)
+
+
+def verdicts_of_groups(groups: Iterable[Group]) -> Verdicts:
+    """The verdicts of the first ranking of each item by each named annotator.
+
+    Groups with one prompt and the same answers, in whatever order, are one item.
+    """
+    places: dict[tuple[object, tuple[str, ...]], dict[str, tuple[int, ...]]] = {}
+    for group in groups:
+        name = annotator(group)
+        if name is None or group.order is None:
+            continue
+        asked = group.prompt if isinstance(group.prompt, str) else tuple((m.role, m.content) for m in group.prompt)
+        texts = tuple(answer.text for answer in group.answers)
+        order = sorted(range(len(texts)), key=texts.__getitem__)  # the answers may stand in another order elsewhere
+        place = {index: place for place, tied in enumerate(group.order) for index in tied}
+        item = places.setdefault((asked, tuple(texts[index] for index in order)), {})
+        item.setdefault(name, tuple(place[index] for index in order))
+    prompts = {asked: str(number) for number, (asked, _) in enumerate(places)}
+    return verdicts_of({str(i): (prompts[asked], 1.0, given) for i, ((asked, _), given) in enumerate(places.items())})
