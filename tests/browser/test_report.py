@@ -87,8 +87,8 @@ def test_it_prints(reports, opened):
 @pytest.mark.parametrize(
     "name, which, settings",
     [
-        ("report", "en", {"viewport": {"width": 1180, "height": 1500}}),
-        ("report-chinese", "zh", {"viewport": {"width": 1180, "height": 1500}, "color_scheme": "dark"}),
+        ("report", "en", {"viewport": {"width": 1180, "height": 1480}}),
+        ("report-chinese", "zh", {"viewport": {"width": 1180, "height": 1480}, "color_scheme": "dark"}),
     ],
 )
 def test_it_as_it_looks(reports, opened, name: str, which: str, settings: dict[str, Any]):
@@ -96,4 +96,6 @@ def test_it_as_it_looks(reports, opened, name: str, which: str, settings: dict[s
     image = Image.open(BytesIO(page.screenshot())).convert("RGB")
     assert len(image.getcolors(1 << 24) or []) > 100, "there is something to be seen"
     if IMAGES:
-        image.quantize(96, dither=Image.Dither.NONE).save(Path(IMAGES) / f"{name}.png", optimize=True)
+        image.quantize(128, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
+            Path(IMAGES) / f"{name}.png", optimize=True
+        )

@@ -1,7 +1,9 @@
-"""Folders of runs, made up once a test."""
+"""Folders of runs, made up once a test, and what is written of one with all its curves, once for all."""
 
 import pytest
 from evaluation.report.made_up import write_more, write_run
+
+from burnish.evaluation.report.write import write_report
 
 
 @pytest.fixture
@@ -21,3 +23,17 @@ def full_run(run_folder):
     """A finished run with everything that a report may show but the curves."""
     write_more(run_folder)
     return run_folder
+
+
+@pytest.fixture(scope="package")
+def read_only_run(tmp_path_factory):
+    """A finished run with the curves of all stages, whose report is written at a price of 36 an hour."""
+    folder = write_run(tmp_path_factory.mktemp("runs") / "whole")
+    write_report(folder, price=36)
+    return folder
+
+
+@pytest.fixture(scope="package")
+def whole_html(read_only_run):
+    """That report: drawing its pictures takes longer than all the rest."""
+    return (read_only_run / "report.html").read_text(encoding="utf-8")

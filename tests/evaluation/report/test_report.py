@@ -93,8 +93,7 @@ def test_the_shown_prompts_are_spread_over_the_file():
     assert evenly(3, 10) == [0, 1, 2]
 
 
-def test_the_curves_and_the_reward_models_accuracy_are_there(whole_run):
-    html = write_report(whole_run).read_text(encoding="utf-8")
+def test_the_curves_and_the_reward_models_accuracy_are_there(whole_html):
     for label in (
         "Loss of sft",
         "Accuracy of reward",
@@ -103,8 +102,8 @@ def test_the_curves_and_the_reward_models_accuracy_are_there(whole_run):
         "KL to the reference of ppo",
         "Loss of best",
     ):
-        assert f'aria-label="{label} over steps"' in html
-    assert "dashed: 68.3\u202f% of held-out pairs" in html
+        assert f'aria-label="{label} over steps"' in whole_html
+    assert "dashed: 68.3\u202f% of held-out pairs" in whole_html
 
 
 def test_it_says_how_to_repeat_the_run(run_folder):
@@ -123,13 +122,13 @@ def test_what_was_set_is_quoted_for_a_shell(run_folder):
     assert f"burnish run 'my recipe.yaml' --set 'dpo.beta=0.1; rm -rf ~' --out {run_folder}" in page_of(run_folder).text
 
 
-def test_the_same_run_gives_the_same_bytes(whole_run):
-    first = write_report(whole_run).read_bytes()
-    assert write_report(whole_run).read_bytes() == first
+def test_the_same_run_gives_the_same_bytes(read_only_run, whole_html, tmp_path):
+    again = write_report(read_only_run, out=tmp_path / "again.html", price=36)
+    assert again.read_text(encoding="utf-8") == whole_html
 
 
-def test_it_is_one_file_that_fetches_and_runs_nothing(whole_run):
-    page = page_of(whole_run)
+def test_it_is_one_file_that_fetches_and_runs_nothing(whole_html):
+    page = Page(whole_html)
     assert page.tags <= TAGS
     for name, value in page.attributes:
         assert not name.startswith("on")
@@ -139,17 +138,16 @@ def test_it_is_one_file_that_fetches_and_runs_nothing(whole_run):
     assert "@import" not in page.style
 
 
-def test_its_policy_allows_its_own_style_sheet_alone(whole_run):
-    page = page_of(whole_run)
+def test_its_policy_allows_its_own_style_sheet_alone(whole_html):
+    page = Page(whole_html)
     policy = next(value for name, value in page.attributes if name == "content" and "default-src" in value)
     digest = base64.b64encode(sha256(page.style.encode()).digest()).decode()
     assert policy == f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
 
 
-def test_text_from_the_run_stays_text(whole_run):
+def test_text_from_the_run_stays_text(whole_run, whole_html):
     """Names, prompts, answers, the recipe, settings, versions and damaged lines: all hostile at once."""
     lock, summary = (whole_run / name for name in ("lock.json", "summary.json"))
-    plain = write_report(whole_run).read_text(encoding="utf-8")
 
     def rename(value):
         value["compare"][HOSTILE] = value["compare"].pop("ppo")
@@ -183,7 +181,7 @@ def test_text_from_the_run_stays_text(whole_run):
         name.startswith("on") or name == "style" or (name in FETCHING and not value.startswith("#"))
         for name, value in page.attributes
     )
-    assert page.style.count("display:none") == Page(plain).style.count("display:none")
+    assert page.style.count("display:none") == Page(whole_html).style.count("display:none")
     assert "<script>alert(1)</script>" in page.text  # seen, as text
     assert "\u202e" not in html
     assert "\u0007" not in html
@@ -418,14 +416,14 @@ def test_without_a_reference_the_change_since_the_start_is_told(run_folder):
 # ---- what it took
 
 
-def test_time_pace_memory_and_cost_of_each_stage_are_told(whole_run):
+def test_time_pace_memory_and_cost_of_each_stage_are_told(whole_html, run_folder):
     """ppo: 71.5 of 282.4 s, 600 tokens in 0.2 s; at 36 an hour a second costs a hundredth."""
-    text = Page(write_report(whole_run, price=36).read_text(encoding="utf-8")).text
+    text = Page(whole_html).text
     assert re.search("ppo 1\u202fmin 12\u202fs 25\u202f% 3\u202f000 1.25 0.7[12] 2026-11-24 17:06:09 UTC", text)
     assert "all 4\u202fmin 42\u202fs" in text
     assert "2.82" in text
     assert "At 36.00 an hour." in text
-    assert "an hour" not in page_of(whole_run).text.split("What it took")[1]
+    assert "an hour" not in page_of(run_folder).text.split("What it took")[1]
 
 
 def test_it_is_written_where_it_is_wanted(run_folder, tmp_path):
