@@ -11,6 +11,7 @@ from typing import TextIO
 import torch
 
 from burnish.cli.main import main
+from burnish.testing import faults
 
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(
@@ -37,6 +38,7 @@ def as_started(folder: str, environment: Mapping[str, str]) -> None:
     # as a shell starts what is in front; where pytest runs behind, Ctrl-C is ignored, by its children too
     signal.signal(signal.SIGINT, signal.default_int_handler)
     torch.set_num_threads(1)
+    faults.arm(environment.get(faults.VARIABLE, ""))  # which a process of its own reads once, when it starts
 
 
 def _run(
