@@ -10,12 +10,17 @@
       OutOfMemory                71  the machine's memory is used up
       NotOurs                    73  the output cannot be made there, or belongs to another run
       WriteFailed                74  the disk is full or fails
+        DiskFull                 74  it is full, and what was to be saved is not
       Interrupted                75  stopped after a clean save: run the same command again
       ConfigError                78  settings are wrong or do not fit together, or a check before step one refuses
 
 The codes are those of sysexits.h. A message says what is wrong, where, what was found and what to do; it is shown
 once, around the program, without a traceback.
 """
+
+from collections.abc import Mapping
+from errno import ENOMEM
+from typing import Any
 
 
 class BurnishError(Exception):
@@ -45,7 +50,13 @@ class Unreachable(BurnishError):
 
 
 class NonFiniteLoss(BurnishError):
+    """`facts`: of the batch, what bad_batch.json is to say."""
+
     exit_code = 70
+
+    def __init__(self, message: str, facts: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.facts: dict[str, Any] = dict(facts or {})
 
 
 class OutOfMemory(BurnishError):
@@ -60,9 +71,24 @@ class WriteFailed(BurnishError):
     exit_code = 74
 
 
+class DiskFull(WriteFailed):
+    pass
+
+
 class Interrupted(BurnishError):
     exit_code = 75
 
 
 class ConfigError(BurnishError):
     exit_code = 78
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether it is the machine's memory, or a GPU's, that was not enough: torch raises a RuntimeError on a CPU."""
+    text = str(error)
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or (isinstance(error, OSError) and error.errno == ENOMEM)
+        or (isinstance(error, RuntimeError) and ("can't allocate memory" in text or "bad_alloc" in text))
+    )

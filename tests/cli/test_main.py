@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import typer
+from safetensors import SafetensorError
 
 from burnish.cli.common import columns, command
 from burnish.cli.main import app, main
@@ -110,6 +111,9 @@ def test_a_traceback_is_shown_on_demand_only(there: Path, capsys: pytest.Capture
         (KeyboardInterrupt(), 130),
         (MemoryError(), 71),
         (OSError(28, "No space left on device"), 74),
+        (SafetensorError("I/O error: No space left on device (os error 28)"), 74),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."), 71),
+        (RuntimeError("an allocator that is none of the machine's"), 70),
         (FileNotFoundError(2, "no", "x"), 66),
         (ZeroDivisionError("division by zero"), 70),
     ],

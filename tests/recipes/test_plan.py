@@ -168,7 +168,7 @@ def test_rejection_sampling_needs_memory_for_what_lies_beside_its_rounds(place: 
 def test_the_estimate_of_disk_is_what_a_run_of_ppo_writes(place: Workplace, tiny_model: Path, settings: dict[str, Any]):
     """Two checkpoints and the model; a tenth is for headers, which of a model this small are not nothing."""
     held = {"evaluate_on": "data.jsonl"} if "best" in settings else {}
-    shape = {"steps": 2, "batch_size": 1, "samples": 2, "max_length": 32, "save_every": 1}
+    shape = {"steps": 2, "batch_size": 1, "samples": 2, "max_length": 32, "save_every": 1, "keep_checkpoints": True}
     given = {"prompts": "data.jsonl", "by": "judges:favourable-a", "sampling": {"max_new_tokens": 4}, **held}
     stage = {"method": "ppo", "model": str(tiny_model), **given, **shape, **settings}
     recipe = place.load(json.dumps({"name": "t", "roots": [str(tiny_model.parent)], "stages": {"ppo": stage}}))
@@ -178,7 +178,14 @@ def test_the_estimate_of_disk_is_what_a_run_of_ppo_writes(place: Workplace, tiny
 
 
 def test_dpo_needs_memory_and_disk_for_a_second_model_where_its_reference_moves(place: Workplace, tiny_model: Path):
-    shape = {"method": "dpo", "model": str(tiny_model), "data": "pairs.jsonl", "steps": 2, "save_every": 1}
+    shape = {
+        "method": "dpo",
+        "model": str(tiny_model),
+        "data": "pairs.jsonl",
+        "steps": 2,
+        "save_every": 1,
+        "keep_checkpoints": True,
+    }
     stages = {"still": shape, "moving": {**shape, "reference_every": 1}}
     pairs = [{"prompt": f"{i} + 1 =", "chosen": f" {i + 1}", "rejected": " no"} for i in range(4)]
     (place.path / "pairs.jsonl").write_text("\n".join(map(json.dumps, pairs)))

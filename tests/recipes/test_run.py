@@ -129,6 +129,15 @@ def test_changed_data_is_refused_with_both_counts(place: Workplace):
         go(place)
 
 
+def test_another_tokenizer_or_chat_template_is_another_model(place: Workplace):
+    tokenizer = place.path / "model/tokenizer_config.json"
+    tokenizer.write_text('{"chat_template": "{{ messages }}"}')
+    go(place)
+    tokenizer.write_text('{"chat_template": "{{ messages[1:] }}"}')
+    with pytest.raises(ConfigError, match=r"first\.model: .*model \(.*\) then, .*model \(.*\) now"):
+        go(place)
+
+
 def test_data_that_was_moved_has_not_changed(place: Workplace, fake_methods: list[dict[str, Any]]):
     go(place)
     fake_methods.clear()
@@ -145,7 +154,7 @@ def test_how_often_to_save_may_change(place: Workplace, fake_methods: list[dict[
 
 
 def test_a_stage_that_saved_nothing_starts_anew_with_other_settings(place: Workplace):
-    go(place)
+    go(place, settings={"keep_checkpoints": True})
     for name in ("DONE.json", "model/weights", "checkpoints/step-000001"):
         target = place.out / "second" / name
         target.rmdir() if target.is_dir() else target.unlink()
@@ -153,6 +162,14 @@ def test_a_stage_that_saved_nothing_starts_anew_with_other_settings(place: Workp
     (place.out / "second/checkpoints").rmdir()
     (place.out / "second/data.rejected.jsonl").write_text("{}\n")
     assert go(place, settings={"second": {"beta": 0.3}})["second"]["beta"] == 0.3
+
+
+def test_checkpoints_go_once_their_stage_is_done_unless_they_are_to_stay(place: Workplace):
+    go(place, settings={"second": {"keep_checkpoints": True}})
+    assert not (place.out / "first/checkpoints").exists()
+    assert (place.out / "second/checkpoints/step-000001").exists()
+    go(place)  # as after a kill between DONE.json and their removal
+    assert not (place.out / "second/checkpoints").exists()
 
 
 def test_a_result_that_was_damaged_is_named(place: Workplace):

@@ -25,7 +25,7 @@ from burnish.cli import (
     score,
 )
 from burnish.data.problems import for_terminal
-from burnish.errors import BurnishError, MissingInput, OutOfMemory, UsageError, WriteFailed
+from burnish.errors import BurnishError, MissingInput, OutOfMemory, UsageError, WriteFailed, is_out_of_memory
 from burnish.recipes.secrets import masked
 
 INTERRUPTED = 130
@@ -80,15 +80,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     _share_the_machine()
     try:
-        return int(get_command(app).main(given, prog_name="burnish", standalone_mode=False) or 0)
+        code = int(get_command(app).main(given, prog_name="burnish", standalone_mode=False) or 0)
+        return _stopped() if code == INTERRUPTED else code  # which typer makes of a KeyboardInterrupt
     except TyperException as error:
         message = error.format_message()
         return _told(UsageError(f"{message}\nTry: burnish {_command(given)}--help"), error, debug="--debug" in given)
     except (KeyboardInterrupt, typer.Abort):
-        print("stopped. What was saved stays: run the same command again to go on.", file=sys.stderr)
-        return INTERRUPTED
+        return _stopped()
     except Exception as error:
         return _told(_as_ours(error), error, debug="--debug" in given)
+
+
+def _stopped() -> int:
+    print("stopped. What was saved stays: run the same command again to go on.", file=sys.stderr)
+    return INTERRUPTED
 
 
 def _told(error: BurnishError, cause: BaseException, *, debug: bool) -> int:
@@ -103,15 +108,16 @@ def _as_ours(error: Exception) -> BurnishError:
     """Any failure as one with an exit code: the disk's, the memory's, and what is a fault of ours."""
     if isinstance(error, BurnishError):
         return error
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "alloc" in str(error):
-        return OutOfMemory(
-            f"out of memory: {error}\nWhat helps: a smaller micro_batch_tokens (same results), "
-            "activation_checkpointing: true (same results), lora: {rank: 16}, a shorter max_length"
-        )
+    if is_out_of_memory(error):
+        from burnish.training.memory import ADVICE  # here, for it loads torch
+
+        return OutOfMemory(f"out of memory: {error}\nWhat helps: {ADVICE}")
     if isinstance(error, FileNotFoundError):
         return MissingInput(f"{error.filename}: no such file (looked from {os.getcwd()})")
     if isinstance(error, OSError):
         return WriteFailed(f"{error.filename or 'a file'}: {error.strerror or error}")
+    if "(os error " in str(error):  # how the libraries that are written in Rust tell of the disk
+        return WriteFailed(f"{error}. Free some space, or see to the disk, and run the same command again.")
     last = traceback.extract_tb(error.__traceback__)[-1]
     return BurnishError(
         f"{type(error).__name__}: {error}\nThis is a fault in burnish ({last.filename}:{last.lineno}). Run the same "

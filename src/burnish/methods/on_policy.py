@@ -41,9 +41,10 @@ from burnish.objectives.ratio import farthest_from_1
 from burnish.rollout.gap import sampler_gap
 from burnish.rollout.local import LocalEngine
 from burnish.training.identity import identity
-from burnish.training.loop import Apart, Kept, Update, train
+from burnish.training.loop import Apart, Update, train
 from burnish.training.metrics import Figures
 from burnish.training.order import Order, derived_seed
+from burnish.training.saving import Kept
 from burnish.types import Group, Tree
 
 

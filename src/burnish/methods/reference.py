@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from burnish.batch.pack import Key
+from burnish.data.durable import sync_folder
 from burnish.methods.checks import refused
 from burnish.methods.inputs import PolicyInput, as_policy
 from burnish.models.model import Policy
@@ -76,6 +77,7 @@ def reference_table(
     cache.parent.mkdir(parents=True, exist_ok=True)
     aside = cache.with_name(".tmp-" + cache.name)
     save_file(stored, aside, metadata=tag)
+    sync_folder(aside)  # a name without its bytes would be taken for what the reference says
     aside.replace(cache)
     return table
 

@@ -124,6 +124,8 @@ class Model:
         if self.adapter is not None:
             self.adapter.save(directory.parent / "adapter")
             weights = merged_weights(self.model, self.adapter)
+        for left in directory.glob(".tmp*"):  # by safetensors, of a process that was killed amid this
+            left.unlink()
         self.model.save_pretrained(directory, state_dict=weights)
         self.tokenizer.save_pretrained(directory)
         for file in directory.glob("*.safetensors"):

@@ -8,6 +8,7 @@ import fcntl
 import json
 import os
 import platform
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
+from burnish.data.durable import sync_folder
 from burnish.data.problems import described, listed
 from burnish.data.read import REJECTED
 from burnish.data.strict_json import finite
@@ -24,6 +26,7 @@ from burnish.errors import ConfigError, DataError, NotOurs
 from burnish.recipes.artefacts import Hashes, damage, described_inputs
 from burnish.recipes.graph import Stage
 from burnish.recipes.secrets import masked
+from burnish.testing.faults import reach
 from burnish.training.checkpoint import write_durably
 from burnish.training.identity import NOT_IDENTITY
 
@@ -38,6 +41,7 @@ LOSES_NOTHING = {
     "safety.jsonl",
     "choices.jsonl",
     "bad_batch.json",
+    "hang.txt",
     "reference.safetensors",
     "reference-heldout.safetensors",
     "run.lock",
@@ -77,7 +81,7 @@ def standing(stage: Stage, folder: Path, now: Mapping[str, Any]) -> Standing:
         )
     done = read_json(folder / "DONE.json")
     changes = changed(kept, now, type(stage.config))
-    if changes and done is None and all(_made_again(p.name) for p in folder.iterdir()):
+    if changes and done is None and all(_made_again(path) for path in folder.iterdir()):
         return Standing("run", "it was started with something else, and nothing was saved", {})
     if changes:
         return Standing("refuse", f"{', '.join(changes)} differ from what it was started with", changes)
@@ -89,8 +93,15 @@ def standing(stage: Stage, folder: Path, now: Mapping[str, Any]) -> Standing:
     return Standing("reuse", f"done {done['finished']}, settings and inputs are the same", {})
 
 
-def _made_again(name: str) -> bool:
-    return name in LOSES_NOTHING or name.endswith(REJECTED)
+def _made_again(path: Path) -> bool:
+    if path.name == "checkpoints":  # where a first save was cut
+        return all(saved.name.startswith(".") for saved in path.iterdir())
+    return path.name in LOSES_NOTHING or path.name.endswith(REJECTED) or _unfinished(path.name)
+
+
+def _unfinished(name: str) -> bool:
+    """Whether a process that was killed left it amid writing something whole."""
+    return name.startswith(".tmp-")
 
 
 def changed(kept: Mapping[str, Any], now: Mapping[str, Any], kind: type[BaseModel]) -> Changes:
@@ -125,7 +136,8 @@ def refusal(stage: Stage, folder: Path, changes: Changes) -> ConfigError:
 def ours(folder: Path, marker: str) -> None:
     """Raises NotOurs for a folder with files that has no `marker`: nothing is written among what others made."""
     if folder.is_dir() and not (folder / marker).exists():
-        strange = sorted(p.name for p in folder.iterdir() if p.name not in (".cache", "run.lock"))
+        there = {path.name for path in folder.iterdir()} - {".cache", "run.lock"}
+        strange = sorted(name for name in there if not _unfinished(name))
         if strange:
             raise NotOurs(
                 f"{folder}: has files ({listed(strange, 5)}) and no {marker}: burnish did not make it; "
@@ -156,9 +168,19 @@ def begin(folder: Path, now: Mapping[str, Any]) -> None:
 
 
 def finish(folder: Path, figures: Mapping[str, Any], outputs: Mapping[str, Any], seconds: float) -> None:
-    """The stage is done when this returns."""
+    """The stage is done when this returns, and all that it made is on the disk."""
+    made = {folder / name for name in outputs}
+    for path in sorted(made | {parent for file in made for parent in file.parents if parent.is_relative_to(folder)}):
+        sync_folder(path)
+    reach("stage.before_done")
     done = {"finished": moment(), "seconds": round(seconds, 3), "figures": figures, "outputs": outputs}
     write_json(folder / "DONE.json", done)
+
+
+def remove_checkpoints(folder: Path) -> None:
+    """Delete what a stage that is done would have gone on from: twice three times its weights."""
+    for path in sorted(folder.rglob("checkpoints")):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def done_figures(folder: Path) -> dict[str, Any]:

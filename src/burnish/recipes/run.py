@@ -1,6 +1,7 @@
 """Run a recipe: what is not done, in order, each stage in a folder of its own. A second call does nothing."""
 
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -8,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from burnish.data.durable import sync_folder
 from burnish.data.problems import nearest
 from burnish.errors import BurnishError, ConfigError, NotOurs
 from burnish.evaluation.gate import RequirementError, conditions, hold, required
@@ -30,6 +32,7 @@ from burnish.recipes.folder import (
     ours,
     read_json,
     refusal,
+    remove_checkpoints,
     standing,
     versions,
     write_json,
@@ -41,6 +44,8 @@ from burnish.recipes.secrets import masked
 from burnish.recipes.stages import METHODS
 from burnish.training.checkpoint import write_durably
 from burnish.training.identity import allowing
+from burnish.training.signals import outlived
+from burnish.training.watchdog import ending_hangs
 
 CLOCK = ("seconds", "tokens_per_second", "peak_gb")
 """Figures of the last step that differ from run to run: they are in metrics.jsonl, and no result."""
@@ -70,7 +75,7 @@ def run(
     folder = run_folder(recipe, out)
     _known_fields(recipe, allow_changed)
     ours(folder, "lock.json")
-    with held(folder):
+    with held(folder), outlived(signal.SIGUSR1):
         history = _history(recipe, folder, tell)
         hashes = Hashes.of(folder)
         found = standings(recipe, folder, hashes)
@@ -121,7 +126,7 @@ def run_stage(
 ) -> dict[str, Any]:
     """The same for the one stage of a single command, in `out`."""
     ours(out, "inputs.json")
-    with held(out):
+    with held(out), outlived(signal.SIGUSR1):
         return _perform(stage, out, out, Hashes.of(out), allow_changed, tell)
 
 
@@ -168,7 +173,10 @@ def _perform(
         allow(folder, found.changes)
         tell(f"{stage.name}: {', '.join(found.changes)} changed, as allowed; recorded in {folder / 'inputs.json'}")
         found = standing(stage, folder, now)
+    keeps = getattr(stage.config, "keep_checkpoints", False)
     if found.does == "reuse":
+        if not keeps:
+            remove_checkpoints(folder)  # where the call that made it ended before it could
         tell(f"{stage.name}: {found.why}")
         return done_figures(folder)
     tell(f"{stage.name}: {stage.method}, {found.why}")
@@ -179,6 +187,7 @@ def _perform(
         given = stage.placed(run)
         with ExitStack() as within:
             within.enter_context(allowing(allowed_before(folder)))
+            within.enter_context(ending_hangs())
             if run != folder:  # a single command keeps what its reference says, and its samples, beside its result
                 within.enter_context(references_in(run / ".cache" / "reference"))
                 within.enter_context(samples_in(run / ".cache" / "samples"))
@@ -189,6 +198,8 @@ def _perform(
     seconds = time.monotonic() - began
     figures = {name: value for name, value in figures.items() if name not in CLOCK}
     finish(folder, figures, outputs_of(folder, hashes), seconds)
+    if not keeps:
+        remove_checkpoints(folder)
     tell(f"{stage.name}: done in {seconds:.1f} s")
     return done_figures(folder)
 
@@ -231,9 +242,6 @@ def _history(recipe: Recipe, folder: Path, tell: Tell) -> list[dict[str, Any]]:
 
 def _claim(recipe: Recipe, folder: Path, history: Sequence[Mapping[str, Any]]) -> None:
     """Write what is run here: the recipe as written, and with every setting resolved."""
-    if recipe.file is not None:
-        text = recipe.file.read_text(encoding="utf-8-sig")
-        write_durably(folder / "recipe.yaml", masked(text))
     stages = {
         stage.name: {
             "method": stage.method,
@@ -253,7 +261,10 @@ def _claim(recipe: Recipe, folder: Path, history: Sequence[Mapping[str, Any]]) -
         "stages": stages,
         "history": list(history),
     }
-    write_json(folder / "lock.json", lock)
+    write_json(folder / "lock.json", lock)  # first: by it a later call knows the folder for burnish's
+    if recipe.file is not None:
+        text = recipe.file.read_text(encoding="utf-8-sig")
+        write_durably(folder / "recipe.yaml", masked(text))
 
 
 def _machine() -> dict[str, Any]:
@@ -299,7 +310,7 @@ def run_to_file(
     if file.exists() and not (folder / "inputs.json").exists():
         raise NotOurs(f"{file}: is there already, and burnish did not write it; choose another --out")
     ours(folder, "inputs.json")
-    with held(folder):
+    with held(folder), outlived(signal.SIGUSR1):
         figures = _perform(stage, folder, folder, Hashes.of(folder), allow_changed, tell)
         for name in beside:
             if (folder / name).exists():
@@ -311,4 +322,5 @@ def run_to_file(
 def _copied(file: Path, to: Path) -> None:
     aside = to.with_name(f".tmp-{to.name}")
     shutil.copyfile(file, aside)
+    sync_folder(aside)
     aside.replace(to)

@@ -24,6 +24,7 @@ class Adam(BaseModel):
 
 
 OnTrouble = Literal["fail", "skip"]
+SaveEvery = int | Literal["auto"]
 Check = Literal["outputs", "mask", "begin_token", "end_token", "score", "sampler", "reference", "ratio", "precision"]
 """Names of what is proved before step one; `methods.checks` says what each proves, `precision` is the machine's."""
 
@@ -60,7 +61,9 @@ class MethodConfig(StageConfig):
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout of every layer that has it, seeded by step")
     learn_from: Literal["last", "all"] | None = Field(None, description="assistant turns that carry loss")
     lora: Lora | None = Field(None, description="train low-rank adapters instead of all weights")
-    save_every: int = Field(0, ge=0, description="steps between checkpoints; 0 saves at the end only")
+    save_every: SaveEvery = Field("auto", description="steps between checkpoints; auto: by the clock, 0: at the end")
+    keep_checkpoints: bool = Field(False, description="leave a stage's checkpoints where they are once it is done")
+    auto_micro_batch: bool = Field(False, description="halve micro_batch_tokens where memory runs out, and record it")
     evaluate_every: int = Field(0, ge=0, description="steps between evaluations on evaluate_on; 0 is at the end only")
     activation_checkpointing: bool = Field(False, description="compute activations again instead of keeping them")
     skip_check: tuple[Check, ...] = Field((), description="checks before step one to leave out")
@@ -69,6 +72,13 @@ class MethodConfig(StageConfig):
     @classmethod
     def _one_name_or_several(cls, value: object) -> object:
         return tuple(value.split(",")) if isinstance(value, str) else value
+
+    @field_validator("save_every")
+    @classmethod
+    def _not_below_0(cls, value: SaveEvery) -> SaveEvery:
+        if value != "auto" and value < 0:
+            raise ValueError(f"must be a number of steps, 0 for none but the last, or auto; found {value}")
+        return value
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:

@@ -12,8 +12,9 @@ from pydantic import BaseModel
 from burnish.models.model import Model
 from burnish.types import Tree
 
-NOT_IDENTITY = {"save_every", "evaluate_every", "skip_check", "require"}
-"""Keys that may change between a run and its continuation: they change no number that is learned or measured."""
+NOT_IDENTITY = {"save_every", "keep_checkpoints", "auto_micro_batch", "evaluate_every", "skip_check", "require"}
+"""Keys that may change between a run and its continuation: they change no number that is learned or measured, or only
+its last bits and say so."""
 
 READING = {"on_bad_row", "max_bad_fraction", "on_too_long"}
 """Keys that say which rows are taken. A checkpoint holds the hash of the rows themselves, which shows what they did."""

@@ -4,12 +4,12 @@ A method hands it a function `step(i)` that makes one line of figures, by one or
 divided once by the global count (tokens, pairs, groups), so the step does not depend on how the batch was cut.
 """
 
-import json
+import gc
 import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,23 +17,20 @@ import torch
 from torch import Tensor
 
 from burnish.batch.pack import TreeBatch, micro_batches, pack
-from burnish.errors import ConfigError, Interrupted, NonFiniteLoss
+from burnish.errors import ConfigError, Interrupted, NonFiniteLoss, is_out_of_memory
 from burnish.models.model import Model
-from burnish.training.checkpoint import (
-    Checkpoint,
-    newest_checkpoint,
-    optimiser_tensors,
-    restore_optimiser,
-    save_checkpoint,
-    write_durably,
-)
+from burnish.testing.faults import reach
+from burnish.training.bad_batch import batch_facts, write_bad_batch
+from burnish.training.checkpoint import optimiser_tensors, restore_optimiser
 from burnish.training.config import MethodConfig
-from burnish.training.identity import differences
+from burnish.training.memory import out_of_memory, peak_gb
 from burnish.training.metrics import Figures, MetricsFile, last_figures
 from burnish.training.order import Order, derived_seed
 from burnish.training.progress import tell
+from burnish.training.saving import Kept, Saves
 from burnish.training.schedule import rate
 from burnish.training.signals import signals
+from burnish.training.watchdog import Watchdog
 from burnish.types import Tree
 
 
@@ -62,16 +59,10 @@ def loss_on(trees: Sequence[Tree], loss: Loss | WholeBatch) -> Loss:
     return loss.of(trees) if isinstance(loss, WholeBatch) else loss
 
 
+STOPPING = "stopping once this step is done and saved; Ctrl-C once more stops now"
+NOTHING = "nothing was saved yet"
 Evaluate = Callable[[int], Figures]
 """Figures of held-out rows, by the model as it is after so many steps."""
-
-
-class Kept(Protocol):
-    """Whatever a checkpoint keeps: weights with their optimiser, and what else a method carries from step to step."""
-
-    def tensors(self) -> Mapping[str, Tensor]: ...
-
-    def restore(self, tensors: Mapping[str, Tensor]) -> None: ...
 
 
 class Follower(Kept, Protocol):
@@ -102,6 +93,21 @@ class Mixed:
     units: float
 
 
+@dataclass
+class _Summed:
+    """What the micro-batches of a step add up to, their gradient beside it."""
+
+    total: float = 0.0
+    count: float = 0.0
+    tokens: int = 0
+    sums: dict[str, float] = field(default_factory=dict)
+    units: dict[str, int] = field(default_factory=dict)
+    beside: Figures = field(default_factory=dict)
+
+    def means(self) -> Figures:
+        return {name: self.sums[name] / self.units[name] for name in self.sums if self.units[name]}
+
+
 class Update:
     """One optimiser step on one model from one global batch. Holds the optimiser, so a checkpoint asks it for state."""
 
@@ -112,6 +118,7 @@ class Update:
         self.config = config
         self.peak = config.learning_rate if learning_rate is None else learning_rate
         self.apart = apart
+        self.budget = config.micro_batch_tokens
         self.parameters = learner.trainable()
         named = frozenset() if apart is None else apart.parameters
         self.common = [p for name, p in self.parameters.items() if name not in named]
@@ -152,36 +159,98 @@ class Update:
         them. Raises NonFiniteLoss, before the weights change, where the loss or the gradient is not finite.
         """
         self.learner.model.train(self.config.dropout > 0 or self.config.activation_checkpointing)
-        self.optimiser.zero_grad(set_to_none=True)
-        sums: dict[str, float] = {}
-        units: dict[str, int] = {}
-        total, count, tokens = 0.0, 0.0, 0
-        for batch in self._batches(trees, step, whole=whole):
-            told = loss(batch)
-            told.total.backward()
-            total += told.total.item()
-            count += told.count
-            tokens += len(batch.token_T)
-            for name, values in told.figures.items():
-                sums[name] = sums.get(name, 0.0) + values.detach().double().sum().item()
-                units[name] = units.get(name, 0) + values.numel()
-        beside = self._mix(mixed, count, step) if mixed is not None else {}
+        found = self._gradient(trees, loss, step, whole=whole, mixed=mixed)
         self.learner.model.eval()
-        if not count:
+        reach("step.after_backward", step + 1)
+        if not found.count:
             raise ConfigError(
                 f"step {step + 1} has nothing to learn: none of its {len(trees)} groups gives a learned token or a "
                 f"decided pair (first: {trees[0].origin or trees[0].id})"
             )
-        total += 0.0 if mixed is None else mixed.weight * beside["mix_loss"] * count
-        norms = self._step(count, rate(self.config, step, steps), total, step)
-        figures = {"loss": total / count, **norms, **beside}
+        parts, norms = self._norms(found.count)
+        if not (math.isfinite(found.total) and all(map(math.isfinite, norms.values()))):
+            raise self._not_finite(trees, loss, step, found, norms)
+        self._step(found.count, rate(self.config, step, steps), parts, norms)
+        figures = {"loss": found.total / found.count, **norms, **found.beside}
         figures["learning_rate"] = rate(self.config, step, steps) * self.peak
-        figures["tokens"] = tokens
-        return figures | {name: sums[name] / units[name] for name in sums if units[name]}
+        figures["tokens"] = found.tokens
+        if self.budget != self.config.micro_batch_tokens:
+            figures["micro_batch_tokens"] = self.budget
+        return figures | found.means()
+
+    def _gradient(self, trees: Sequence[Tree], loss: Loss, step: int, *, whole: bool, mixed: Mixed | None) -> _Summed:
+        """The gradient of a step, in smaller parts where memory runs out and `auto_micro_batch` is set.
+
+        Raises OutOfMemory where it still does.
+        """
+        while True:
+            self.optimiser.zero_grad(set_to_none=True)
+            try:
+                return self._summed(trees, loss, step, whole=whole, mixed=mixed)
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                smaller = self._smaller(trees, whole=whole) if self.config.auto_micro_batch else None
+                if smaller is None:
+                    where = f"step {step + 1}, at most {self.budget} tokens a micro-batch"
+                    raise out_of_memory(where, error, self.learner.model) from error
+                told = f"step {step + 1}: out of memory at {self.budget} tokens a micro-batch; {smaller} from here on"
+            # out of the handler, whose error holds on to the tensors of what failed; its frames may refer to each other
+            gc.collect()
+            print(f"warning: {told}. Results may differ in their last bits from an unbroken run.", file=sys.stderr)
+            self.budget = smaller
+
+    def _smaller(self, trees: Sequence[Tree], *, whole: bool) -> int | None:
+        """The next budget, by halves, that cuts a batch into more parts; None where nothing is left to cut."""
+        parts, budget = len(micro_batches(trees, self.budget, whole=whole)), self.budget // 2
+        while budget:
+            if len(micro_batches(trees, budget, whole=whole)) > parts:
+                return budget
+            budget //= 2
+        return None
+
+    def _summed(self, trees: Sequence[Tree], loss: Loss, step: int, *, whole: bool, mixed: Mixed | None) -> _Summed:
+        found = _Summed()
+        for batch in self._batches(trees, step, whole=whole):
+            told = self._told(loss, batch, step)
+            told.total.backward()
+            found.total += told.total.item()
+            found.count += told.count
+            found.tokens += len(batch.token_T)
+            for name, values in told.figures.items():
+                found.sums[name] = found.sums.get(name, 0.0) + values.detach().double().sum().item()
+                found.units[name] = found.units.get(name, 0) + values.numel()
+        if mixed is not None:
+            found.beside = self._mix(mixed, found.count, step)
+            found.total += mixed.weight * found.beside["mix_loss"] * found.count
+        return found
+
+    @staticmethod
+    def _told(loss: Loss, batch: TreeBatch, step: int) -> StepLoss:
+        told = loss(batch)
+        return replace(told, total=told.total * math.nan) if reach("loss", step + 1) else told
+
+    def _not_finite(
+        self, trees: Sequence[Tree], loss: Loss, step: int, found: _Summed, norms: Mapping[str, float]
+    ) -> NonFiniteLoss:
+        """The error, with each row's loss computed alone: one row may have made all of them what they are."""
+
+        @torch.no_grad()
+        def alone(tree: Tree) -> float:
+            told = self._told(loss, pack([tree]).to(self.learner.device), step)
+            return told.total.item() / max(told.count, 1)
+
+        mean = found.total / found.count
+        return NonFiniteLoss(
+            f"step {step + 1}: loss {mean}, gradient norm {norms['grad_norm']}. The weights were not changed. Usual "
+            "causes: a learning rate that is too high, float16, a damaged model file. The batch, row by row, is in "
+            "bad_batch.json.",
+            batch_facts(trees, alone, loss=mean, **norms),
+        )
 
     def _batches(self, trees: Sequence[Tree], step: int, *, whole: bool, name: str = "dropout") -> Iterator[TreeBatch]:
         """The micro-batches of a step, each with the random numbers of its own place."""
-        for index, part in enumerate(micro_batches(trees, self.config.micro_batch_tokens, whole=whole)):
+        for index, part in enumerate(micro_batches(trees, self.budget, whole=whole)):
             if self.config.dropout:
                 torch.manual_seed(derived_seed(self.config.seed, name, step, index))
             yield pack(part).to(self.learner.device)
@@ -197,16 +266,14 @@ class Update:
             total += told.total.item()
         return figures | {"mix_loss": total / mixed.units}
 
-    def _step(self, count: float, share: float, total: float, step: int) -> Figures:
+    def _norms(self, count: float) -> tuple[dict[str, list[Tensor]], Figures]:
+        """The gradients that are clipped together, and the norm of each such part as it will be stepped with."""
         parts = {"grad_norm": [p.grad for p in self.common if p.grad is not None]}
         if self.apart is not None:
             parts[f"{self.apart.name}_grad_norm"] = [p.grad for p in self.own if p.grad is not None]
-        norms = {name: torch.nn.utils.get_total_norm(grads).item() / count for name, grads in parts.items()}
-        if not (math.isfinite(total) and all(map(math.isfinite, norms.values()))):
-            raise NonFiniteLoss(
-                f"step {step + 1}: loss {total / count}, gradient norm {norms['grad_norm']}. The weights were not "
-                "changed. Usual causes: a learning rate that is too high, float16, a damaged model file."
-            )
+        return parts, {name: torch.nn.utils.get_total_norm(grads).item() / count for name, grads in parts.items()}
+
+    def _step(self, count: float, share: float, parts: Mapping[str, list[Tensor]], norms: Figures) -> None:
         limit = self.config.max_grad_norm
         for name, grads in parts.items():
             scale = min(1.0, limit / (norms[name] + 1e-6)) if limit else 1.0
@@ -215,7 +282,6 @@ class Update:
         for group in self.optimiser.param_groups:
             group["lr"] = share * group["peak"]
         self.optimiser.step()
-        return norms
 
     def tensors(self) -> dict[str, Tensor]:
         names = {p: name for name, p in self.parameters.items()}
@@ -255,44 +321,57 @@ def train(
     `evaluate` gives figures of held-out rows, every `evaluate_every` steps and after the last one; `from_start` also
     before the first, in a line of its own as step 0.
     `identity` names what must be the same for a resume to mean anything (hashes of config, data, model). Raises
-    ConfigError where a checkpoint has another one, Interrupted after a clean save on SIGTERM or SIGINT.
+    ConfigError where a checkpoint has another one, Interrupted after a clean save on SIGTERM or SIGINT. SIGUSR1 saves
+    after the step, and the run goes on.
     """
-    folder = out / "checkpoints"
-    found, troubles = newest_checkpoint(folder)
-    for trouble in troubles:
-        print(f"warning: a checkpoint is broken and was put aside: {trouble}", file=sys.stderr)
-    done = _resume(found, kept, identity) if found else 0
-    offset = found.facts["metrics_offset"] if found else 0
+    saves = Saves(out / "checkpoints", kept, identity, config.save_every)
+    offset = saves.resume()
+    with (
+        MetricsFile(out / "metrics.jsonl", offset) as metrics,
+        signals(STOPPING) as asked,
+        Watchdog(out) as watchdog,
+    ):
 
-    with MetricsFile(out / "metrics.jsonl", offset) as metrics, signals() as asked:
+        def evaluated(after: int) -> Figures:
+            due = after == steps or (config.evaluate_every and after % config.evaluate_every == 0)
+            return evaluate(after) if evaluate and due else {}
 
-        def save(after: int) -> None:
-            facts = {"metrics_offset": metrics.offset, "identity": dict(identity), "threads": torch.get_num_threads()}
-            save_checkpoint(folder, after, {name: one.tensors() for name, one in kept.items()}, facts)
-
-        if evaluate and from_start and not done:
+        if evaluate and from_start and not saves.last:
             before = evaluate(0)
             metrics.write({"step": 0, **before})
             tell(0, steps, before, _next_evaluation(0, steps, config))
-        for i in range(done, steps):
-            began = time.perf_counter()
-            try:
-                figures = step(i)
-            except NonFiniteLoss as error:
-                metrics.write({"step": i + 1, "loss": math.nan})
-                write_durably(out / "bad_batch.json", json.dumps({"step": i + 1, "error": str(error)}))
-                raise
-            seconds = time.perf_counter() - began
-            if evaluate and (i + 1 == steps or (config.evaluate_every and (i + 1) % config.evaluate_every == 0)):
-                figures |= evaluate(i + 1)
-            speed = {"seconds": seconds, "tokens_per_second": figures["tokens"] / seconds, "peak_gb": _peak_gb()}
-            metrics.write({"step": i + 1, **figures, **speed})
-            tell(i + 1, steps, figures | speed, _next_evaluation(i + 1, steps, config) if evaluate else 0)
-            if i + 1 == steps or asked or (config.save_every and (i + 1) % config.save_every == 0):
-                save(i + 1)
-            if asked and i + 1 < steps:
-                raise Interrupted(f"stopped after step {i + 1} of {steps}, saved. Run the same command again to go on.")
+        try:
+            for i in range(saves.last, steps):
+                began = time.perf_counter()
+                with watchdog.step(i + 1):
+                    figures = _step_or_bad_batch(step, i, metrics, out)
+                seconds = time.perf_counter() - began
+                figures |= evaluated(i + 1)
+                speed = {"seconds": seconds, "tokens_per_second": figures["tokens"] / seconds, "peak_gb": peak_gb()}
+                metrics.write({"step": i + 1, **figures, **speed})
+                reach("step.end", i + 1)
+                tell(i + 1, steps, figures | speed, _next_evaluation(i + 1, steps, config) if evaluate else 0)
+                if asked.to_save() or i + 1 == steps or asked or saves.due(i + 1):
+                    saves.save(i + 1, metrics.offset)
+                if asked:  # after the last step too: a recipe's next stage is not what was wished
+                    raise Interrupted(
+                        f"stopped after step {i + 1} of {steps}, saved. Run the same command again to go on."
+                    )
+        except KeyboardInterrupt:
+            print(f"the last save is of step {saves.last} of {steps}" if saves.last else NOTHING, file=sys.stderr)
+            raise
     return last_figures(out / "metrics.jsonl")
+
+
+def _step_or_bad_batch(step: Callable[[int], Figures], i: int, metrics: MetricsFile, out: Path) -> Figures:
+    """The figures of step i. Where they are not finite, what can be said of its batch is kept first."""
+    try:
+        return step(i)
+    except NonFiniteLoss as error:
+        figures = {name: value for name, value in error.facts.items() if isinstance(value, float)}
+        metrics.write({"step": i + 1, "loss": math.nan, **figures})
+        write_bad_batch(out, i + 1, str(error), error.facts)
+        raise
 
 
 def train_on(
@@ -332,23 +411,3 @@ def _next_evaluation(done: int, steps: int, config: MethodConfig) -> int:
         return 0
     every = config.evaluate_every or steps
     return min(steps, (done // every + 1) * every)
-
-
-def _resume(found: Checkpoint, kept: Mapping[str, Kept], identity: Mapping[str, str]) -> int:
-    changed = differences(found.facts["identity"], identity)
-    if changed:
-        raise ConfigError(
-            f"{found.path} was written by another run:\n" + "\n".join(changed) + "\n"
-            "To go on, put back what was changed; to start afresh, choose another --out."
-        )
-    for name, one in kept.items():
-        one.restore(found.tensors(name))
-    return found.step
-
-
-def _peak_gb() -> float:
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() / 1e9
-    import resource  # not on Windows, which has no training here
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9

@@ -1,0 +1,145 @@
+"""When a run saves and where it goes on from: every so many steps, by the clock, when it is asked to, and at its end.
+
+By the clock a save is made once the pause since the last one is long enough:
+
+    pause = max(60 s, min(600 s, c / 0.02), c / 0.03)        c: seconds that the last save took
+
+so that at most ten minutes are lost and saving takes no more than a fiftieth of the time; a save of more than 12 s may
+take up to 3 %, and one of more than 18 s waits longer than ten minutes. The clock decides when, never what: whichever
+steps were saved, a run that goes on from one computes the same.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from burnish.errors import CheckpointError, ConfigError
+from burnish.training.checkpoint import (
+    Checkpoint,
+    newest_checkpoint,
+    remove_unfinished,
+    save_checkpoint,
+    tensor_bytes,
+)
+from burnish.training.config import SaveEvery
+from burnish.training.identity import differences
+
+SHORTEST, LONGEST = 60.0, 600.0  # seconds between saves
+USUAL, MOST = 0.02, 0.03  # of the time
+ASSUMED = 100e6  # bytes a second that a disk is taken to write before the first save has shown it
+
+
+class Kept(Protocol):
+    """Whatever a checkpoint keeps: weights with their optimiser, and what else a method carries from step to step."""
+
+    def tensors(self) -> Mapping[str, Tensor]: ...
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None: ...
+
+
+def pause(cost: float) -> float:
+    """Seconds between two saves of `cost` seconds each."""
+    return max(SHORTEST, min(LONGEST, cost / USUAL), cost / MOST)
+
+
+class Saves:
+    """The checkpoints of one run in `folder`. `kept` is what they hold, by the name of its file; `last` the newest's
+    step."""
+
+    def __init__(
+        self,
+        folder: Path,
+        kept: Mapping[str, Kept],
+        identity: Mapping[str, str],
+        every: SaveEvery,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.last = 0
+        self._folder, self._kept, self._identity, self._every = folder, kept, identity, every
+        self._clock = clock
+        self._since = clock()
+        self._cost: float | None = None
+        self._changed: list[str] = []
+
+    def resume(self) -> int:
+        """Put back what the newest whole checkpoint holds, and return the bytes of metrics.jsonl that belong to it.
+
+        Raises CheckpointError where there are only broken ones, ConfigError where it is another run's.
+        """
+        found, troubles = newest_checkpoint(self._folder)
+        for trouble in troubles:
+            _say(f"warning: a checkpoint is broken and was put aside: {trouble}")
+        for name in remove_unfinished(self._folder):
+            _say(f"{self._folder / name}: left by a process that was killed, and removed")
+        if found is None:
+            return 0
+        if changed := differences(found.facts["identity"], self._identity):
+            raise ConfigError(
+                f"{found.path} was written by another run:\n" + "\n".join(changed) + "\n"
+                "To go on, put back what was changed; to start afresh, choose another --out."
+            )
+        self._restore(found)
+        self._changed = list(found.facts.get("changed", ()))
+        for line in _machine_changes(found.facts.get("machine", {})):
+            _say(f"warning: {line}; what is still to come may differ in its last bits from an unbroken run")
+            self._changed.append(f"after step {found.step}: {line}")
+        self.last = found.step
+        return int(found.facts["metrics_offset"])
+
+    def due(self, step: int) -> bool:
+        """Whether `save_every` asks for a save after `step`."""
+        if self._every != "auto":
+            return bool(self._every) and step % self._every == 0
+        waited = self._clock() - self._since
+        if waited < SHORTEST:
+            return False
+        if self._cost is None:
+            self._cost = tensor_bytes(self._shards()) / ASSUMED
+        return waited >= pause(self._cost)
+
+    def save(self, step: int, metrics_offset: int) -> None:
+        """Commit what there is after `step`. Raises WriteFailed."""
+        began = self._clock()
+        facts = {
+            "metrics_offset": metrics_offset,
+            "identity": dict(self._identity),
+            "machine": _machine(),
+            "changed": self._changed,
+        }
+        save_checkpoint(self._folder, step, self._shards(), facts)
+        self.last = step
+        self._since = self._clock()
+        self._cost = self._since - began
+
+    def _shards(self) -> dict[str, Mapping[str, Tensor]]:
+        return {name: one.tensors() for name, one in self._kept.items()}
+
+    def _restore(self, found: Checkpoint) -> None:
+        for name, one in self._kept.items():
+            try:
+                tensors = found.tensors(name)
+            except FileNotFoundError:
+                raise CheckpointError(
+                    f"{found.path}: holds no {name}.safetensors, which this version of burnish goes on from; go on "
+                    "with the version that wrote it, or choose another --out"
+                ) from None
+            one.restore(tensors)
+
+
+def _machine() -> dict[str, Any]:
+    """What the last bits of a result depend on besides settings and data."""
+    return {"threads": torch.get_num_threads(), "torch": str(torch.__version__)}
+
+
+def _machine_changes(then: Mapping[str, Any]) -> list[str]:
+    return [f"{name}: {then[name]} then, {now} now" for name, now in _machine().items() if then.get(name, now) != now]
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,100 @@
+"""A run that hangs ends, and says where: a step that is ten times as long as usual, and longer than ten minutes.
+
+A reward function that never returns, a network drive that is gone, a GPU that does not answer: nobody would notice
+until the job's time is over. The stacks of all threads go to stderr and to `hang.txt`, and a command ends with 70; who
+called a function goes on waiting, in a process that is theirs to end. Only steps are watched, once three are done: a
+first step may compile, and evaluations differ.
+"""
+
+import faulthandler
+import os
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Self
+
+from burnish.errors import BurnishError
+
+FILE = "hang.txt"
+KNOWN = 3  # steps after which what is usual is known
+_ending: ContextVar[bool] = ContextVar("_ending", default=False)
+
+
+@contextmanager
+def ending_hangs() -> Iterator[None]:
+    """Within, a step that hangs ends the process."""
+    token = _ending.set(True)
+    try:
+        yield
+    finally:
+        _ending.reset(token)
+
+
+@dataclass(slots=True)
+class _UnderWay:
+    number: int
+    waited: float = 0.0
+
+
+class Watchdog:
+    """Watches within its `with`. A step may take `least` seconds, and `times` the median of those before it."""
+
+    def __init__(self, folder: Path, *, least: float = 600.0, times: float = 10.0, tick: float = 1.0) -> None:
+        self._file = folder / FILE
+        self._least, self._times, self._tick = least, times, tick
+        self._seconds: deque[float] = deque(maxlen=100)
+        self._step: _UnderWay | None = None
+        self._ends = _ending.get()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    @contextmanager
+    def step(self, number: int) -> Iterator[None]:
+        """Within, step `number` is under way."""
+        began = time.monotonic()
+        self._step = _UnderWay(number)
+        try:
+            yield
+        finally:
+            self._step = None
+        self._seconds.append(time.monotonic() - began)
+
+    def _watch(self) -> None:
+        """Count time by its own ticks: while the whole process is stopped (Ctrl-Z, a laptop's lid) there are none."""
+        while not self._over.wait(self._tick):
+            step = self._step
+            if step is None or len(self._seconds) < KNOWN:
+                continue
+            step.waited += self._tick
+            usual = median(self._seconds)
+            if step.waited > max(self._least, self._times * usual):
+                self._tell(step, usual)
+                if self._ends:
+                    os._exit(BurnishError.exit_code)
+                return
+
+    def _tell(self, step: _UnderWay, usual: float) -> None:
+        told = (
+            f"step {step.number} has taken {step.waited:.0f} s, and the steps before it {usual:.1f} s each: it hangs. "
+            f"Where is below, and in {self._file}. Run the same command again to go on from the last save."
+        )
+        print(f"error: {told}", file=sys.stderr, flush=True)
+        faulthandler.dump_traceback(sys.__stderr__ or 2)
+        with self._file.open("w", encoding="utf-8") as file:
+            print(told, file=file, flush=True)
+            faulthandler.dump_traceback(file)
