@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from burnish.errors import BurnishError, ConfigError, DataError, MissingInput, NotOurs, WriteFailed
+from burnish.errors import BurnishError, ConfigError, DataError, DiskFull, MissingInput, NotOurs, WriteFailed
 
 APPLICATION_ID = 0x6275726E  # "burn"
 BUSY_SECONDS = 5.0
@@ -293,7 +293,7 @@ def as_ours(error: sqlite3.Error, path: Path) -> BurnishError:
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return WriteFailed(f"{path}: another process has held it for {BUSY_SECONDS:g} s; try again, nothing was lost")
     if name.startswith("SQLITE_FULL"):
-        return WriteFailed(f"{path}: the disk is full, so this was not saved; free some space and try again")
+        return DiskFull(f"{path}: the disk is full, so this was not saved; free some space and try again")
     if name.startswith("SQLITE_READONLY"):
         return WriteFailed(f"{path}: may not be written ({error}); give write permission on it and its folder")
     if name.startswith("SQLITE_CANTOPEN"):

@@ -46,7 +46,7 @@ from starlette.types import ASGIApp
 
 from burnish.data import strict_json
 from burnish.data.problems import RowError, for_terminal
-from burnish.errors import BurnishError, DataError, MissingInput
+from burnish.errors import BurnishError, DataError, DiskFull, MissingInput
 from burnish.feedback.database.access import SESSION_SECONDS, csrf_of
 from burnish.feedback.database.decisions import DoneAlready
 from burnish.feedback.live import LONGEST_PROMPT, Busy, Live
@@ -307,6 +307,7 @@ def application(page: Page, hosts: Sequence[str]) -> ASGIApp:
             DoneAlready: _done,
             Busy: _busy,
             DataError: _refused,
+            DiskFull: _full,
             BurnishError: _failed,
             Exception: _fault,
         },
@@ -362,8 +363,14 @@ async def _refused(_: Request, error: Exception) -> Response:
     return refusal(422, "refused", visible(str(error)))
 
 
+async def _full(_: Request, error: Exception) -> Response:
+    """The page keeps what it has and tries again, as where the server cannot be reached."""
+    _log.error("%s", for_terminal(str(error)))
+    return refusal(507, "full", "not saved: the server's disk is full. Your ranking is still in this page")
+
+
 async def _failed(_: Request, error: Exception) -> Response:
-    """The disk is full, say. The page keeps what it has and tries again."""
+    """The database is held by another process, say. The page keeps what it has and tries again."""
     _log.error("%s", for_terminal(str(error)))
     return refusal(503, "failed", "the server could not save this; it is kept in the browser and tried again")
 

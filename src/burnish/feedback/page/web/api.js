@@ -9,7 +9,13 @@ export class Refused extends Error {
   }
 }
 
-export class Unreachable extends Error {}
+export class Unreachable extends Error {
+  /** `full`: it was reached, and its disk is full. */
+  constructor(message, full = false) {
+    super(message);
+    this.full = full;
+  }
+}
 
 const PATIENCE = 15_000; // ms
 let csrf = "";
@@ -23,7 +29,9 @@ async function request(path, options, patience = PATIENCE) {
   } catch (error) {
     throw new Unreachable(String(error));
   }
-  if (response.status >= 500 || response.status === 429) throw new Unreachable(`status ${response.status}`);
+  if (response.status >= 500 || response.status === 429) {
+    throw new Unreachable(`status ${response.status}`, response.status === 507);
+  }
   if (!response.ok) throw new Refused(response.status, body.error ?? "refused", body.message ?? "");
   if (body.csrf) csrf = body.csrf;
   return body;
@@ -38,7 +46,8 @@ export const post = (path, body = {}, patience = PATIENCE) =>
     body: JSON.stringify(body),
   }, patience);
 
-/** Sends until the server has answered. `lost(true)` is called when it cannot be reached, `lost(false)` when it can. */
+/** Sends until the server has answered. `lost(true, full)` is called when it cannot be reached or its disk is full,
+ *  `lost(false)` when it has answered. */
 export async function persistently(send, lost) {
   for (let pause = 500; ; pause = Math.min(pause * 2, 8000)) {
     try {
@@ -50,7 +59,7 @@ export async function persistently(send, lost) {
         lost(false);
         throw error;
       }
-      lost(true);
+      lost(true, error.full);
       await woken(pause);
     }
   }

@@ -27,10 +27,11 @@ export function frame(t, act) {
       signButton("?", t.help, () => act({ name: "help" }), { class: "quiet" }),
     ),
   );
+  const why = h("span");
   const banner = h(
     "div",
     { class: "banner", role: "alert", hidden: true },
-    h("span", {}, t.offline),
+    why,
     button(t.retry, () => dispatchEvent(new Event("burnish-retry"))),
   );
   const main = h("main", {});
@@ -39,7 +40,10 @@ export function frame(t, act) {
 
   return {
     main,
-    lost: (away) => (banner.hidden = !away),
+    lost: (away, full = false) => {
+      why.textContent = full ? t.full : t.offline;
+      banner.hidden = !away;
+    },
     hasGuidelines: (there) => (guidelines.hidden = !there),
     /** The desk that a lead is at; null for those who do not lead. */
     at: (desk) => {

@@ -29,4 +29,4 @@ export const deciding = () => state.desk === "decide";
 /** Where this desk's requests go. */
 export const address = (name) => (deciding() ? `/api/lead/${name}` : `/api/${name}`);
 
-export const lost = (away) => state.page.lost(away);
+export const lost = (away, full) => state.page.lost(away, full);
