@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install test proofs demo bench smollm2 clean
+.PHONY: install test test-faults proofs demo bench smollm2 clean
 
 install: $(STAMP)
 
@@ -21,6 +21,10 @@ test: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest
+
+# SIGKILL at 140 random times: writes the table of docs/reliability-faults.md
+test-faults: install
+	$(BIN)/python tests/fault/random_kills.py 20
 
 # how far each method that climbs a reward goes to the known optimum, three seeds: writes docs/correctness.md
 proofs: install
