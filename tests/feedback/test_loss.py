@@ -180,6 +180,21 @@ def test_a_store_that_another_process_holds_too_long_says_so(tmp_path, monkeypat
         assert store.invite("ann")
 
 
+@pytest.mark.parametrize("harm", ["cut in half", "a page of something else"])
+def test_a_store_that_is_damaged_is_refused_and_says_how_to_save_what_is_left(tmp_path, harm):
+    path = tmp_path / "s.db"
+    a_store(path, items=200).close()
+    content = bytearray(path.read_bytes())
+    if harm == "cut in half":
+        del content[len(content) // 2 :]
+    else:
+        content[8 * 4096 : 9 * 4096] = b"x" * 4096
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"s\.db: damaged \(.*\); put a copy back, or .*: sqlite3 .*s\.db \.recover"):
+        Store.open(path)
+    assert path.read_bytes() == content
+
+
 def test_rankings_from_elsewhere_are_taken_in_once(store):
     given = [
         Given("item-1", ((0,), (1, 2)), annotator="7"),

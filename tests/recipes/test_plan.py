@@ -221,7 +221,7 @@ def test_a_model_that_does_not_fit_is_refused_unless_forced(place: Workplace):
 
 
 def test_a_status_says_why_each_stage_would_be_reused_resumed_or_run(place: Workplace):
-    run(place.load(TEXT), place.out, tell=quiet)
+    run(place.load(TEXT, {"keep_checkpoints": True}), place.out, tell=quiet)
     (place.out / "second/DONE.json").unlink()
     place.file.write_text(TEXT + "  third: {method: answer, model: second}\n")
     stages = status(place.out)["stages"]

@@ -25,7 +25,7 @@ from typing import Any, Self
 from burnish.errors import NotOurs
 from burnish.feedback.database import access, adjudication, assignment, decisions, intake, reading, typed
 from burnish.feedback.database.assignment import Policy
-from burnish.feedback.database.schema import connect, make_file, prepare, told
+from burnish.feedback.database.schema import connect, make_file, prepare, refuse_damaged, told
 from burnish.feedback.database.writer import Writer
 from burnish.feedback.records import (
     Annotator,
@@ -57,6 +57,7 @@ class Store:
         first = connect(path)
         try:
             prepare(first, path)
+            refuse_damaged(first, path)
         finally:
             first.close()
         self._writer = Writer(path)

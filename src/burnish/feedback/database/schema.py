@@ -261,6 +261,18 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
             connection.execute("PRAGMA foreign_keys = ON")
 
 
+def refuse_damaged(connection: sqlite3.Connection, path: Path) -> None:
+    """Raise DataError for a file that was cut or written into by others, before anything is read or added."""
+    with told(path):
+        (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if found != "ok":
+        raise _damaged(path, found.replace("\n", " "))
+
+
+def _damaged(path: Path, why: object) -> DataError:
+    return DataError(f"{path}: damaged ({why}); put a copy back, or save what is left: sqlite3 {path} .recover")
+
+
 def _version(connection: sqlite3.Connection, path: Path) -> int:
     (mark,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
@@ -289,7 +301,7 @@ def as_ours(error: sqlite3.Error, path: Path) -> BurnishError:
     if name == "SQLITE_NOTADB":
         return NotOurs(f"{path}: no database; name a store that `burnish rank import` made")
     if name.startswith("SQLITE_CORRUPT"):
-        return DataError(f"{path}: damaged ({error}); put a copy back, or save what is left: sqlite3 {path} .recover")
+        return _damaged(path, error)
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return WriteFailed(f"{path}: another process has held it for {BUSY_SECONDS:g} s; try again, nothing was lost")
     if name.startswith("SQLITE_FULL"):
