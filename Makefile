@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install test test-faults proofs demo bench smollm2 clean
+.PHONY: install test test-faults test-fuzz proofs demo bench smollm2 clean
 
 install: $(STAMP)
 
@@ -25,6 +25,10 @@ test: install
 # SIGKILL at 140 random times: writes the table of docs/reliability-faults.md
 test-faults: install
 	$(BIN)/python tests/fault/random_kills.py 20
+
+# what `make test` fuzzes a sample of, four times as much: files, recipes, chat templates, models, requests
+test-fuzz: install
+	BURNISH_FUZZ=$(or $(TIMES),4) $(BIN)/pytest $(wildcard tests/*/test_*_fuzz.py tests/*/*/test_*_fuzz.py)
 
 # how far each method that climbs a reward goes to the known optimum, three seeds: writes docs/correctness.md
 proofs: install

@@ -5,6 +5,7 @@ from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before transformers is imported: no test reaches for the network
 
+import fuzz
 import pytest
 import torch
 from tiny import byte_tokenizer, tiny_llama
@@ -25,3 +26,10 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny_llama().save_pretrained(folder)
     byte_tokenizer().save_pretrained(folder)
     return folder
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """In `make test-fuzz`: how much was fuzzed, and the worst of it."""
+    if fuzz.TIMES > 1 and fuzz.TRIED.examples:
+        terminalreporter.section("fuzzed")
+        terminalreporter.write_line("\n".join(fuzz.TRIED.lines()))

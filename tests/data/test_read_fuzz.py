@@ -1,11 +1,13 @@
 """Whatever a file holds, reading it gives groups or an error of ours, never another exception."""
 
 import gzip
+import io
 import json
 import os
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from fuzz import bounded, damaged, edits, fuzzed
+from hypothesis import given
 from hypothesis import strategies as st
 
 from burnish.data.convert import record, to_kind
@@ -35,17 +37,17 @@ values = st.recursive(
     max_leaves=6,
 )
 rows = st.dictionaries(st.sampled_from(COLUMNS), values, max_size=6)
-calm = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def looked_at(path, **wish):
-    try:
-        return examine(path, **wish)
-    except BurnishError:
-        return None
+    with bounded("files"):
+        try:
+            return examine(path, **wish)
+        except BurnishError:
+            return None
 
 
-@calm
+@fuzzed(150)
 @given(
     data=st.binary(max_size=300),
     name=st.sampled_from(["a.jsonl", "a.json", "a.csv", "a.txt", "a.parquet", "a.jsonl.gz"]),
@@ -56,7 +58,7 @@ def test_any_bytes(tmp_path, data, name):
     looked_at(path)
 
 
-@calm
+@fuzzed(150)
 @given(
     data=st.binary(max_size=300),
     name=st.sampled_from(["a.jsonl.gz", "a.json.gz", "a.csv.gz", "a.txt.gz", "a.parquet.gz"]),
@@ -67,7 +69,7 @@ def test_any_bytes_packed(tmp_path, data, name):
     looked_at(path)
 
 
-@calm
+@fuzzed(150)
 @given(text=st.text(st.sampled_from('{}[]",:\\\n 1eaN"promt'), max_size=80))
 def test_almost_json(tmp_path, text):
     for name in ("a.jsonl", "a.json", "a.csv"):
@@ -76,7 +78,7 @@ def test_almost_json(tmp_path, text):
         looked_at(path)
 
 
-@settings(calm, max_examples=400)
+@fuzzed(400)
 @given(row=rows, name=st.sampled_from(sorted(FORMATS)))
 def test_any_row_in_any_format(tmp_path, row, name):
     path = tmp_path / "a.jsonl"
@@ -97,11 +99,41 @@ def test_any_row_in_any_format(tmp_path, row, name):
                 continue
 
 
-@calm
+@fuzzed(150)
 @given(row=rows, at=st.integers(0, 400))
 def test_a_row_that_was_cut_anywhere(tmp_path, row, at):
     path = tmp_path / "a.jsonl"
     path.write_bytes(json.dumps(row).encode()[:at])
+    looked_at(path)
+
+
+def whole_files():
+    """A good file of each container, by name."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = [{"prompt": f"question {n}", "answers": ["好", "no"], "ranking": [[0], [1]]} for n in range(5)]
+    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+    stream = io.BytesIO()
+    pq.write_table(pa.table({"prompt": ["a"] * 9, "response": ["b"] * 9}), stream)
+    return {
+        "a.jsonl": lines,
+        "a.json": json.dumps(rows, indent=1).encode(),
+        "a.csv": b'prompt,response\n"a, ""b""\nc",d\n' * 3,
+        "a.parquet": stream.getvalue(),
+        "a.jsonl.gz": gzip.compress(lines, mtime=0),
+        "a.txt": "Once upon a time\n好\n".encode(),
+    }
+
+
+WHOLE = whole_files()
+
+
+@fuzzed(300)
+@given(name=st.sampled_from(sorted(WHOLE)), harm=edits)
+def test_a_good_file_that_was_damaged(tmp_path, name, harm):
+    path = tmp_path / name
+    path.write_bytes(damaged(WHOLE[name], harm))
     looked_at(path)
 
 

@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -67,3 +68,18 @@ class Workplace:
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workplace:
     monkeypatch.chdir(tmp_path)
     return Workplace(tmp_path)
+
+
+@pytest.fixture
+def hub(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A local hub cache with two commits of someone/tiny, "a" × 40 the one that is current: `refs/main` says so."""
+    cache = tmp_path_factory.mktemp("hub")
+    repository = cache / "models--someone--tiny"
+    for letter in "ab":
+        shutil.copytree(tiny_model, repository / "snapshots" / (letter * 40))
+    (repository / "refs").mkdir()
+    (repository / "refs/main").write_text("a" * 40)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))
+    monkeypatch.setattr("huggingface_hub._snapshot_download.constants.HF_HUB_CACHE", str(cache))
+    monkeypatch.setattr("huggingface_hub.file_download.constants.HF_HUB_CACHE", str(cache))
+    return repository

@@ -124,6 +124,20 @@ def test_what_a_cpu_cannot_do_is_refused_before_anything_runs(place: Workplace, 
     assert not (place.out / "first").exists()
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a machine with CUDA can do it")
+def test_a_plan_tells_what_would_be_refused_and_is_shown_all_the_same(place: Workplace):
+    assert plan(place.load(TEXT))["refused"] == []
+    planned = plan(place.load(TEXT.replace("beta: 1e-1", "device: cuda")))
+    (line,) = planned["refused"]
+    assert line.startswith("first.device: cuda")
+    assert lines(planned)[-2:] == ["", f"refused here: {line}"]
+
+
+def test_a_plan_shows_no_secret(place: Workplace):
+    planned = plan(place.load(TEXT.replace("beta: 1e-1", "text: hf_abcdefghijkl")))
+    assert planned["stages"]["first"]["settings"]["text"]["value"] == "***"
+
+
 def test_the_estimate_counts_sixteen_bytes_a_trained_weight_and_four_a_read_one(place: Workplace):
     save_file({"a": torch.zeros(3, 5), "b": torch.zeros(10)}, place.path / "model/model.safetensors")
     recipe = place.load(TEXT + "  third: {method: write, model: base, data: data.jsonl, lora: {rank: 4}}\n")

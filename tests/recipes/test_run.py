@@ -138,6 +138,36 @@ def test_another_tokenizer_or_chat_template_is_another_model(place: Workplace):
         go(place)
 
 
+def test_another_commit_of_a_hub_model_is_a_change(place: Workplace, hub: Path):
+    text = CHAIN.replace("model: model", "model: someone/tiny", 1)
+    go(place, text)
+    kept = json.loads((place.out / "first/inputs.json").read_text())["inputs"]
+    assert kept["model"] == {"hub": "someone/tiny", "revision": "a" * 40}
+    (hub / "refs/main").write_text("b" * 40)
+    told = r"first\.model: someone/tiny \(aaaaaaaaaaaa\) then, someone/tiny \(bbbbbbbbbbbb\) now"
+    with pytest.raises(ConfigError, match=told):
+        go(place, text)
+
+
+def test_a_hub_model_is_fetched_before_its_commit_is_written_down(
+    place: Workplace, hub: Path, fake_methods: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+):
+    """Else the first run would have written none, and the second would take the commit that came for a change."""
+    text = CHAIN.replace("model: model", "model: someone/tiny", 1)
+    current = (hub / "refs/main").read_text()
+    (hub / "refs/main").unlink()
+
+    def downloads(name: str) -> Path:
+        (hub / "refs/main").write_text(current)
+        return hub
+
+    monkeypatch.setattr("burnish.recipes.artefacts.model_directory", downloads)
+    go(place, text)
+    fake_methods.clear()
+    go(place, text)
+    assert fake_methods == []
+
+
 def test_data_that_was_moved_has_not_changed(place: Workplace, fake_methods: list[dict[str, Any]]):
     go(place)
     fake_methods.clear()

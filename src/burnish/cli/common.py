@@ -37,13 +37,12 @@ def _by(text: str) -> Any:
     """What `--by` says: a name, or in braces or brackets what a recipe would have there."""
     if not text.startswith(("{", "[")):
         return text
-    import yaml
+    from burnish.training.config import typed_value
 
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        first = str(error).splitlines()[0]
-        raise UsageError(f"--by {printable(text)}: the value is not YAML ({first}); put texts in quotes") from None
+        return typed_value(text)
+    except ValueError as error:
+        raise UsageError(f"--by {printable(text)}: the value is not YAML ({error}); put texts in quotes") from None
 
 
 JUDGES = "a reward model, module:function, an http address, {judge: MODEL, rubric: TEXT}"

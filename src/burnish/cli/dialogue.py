@@ -15,10 +15,10 @@ from typing import TextIO
 
 from burnish.cli.answers import shown
 from burnish.data.problems import for_terminal, nearest, printable
+from burnish.data.secrets import masked
 from burnish.errors import BurnishError, DataError, UsageError
 from burnish.methods.chat import SETTABLE, Chat
 from burnish.methods.turns import Reply
-from burnish.recipes.secrets import masked
 from burnish.training.config import settings_from
 from burnish.training.signals import signals
 

@@ -1,5 +1,6 @@
 """The command `burnish`: its groups, and the one place where errors become messages and exit codes."""
 
+import io
 import os
 import sys
 import traceback
@@ -25,8 +26,8 @@ from burnish.cli import (
     score,
 )
 from burnish.data.problems import for_terminal
+from burnish.data.secrets import masked
 from burnish.errors import BurnishError, MissingInput, OutOfMemory, UsageError, WriteFailed, is_out_of_memory
-from burnish.recipes.secrets import masked
 
 INTERRUPTED = 130
 
@@ -78,6 +79,8 @@ def _share_the_machine() -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit code, with which the shell's `burnish` exits."""
     given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that has not every character is no fault
     _share_the_machine()
     try:
         code = int(get_command(app).main(given, prog_name="burnish", standalone_mode=False) or 0)

@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from tokenizers import Tokenizer
 
+from burnish.data.problems import printable
+from burnish.errors import DataError
+
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
@@ -102,9 +105,14 @@ class Encoder:
         return copy if copy.encode(PROBE, add_special_tokens=False).ids == theirs else None
 
     def _whole(self, text: str) -> list[int]:
-        if self._fast is not None:  # half the time of the call below
-            return list(self._fast.encode(text, add_special_tokens=False).ids)
-        return list(self.tokenizer.encode(text, add_special_tokens=False))
+        try:
+            if self._fast is not None:  # half the time of the call below
+                return list(self._fast.encode(text, add_special_tokens=False).ids)
+            return list(self.tokenizer.encode(text, add_special_tokens=False))
+        except (TypeError, UnicodeEncodeError):
+            raise DataError(
+                f"a text holds half a character, and no tokenizer takes it: {printable(text, 40)}"
+            ) from None
 
     def _without_added(self, text: str) -> list[int]:
         """`text` with no added token recognised, special or not."""

@@ -21,6 +21,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 SECONDS = 2.0
 MEMORY = 2 << 30
+LONGEST_MESSAGE = 1000
 TEMPLATE_DATE = datetime.datetime(2024, 7, 26)
 
 
@@ -112,26 +113,24 @@ def answer(request: dict[str, Any], sheet: dict[str, Any], job: Any, known: dict
         }
         return {"text": render(compiled(request, known), values, sheet["limit"])}
     except Refused as error:
-        return {"problem": "refused", "message": str(error)}
+        return problem("refused", error)
     except TooMuch as error:
-        return {"problem": "size", "message": str(error)}
+        return problem("size", error)
     except MemoryError:
-        return {"problem": "size", "message": f"more than {MEMORY >> 20} MB of memory"}
+        return problem("size", f"more than {MEMORY >> 20} MB of memory")
     except jinja2.exceptions.SecurityError as error:
-        return {"problem": "security", "message": str(error)}
+        return problem("security", error)
     except jinja2.TemplateSyntaxError as error:
-        return {"problem": "syntax", "message": f"line {error.lineno}: {error.message}"}
-    except (
-        jinja2.TemplateError,
-        ArithmeticError,
-        AttributeError,
-        LookupError,
-        RuntimeError,
-        TypeError,
-        ValueError,
-        OSError,
-    ) as error:
-        return {"problem": "failed", "message": f"{type(error).__name__}: {error}"[:1000]}
+        return problem("syntax", f"line {error.lineno}: {error.message}")
+    except SyntaxError as error:  # of the Python that Jinja makes of it: blocks that are nested too deep
+        return problem("syntax", error)
+    except Exception as error:  # a template is a program, and may raise whatever Python can
+        return problem("failed", f"{type(error).__name__}: {error}")
+
+
+def problem(kind: str, message: object) -> dict[str, str]:
+    """What is told of a template's failure. The message may be the template's own, as long as it likes."""
+    return {"problem": kind, "message": str(message)[:LONGEST_MESSAGE]}
 
 
 def confine() -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from burnish.data.problems import RowError, described, excerpt, listed, printable
-from burnish.data.sources import ROW_LIMIT, Source, Stream, opened
+from burnish.data.sources import ROW_LIMIT, Source, Stream, check_ratio, opened
 from burnish.data.strict_json import FIELD_LIMIT, check_strings, is_clean, parse, strings, value_at
 from burnish.errors import DataError
 
@@ -350,6 +350,8 @@ def _parquet(source: Source, stream: Stream) -> Iterator[Row]:
                 raise DataError(
                     f"{source.name}: columns stand twice, or are more than {FIELD_LIMIT}; found {listed(names)}"
                 )
+            groups = [table.metadata.row_group(index) for index in range(table.num_row_groups)]
+            check_ratio(source, sum(group.total_byte_size for group in groups), source.path.stat().st_size)
             for batch in table.iter_batches(batch_size=64):
                 for value in batch.to_pylist():
                     line += 1

@@ -173,6 +173,16 @@ def _check_inside(source: Source, head: bytes) -> None:
         check_utf16(source, head)
 
 
+def check_ratio(source: Source, unpacked: int, read: int) -> None:
+    """Raise DataError where what was packed into `read` bytes is far more than a file of text could be."""
+    if unpacked > RATIO_FREE and unpacked > RATIO_LIMIT * read:
+        kind = "parquet" if source.container == "parquet" else "gzip"
+        raise DataError(
+            f"{source.name}: unpacks to more than {RATIO_LIMIT} times its size (a {kind} bomb?); found "
+            f"{unpacked:,} bytes from {read:,}; unpack it yourself if you trust it"
+        )
+
+
 class _Unpacked(io.RawIOBase):
     """The inside of a .gz, which complains before a bomb fills memory or disk."""
 
@@ -195,11 +205,7 @@ class _Unpacked(io.RawIOBase):
             raise DataError(f"{self.source.name}: damaged gzip ({error}); fetch it again") from None
         self.size += len(data)
         read = max(self.packed.tell(), 1)
-        if self.size > RATIO_FREE and self.size > RATIO_LIMIT * read:
-            raise DataError(
-                f"{self.source.name}: unpacks to more than {RATIO_LIMIT} times its size (a gzip bomb?); found "
-                f"{self.size:,} bytes from {read:,}; unpack it yourself if you trust it"
-            )
+        check_ratio(self.source, self.size, read)
         if self.size > FILE_LIMIT:
             raise DataError(f"{self.source.name}: unpacks to more than {FILE_LIMIT >> 30} GB; split it")
         view[: len(data)] = data

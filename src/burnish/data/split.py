@@ -42,7 +42,7 @@ def split_by_prompt(
     A number takes whole prompts until it is reached, so it can be passed by the rows of the last one. 0 holds nothing
     out. Raises DataError where nothing would be left to train on.
     """
-    if held_out < 0:
+    if not 0 <= held_out < float("inf"):
         raise ConfigError(f"held_out: {held_out}: choose a share below 1, or a number of rows")
     if held_out == 0 or not groups:
         return list(groups), []

@@ -137,12 +137,13 @@ class Template:
 
     def _find_end(self) -> None:
         """The end-of-turn token is the first control token that the template writes after an answer."""
-        probe = "PROBE of an answer"
+        probe, why = "PROBE of an answer", ""
         for first in ([], [Message("system", "PROBE of a system turn")]):
             messages = [*first, Message("user", "PROBE of a question"), Message("assistant", probe)]
             try:
                 (text,) = self._printer.texts(self._sheet(messages, None, [(len(messages), False)]))
-            except RefusedError:
+            except RefusedError as error:
+                why = f" ({error})"
                 continue
             tail = text.rpartition(probe)[2] if probe in text else ""
             tokens = self.encoder.special | {token for token in self.encoder.added if not token.isspace()}
@@ -150,7 +151,7 @@ class Template:
             if found:
                 self._end_text, self._written_end = found.group(), True
             return
-        raise ConfigError(f"template: {self.name}: it takes no conversation of a user and an assistant turn")
+        raise ConfigError(f"template: {self.name}: it takes no conversation of a user and an assistant turn{why}")
 
     # ---- rendering
 

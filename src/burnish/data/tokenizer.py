@@ -22,9 +22,9 @@ def load_tokenizer(path: str | Path) -> "PreTrainedTokenizerBase":
         raise MissingInput(f"{printable(str(path))}: no tokenizer; found {held}; wanted one of {', '.join(_FILES)}")
     try:
         loaded: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # the tokenizers library raises bare Exception for a file that is damaged
         raise MissingInput(
-            f"{printable(str(path))}: its tokenizer cannot be loaded ({printable(str(error), 300)}); "
-            "name a model's folder, or a hub id that is reachable or in the cache"
+            f"{printable(str(path))}: its tokenizer cannot be loaded ({type(error).__name__}: "
+            f"{printable(str(error), 300)}); name a model's folder, or a hub id that is reachable or in the cache"
         ) from None
     return loaded

@@ -15,6 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 from statistics import fmean
 
+from burnish.data.secrets import masked
 from burnish.errors import ConfigError, DataError
 from burnish.evaluation.intervals import each_of
 from burnish.evaluation.verdict import Measured, Table, longer, opinion, verdict
@@ -42,7 +43,7 @@ def identity_of(config: PeopleConfig, groups: Sequence[Group], models: Mapping[s
     others = {"suite", "limit"}  # the suite is asked apart from what people judge
     people = (set(PeopleConfig.model_fields) - set(StageConfig.model_fields)) | NOT_IDENTITY | others
     prompts = sha256(repr([group.prompt for group in groups]).encode("utf-8", "surrogatepass")).hexdigest()
-    settings = json.dumps(config.model_dump(mode="json", exclude=people), sort_keys=True)
+    settings = json.dumps(masked(config.model_dump(mode="json", exclude=people)), sort_keys=True)
     return {"settings": settings, "prompts": prompts, **{f"models.{name}": model for name, model in models.items()}}
 
 

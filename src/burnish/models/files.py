@@ -10,25 +10,40 @@ from huggingface_hub import snapshot_download
 from burnish.errors import ConfigError, DataError, MissingInput
 
 _PARTS_OF_A_MODEL = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
+PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 _LARGEST_HEADER = 100 * 1024 * 1024  # what the format allows
 
 
 def model_directory(path: str | Path) -> Path:
-    """The directory itself, or the local copy of a hub id, downloaded where it is not there yet.
+    """The directory itself, or the local copy of a hub id, downloaded where there is none.
 
-    Only what a model consists of is downloaded, so the copy is checked as any other directory. Raises MissingInput.
+    A copy that is whole is taken as it is, so that a run that goes on has the commit that it began with; `hf download`
+    brings a newer one. Only what a model consists of is downloaded, so the copy is checked as any other directory.
+    Raises MissingInput, and what `check_model_directory` does.
     """
     if Path(path).exists():
         return Path(path)
     if str(path).startswith((".", "/", "~")) or str(path).count("/") != 1:
         raise MissingInput(f"{path}: no such model directory (looked from {Path.cwd()})")
+    if (there := _whole_copy(str(path))) is not None:
+        return there
     try:
         return Path(snapshot_download(str(path), allow_patterns=_PARTS_OF_A_MODEL))
     except (OSError, ValueError) as error:
         raise MissingInput(
             f"{path}: neither a directory nor a model in the local hub cache, and the hub could not be reached: "
-            f"{str(error).splitlines()[0]}. Download it beforehand: hf download {path} --local-dir DIR"
+            f"{str(error).splitlines()[0].rstrip('.')}. Download it beforehand: hf download {path} --local-dir DIR"
         ) from error
+
+
+def _whole_copy(hub_id: str) -> Path | None:
+    """The copy of a hub model in the cache; None where it is not there, or was not downloaded whole."""
+    try:
+        found = Path(snapshot_download(hub_id, allow_patterns=_PARTS_OF_A_MODEL, local_files_only=True))
+        check_model_directory(found)
+    except (OSError, ValueError, MissingInput):
+        return None
+    return found
 
 
 def check_model_directory(path: Path, *, weights: bool = True) -> dict[str, Any]:
@@ -46,7 +61,7 @@ def check_model_directory(path: Path, *, weights: bool = True) -> dict[str, Any]
     if not any(name in found for name in ("tokenizer.json", "tokenizer.model", "vocab.json")):
         missing.append("tokenizer.json (or tokenizer.model, vocab.json)")
     tensors = [p for p in sorted(path.glob("*.safetensors")) if not p.name.startswith("adapter")]
-    pickles = [name for name in found if name.endswith((".bin", ".pt", ".pth", ".pkl", ".ckpt"))]
+    pickles = [name for name in found if name.endswith(PICKLES)]
     if "adapter_config.json" in found:
         # transformers would load the base model that this file names, from wherever it says, in place of what is here
         raise ConfigError(
@@ -79,6 +94,8 @@ def check_model_directory(path: Path, *, weights: bool = True) -> dict[str, Any]
 
 def json_object(path: Path) -> dict[str, Any]:
     """A JSON file's object."""
+    if (size := path.stat().st_size) > _LARGEST_HEADER:
+        raise DataError(f"{path}: {size} bytes are no such file; at most {_LARGEST_HEADER} are read")
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
@@ -102,7 +119,7 @@ def check_safetensors(path: Path) -> None:
             header = json.loads(file.read(length))
             offsets = [v["data_offsets"] for k, v in header.items() if k != "__metadata__"]
             spans = sorted((int(start), int(stop)) for start, stop in offsets)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
             raise DataError(f"{path}: corrupt safetensors: unreadable header ({error})") from error
     end = 0
     for start, stop in spans:

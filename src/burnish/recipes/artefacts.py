@@ -1,17 +1,20 @@
 """What a stage's inputs are, by content: hashes of files, folders, hub models and other stages' results."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from burnish.data.secrets import masked
+from burnish.models.files import model_directory
 from burnish.recipes.graph import Result
-from burnish.recipes.secrets import masked
+from burnish.recipes.inputs import HUB_ID
 from burnish.training.checkpoint import file_hash, write_durably
 
 LINES = (".jsonl", ".txt", ".csv")
+NAME_MODELS = ("model", "models", "reference", "by", "judge")
 
 
 @dataclass
@@ -80,6 +83,26 @@ def _text(value: str, hashes: Hashes, place: Path) -> Any:
     if value.count("/") == 1 and not colon:
         return {"hub": value, "revision": _revision(value)}
     return masked(value)
+
+
+def fetch(inputs: Mapping[str, Any]) -> None:
+    """Download the hub models among a stage's inputs that are not there yet, so that their commit is known."""
+    for key, value in inputs.items():
+        if key in NAME_MODELS:
+            for name in _hub_ids(value.values() if key == "models" and isinstance(value, Mapping) else value):
+                model_directory(name)
+
+
+def _hub_ids(value: Any) -> Iterator[str]:
+    """Those of an input; of who judges, what `by` and `judge` name: a judge's other texts may look like an id."""
+    if isinstance(value, str) and HUB_ID.fullmatch(value):
+        yield value
+    elif isinstance(value, Mapping):
+        for key in ("by", "judge"):
+            yield from _hub_ids(value.get(key))
+    elif isinstance(value, Iterable) and not isinstance(value, str):
+        for one in value:
+            yield from _hub_ids(one)
 
 
 def _revision(hub_id: str) -> str:

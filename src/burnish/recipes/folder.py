@@ -21,11 +21,11 @@ from pydantic import BaseModel
 from burnish.data.durable import sync_folder
 from burnish.data.problems import described, listed
 from burnish.data.read import REJECTED
+from burnish.data.secrets import masked
 from burnish.data.strict_json import finite
 from burnish.errors import ConfigError, DataError, NotOurs
 from burnish.recipes.artefacts import Hashes, damage, described_inputs
 from burnish.recipes.graph import Stage
-from burnish.recipes.secrets import masked
 from burnish.testing.faults import reach
 from burnish.training.checkpoint import write_durably
 from burnish.training.identity import NOT_IDENTITY
@@ -261,6 +261,8 @@ def _shown(value: Any) -> str:
     if isinstance(value, Mapping) and "sha256" in value:
         size = f", {value['lines']} lines" if "lines" in value else ""
         return f"{value.get('path') or value.get('stage') or value.get('name')} ({value['sha256'][:12]}{size})"
+    if isinstance(value, Mapping) and "revision" in value:
+        return f"{value['hub']} ({value['revision'][:12] or 'not downloaded'})"
     if isinstance(value, list | tuple):
         return ", ".join(_shown(inner) for inner in value)
     return str(value) if isinstance(value, int | float | str) else described(value)

@@ -1,6 +1,7 @@
 """Stages as a graph: whose result a stage takes, in which order they run, and how `each:` makes several of one."""
 
 import itertools
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,8 +11,11 @@ from typing import Any
 from pydantic import BaseModel
 
 from burnish.address import Address
-from burnish.data.problems import described
+from burnish.data.problems import described, printable
 from burnish.rewards.by import URL, Allowed, parts
+
+MOST_OF_EACH = 1000
+LONGEST_LABEL = 200  # letters; file systems take 255 bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +120,17 @@ def each(name: str, values: Any) -> tuple[list[tuple[str, dict[str, Any]]], str]
     for key, some in values.items():
         if not isinstance(some, list) or not some or any(isinstance(v, dict | list) for v in some):
             return [], f"{key} must be a list of single values; found {described(some)}"
+    if (count := math.prod(map(len, values.values()))) > MOST_OF_EACH:
+        return [], f"would make {count} stages; at most {MOST_OF_EACH} are made of one"
     made: dict[str, dict[str, Any]] = {}
     for chosen in itertools.product(*values.values()):
         pairs = dict(zip(values, chosen, strict=True))
         label = ",".join(f"{key}={_label(value)}" for key, value in pairs.items())
+        if len(label) > LONGEST_LABEL:
+            return (
+                [],
+                f"{printable(label, 60)} would name a folder in {len(label)} letters; at most {LONGEST_LABEL}",
+            )
         if label in made:
             return [], f"{label} would be two stages; keep one"
         made[label] = pairs

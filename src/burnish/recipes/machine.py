@@ -1,6 +1,7 @@
 """Whether this machine can do what a stage asks: its device and precision, its memory and its disk."""
 
 import json
+import math
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -165,13 +166,7 @@ def _in_file(file: Path) -> int:
             return 0  # damaged: loading says so, with more to say
         try:
             header = json.loads(handle.read(size))
-        except ValueError:
+            shapes = [tensor["shape"] for name, tensor in header.items() if name != "__metadata__"]
+            return sum(math.prod(map(int, shape)) for shape in shapes)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
             return 0
-    total = 0
-    for name, tensor in header.items():
-        if name != "__metadata__":
-            count = 1
-            for side in tensor["shape"]:
-                count *= side
-            total += count
-    return total

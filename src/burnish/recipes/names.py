@@ -19,15 +19,17 @@ def folder_trouble(name: str) -> str:
         return (
             "" if name.split(".")[0].lower() not in DEVICES else f"{name} is a device's name on Windows; choose another"
         )
-    return f"{printable(name, 60)!r} cannot name a folder; use up to 64 letters, digits, `.`, `_` or `-`"
+    return f"'{printable(name, 60)}' cannot name a folder; use up to 64 letters, digits, `.`, `_` or `-`"
 
 
 def path_trouble(text: str, place: Path, roots: Iterable[Path]) -> str:
     """Why `text`, seen from `place`, may not be read; empty where it may. Symbolic links are followed first."""
     if not text or any(ord(character) < 32 or ord(character) == 127 for character in text):
-        return f"{printable(text, 60)!r} is no path: it is empty or has control characters"
+        return f"'{printable(text, 60)}' is no path: it is empty or has control characters"
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        return f"'{printable(text, 60)}' is no path: it has bytes that are not UTF-8; rename the file"
     if any(len(part.encode()) > LONGEST for part in Path(text).parts):
-        return f"{printable(text, 60)!r} is no path: a name in it is longer than {LONGEST} bytes"
+        return f"'{printable(text, 60)}' is no path: a name in it is longer than {LONGEST} bytes"
     real = (place / text).resolve()
     known = [root.resolve() for root in roots]
     if any(real.is_relative_to(root) for root in known):

@@ -4,16 +4,19 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from burnish.recipes import power
+from burnish.data.secrets import masked
+from burnish.recipes import machine, power
 from burnish.recipes.graph import Result, Stage
 from burnish.recipes.load import Recipe
 from burnish.recipes.partial import warnings
+from burnish.recipes.run import run_folder
 from burnish.recipes.stages import METHODS
 
 
 def plan(recipe: Recipe, *, with_power: bool = False) -> dict[str, Any]:
     """The recipe as one mapping: for each stage its method, inputs, settings (value and `from`), and notes.
 
+    `refused`: what `run` would refuse on this machine, its device, precision, memory and disk.
     `with_power`: of stages that evaluate also how many prompts or rankings decide. This reads the data.
     """
     partial = warnings(recipe)
@@ -30,7 +33,10 @@ def plan(recipe: Recipe, *, with_power: bool = False) -> dict[str, Any]:
         for stage in recipe.stages:
             if (told := power.power(stage)) is not None:
                 stages[stage.name]["power"] = told
-    return {"name": recipe.name, "stages": stages}
+    refused = [line for stage in recipe.stages for line in machine.troubles(stage)]
+    refused += machine.shortage(recipe, recipe.stages, run_folder(recipe))
+    planned: dict[str, Any] = masked({"name": recipe.name, "stages": stages, "refused": refused})
+    return planned
 
 
 def notes(stage: Stage) -> list[str]:
@@ -66,7 +72,7 @@ def lines(planned: Mapping[str, Any]) -> list[str]:
         told += [f"  by default: {', '.join(default)}"] if default else []
         told += [f"  note: {note}" for note in stage["notes"]]
         told += [f"  {line}" for line in power.lines(stage["power"])] if "power" in stage else []
-    return told
+    return told + ([""] if planned["refused"] else []) + [f"refused here: {line}" for line in planned["refused"]]
 
 
 def _settings(stage: Stage) -> dict[str, dict[str, Any]]:

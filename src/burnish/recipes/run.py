@@ -11,13 +11,14 @@ from typing import Any
 
 from burnish.data.durable import sync_folder
 from burnish.data.problems import nearest
+from burnish.data.secrets import masked
 from burnish.errors import BurnishError, ConfigError, NotOurs
 from burnish.evaluation.gate import RequirementError, conditions, hold, required
 from burnish.evaluation.sentence import as_lines
 from burnish.methods.reference import references_in
 from burnish.methods.round_samples import samples_in
 from burnish.recipes import machine
-from burnish.recipes.artefacts import Hashes, outputs_of
+from burnish.recipes.artefacts import Hashes, fetch, outputs_of
 from burnish.recipes.folder import (
     Changes,
     Standing,
@@ -40,7 +41,6 @@ from burnish.recipes.folder import (
 from burnish.recipes.graph import Stage
 from burnish.recipes.load import Recipe
 from burnish.recipes.partial import warnings
-from burnish.recipes.secrets import masked
 from burnish.recipes.stages import METHODS
 from burnish.training.checkpoint import write_durably
 from burnish.training.identity import allowing
@@ -181,7 +181,8 @@ def _perform(
         return done_figures(folder)
     tell(f"{stage.name}: {stage.method}, {found.why}")
     if found.does == "run":
-        begin(folder, now)
+        fetch(stage.inputs)
+        begin(folder, facts(stage, run, hashes))
     began = time.monotonic()
     try:
         given = stage.placed(run)

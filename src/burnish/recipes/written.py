@@ -64,9 +64,9 @@ def read_yaml(path: Path) -> Written:
     """Raises MissingInput where there is no such file, ConfigError naming each line that is wrong."""
     if not path.is_file():
         raise MissingInput(_no_such_recipe(path))
+    if (size := path.stat().st_size) > MOST_BYTES:
+        raise ConfigError(f"{path}: {size} bytes are no recipe; at most {MOST_BYTES} are read")
     raw = path.read_bytes()
-    if len(raw) > MOST_BYTES:
-        raise ConfigError(f"{path}: {len(raw)} bytes are no recipe; at most {MOST_BYTES} are read")
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -124,7 +124,16 @@ class _Walk:
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
             return [self.value(child, (*path, i)) for i, child in enumerate(node.value)]
-        return self.scalars.construct_object(node)
+        return self._scalar(node)
+
+    def _scalar(self, node: yaml.Node) -> Any:
+        """A tag that is written out may not fit what it stands before, and a number may be too long to be one."""
+        try:
+            return self.scalars.construct_object(node)
+        except (yaml.YAMLError, ValueError, KeyError):
+            tag = node.tag.removeprefix("tag:yaml.org,2002:")
+            self.troubles.append(f"{self._at(node)}: {printable(str(node.value), 40)} is no {tag}; write a plain value")
+            return None
 
     def _mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, Any]:
         own: dict[str, Any] = {}
@@ -159,7 +168,7 @@ class _Walk:
     def _key(self, node: yaml.Node) -> str | None:
         key: Hashable = None
         if isinstance(node, yaml.ScalarNode):
-            key = self.scalars.construct_object(node) if node.tag.startswith("tag:yaml.org,2002:") else None
+            key = self._scalar(node) if node.tag.startswith("tag:yaml.org,2002:") else None
         if isinstance(key, str) and key:
             return key
         found = f"{described(key)} (written {printable(str(node.value), 40)})"

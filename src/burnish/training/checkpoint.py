@@ -88,7 +88,7 @@ def newest_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
     for path in reversed(_steps_in(folder)):
         try:
             return _verified(path), troubles
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             wrong = f"{MANIFEST} has no {error}" if isinstance(error, KeyError) else str(error)
             aside = path.with_name(f"broken-{path.name}-{uuid.uuid4().hex[:8]}")
             path.rename(aside)
@@ -221,8 +221,9 @@ def _why(broken: Path) -> str:
 
 
 def _steps_in(folder: Path) -> list[Path]:
-    found = {path: path.name.removeprefix("step-") for path in folder.glob("step-*") if path.is_dir()}
-    return sorted((path for path, step in found.items() if step.isdecimal()), key=lambda path: int(found[path]))
+    """A copy that somebody made under another name, step-000004-old say, is left alone."""
+    numbered = [p for p in folder.glob("step-*") if p.is_dir() and p.name.removeprefix("step-").isdecimal()]
+    return sorted(numbered, key=lambda p: int(p.name.removeprefix("step-")))
 
 
 def _discard(path: Path) -> None:

@@ -93,6 +93,7 @@ KeyPath = tuple[str | int, ...]
 Where = Callable[[KeyPath], str]
 """A key's path → how a message names it: `recipe.yaml:12: sft.learning_rate`."""
 C = TypeVar("C", bound=BaseModel)
+MOST_BRACKETS = 1000  # in a typed value; PyYAML takes seconds for a hundred thousand that are not closed
 
 NAMES_ELSEWHERE = {
     "lr": "learning_rate",
@@ -162,6 +163,24 @@ NAMES_ELSEWHERE = {
 }
 """What other trainers call our keys; no spelling distance finds these."""
 
+NOT_HERE = {
+    **dict.fromkeys(
+        ("load_in_4bit", "load_in_8bit", "quantization", "quantization_config"),
+        "weights are not quantised here; `lora: {rank: 16}` saves most of the memory",
+    ),
+    **dict.fromkeys(
+        ("attn_implementation", "flash_attn", "use_flash_attention_2", "flash_attention"),
+        "the attention is chosen by what the model and the machine can do; leave it out",
+    ),
+    "bf16": "write `dtype: bfloat16`",
+    "fp16": "write `dtype: float16`",
+    "gradient_accumulation_steps": "`batch_size` is the whole batch, cut as `micro_batch_tokens` says; leave it out",
+    "trust_remote_code": "code that comes with a model is never run; leave it out",
+    "resume_from_checkpoint": "a run goes on from its newest checkpoint by itself; leave it out",
+    "report_to": "nothing is sent anywhere; metrics.jsonl and report.html are in the run's folder; leave it out",
+}
+"""Keys of other trainers for which there is none here, and what to do instead."""
+
 
 def settings_from(pairs: Sequence[str]) -> dict[str, Any]:
     """`key=value` of `--set`, dots opening groups, as a nested mapping; a value is read as YAML reads it.
@@ -175,10 +194,9 @@ def settings_from(pairs: Sequence[str]) -> dict[str, Any]:
         if not equals or not all(names):
             raise UsageError(f"--set {printable(pair)}: expected key=value, such as learning_rate=1e-5 or lora.rank=8")
         try:
-            value = yaml.safe_load(text) if text.strip() else ""
-        except yaml.YAMLError as error:
-            first = str(error).splitlines()[0]
-            raise UsageError(f"--set {printable(pair)}: the value is not YAML ({first}); put it in quotes") from None
+            value = typed_value(text) if text.strip() else ""
+        except ValueError as error:
+            raise UsageError(f"--set {printable(pair)}: the value is not YAML ({error}); put it in quotes") from None
         group = settings
         for name in names[:-1]:
             group = group.setdefault(name, {})
@@ -188,6 +206,22 @@ def settings_from(pairs: Sequence[str]) -> dict[str, Any]:
             raise UsageError(f"--set {printable(pair)}: {key.strip()} is given twice; keep one")
         group[names[-1]] = value
     return settings
+
+
+def typed_value(text: str) -> Any:
+    """What is typed, as YAML reads it. Raises ValueError, saying why, for a text that is none."""
+    if text.count("[") + text.count("{") > MOST_BRACKETS:
+        raise ValueError(f"more than {MOST_BRACKETS} brackets")
+    try:
+        return yaml.safe_load(text)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
+    except (
+        yaml.YAMLError,
+        ValueError,
+        KeyError,
+    ) as error:  # of a date or a number that is none: no error of YAML's own
+        raise ValueError(printable(str(error).splitlines()[0])) from None
 
 
 def plainly(path: KeyPath) -> str:
@@ -254,7 +288,9 @@ def _trouble(kind: type[BaseModel], path: KeyPath, error: dict[str, Any]) -> str
 
 
 def hint(word: str, known: Sequence[str]) -> str:
-    """`; did you mean X?` by spelling or by what other trainers call it, else the keys that there are."""
+    """`; did you mean X?` by spelling or by what other trainers call it, what to do, or the keys that there are."""
+    if instead := NOT_HERE.get(word.lower()):
+        return f"; {instead}"
     elsewhere = NAMES_ELSEWHERE.get(word.lower(), "")
     if elsewhere.split(",")[0] in known:
         return f"; here it is called {elsewhere}"

@@ -9,6 +9,7 @@ from hashlib import sha256
 import torch
 from pydantic import BaseModel
 
+from burnish.data.secrets import masked
 from burnish.models.model import Model
 from burnish.types import Tree
 
@@ -61,8 +62,9 @@ def _fields(identity: Mapping[str, str]) -> dict[str, object]:
 
 
 def settings_identity(config: BaseModel) -> str:
-    """The settings themselves, sorted, so that a difference can be read."""
-    return json.dumps(config.model_dump(mode="json", exclude=NOT_IDENTITY | READING), sort_keys=True)
+    """The settings themselves, sorted, so that a difference can be read; a secret among them is masked, for checkpoints
+    keep this."""
+    return json.dumps(masked(config.model_dump(mode="json", exclude=NOT_IDENTITY | READING)), sort_keys=True)
 
 
 def rows_hash(trees: Iterable[Tree]) -> str:

@@ -6,13 +6,18 @@ from typing import Any
 
 MASK = "***"
 SHAPES = (
-    re.compile(r"\b(?:hf_|sk-|ghp_|github_pat_)[A-Za-z0-9_-]{8,}"),
+    re.compile(r"\b(?:hf_|sk-|gh[pousr]_|github_pat_|glpat-|xox[abpr]-)[A-Za-z0-9_-]{8,}"),
+    re.compile(r"\bAKIA[0-9A-Z]{16}\b"),
+    re.compile(r"\bAIza[0-9A-Za-z_-]{35}"),
+    re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"),  # a JSON web token
     re.compile(r"(?<=Bearer )[^\s\"']+"),
+    re.compile(r"(?<=Basic )[A-Za-z0-9+/=]{8,}"),
     re.compile(r"(?<=://)[^\s/@\"']+(?=@)"),
-    re.compile(r"(?<=[?&]token=)[^\s&\"']+"),
-    re.compile(r"(?<=[?&]key=)[^\s&\"']+"),
 )
-SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSWORD|API_?KEY|CREDENTIAL", re.IGNORECASE)
+IN_A_QUERY = re.compile(
+    r"([?&][\w.-]*(?:token|key|secret|password|passwd|signature|sig|credential)[\w.-]*=)[^\s&#\"'<>]+", re.IGNORECASE
+)
+SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|(?:API|ACCESS|PRIVATE)_?KEY|CREDENTIAL", re.IGNORECASE)
 SHORTEST = 8  # a shorter value would mask ordinary words
 
 
@@ -29,4 +34,4 @@ def masked(value: Any) -> Any:
             value = value.replace(secret, MASK)
     for shape in SHAPES:
         value = shape.sub(MASK, value)
-    return value
+    return IN_A_QUERY.sub(rf"\1{MASK}", value)
