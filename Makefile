@@ -22,8 +22,9 @@ test: install
 	$(BIN)/mypy
 	$(BIN)/pytest
 
-# SIGKILL at 140 random times: writes the table of docs/reliability-faults.md
+# the faults that `make test` has no time for, and SIGKILL at 140 random times: writes a table of docs/reliability-faults.md
 test-faults: install
+	$(BIN)/pytest -m faults
 	$(BIN)/python tests/fault/random_kills.py 20
 
 # what `make test` fuzzes a sample of, four times as much: files, recipes, chat templates, models, requests

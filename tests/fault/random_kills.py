@@ -115,7 +115,7 @@ def kill(name: str, twin: Twin, chance: Random, *, in_save: bool) -> Outcome:
         raise AssertionError(f"{name}: 20 times it was done before it could be killed")
     lost = _no_whole_checkpoint(out)
     if not lost:
-        code, told = Command(*words(name, str(out))).end(120)
+        code, told = Command(*words(name, str(out))).end(1200)
         lost = f"ended with {code}: {told}" if code else differences(results(out), twin.results)
     shutil.rmtree(out.parent)
     return Outcome(name, in_save, lost)
@@ -222,10 +222,13 @@ def prepare(folder: Path) -> None:
 
 def outcomes(name: str, kills: int, seed: int = 0) -> list[Outcome]:
     """So many kills of one command, every fourth in a save."""
-    if name == "rank serve":
-        return [kill_server(Random(f"{name} {seed} {number}")) for number in range(kills)]
-    twin = twin_of(name)
-    return [kill(name, twin, Random(f"{name} {seed} {number}"), in_save=number % 4 == 3) for number in range(kills)]
+    twin = twin_of(name) if name in TRAINED else None
+    found: list[Outcome] = []
+    for number in range(kills):
+        chance = Random(f"{name} {seed} {number}")
+        found.append(kill_server(chance) if twin is None else kill(name, twin, chance, in_save=number % 4 == 3))
+        print(f"{name}: {number + 1} of {kills}, {found[-1].lost or 'survived'}", file=sys.stderr, flush=True)
+    return found
 
 
 def main() -> int:

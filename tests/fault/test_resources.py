@@ -77,6 +77,7 @@ def test_a_write_that_fails_half_way_leaves_the_last_save_and_nothing_of_its_own
     assert results(here / "run") == unbroken("sft")
 
 
+@pytest.mark.faults
 def test_a_full_disk_at_the_second_file_of_a_checkpoint(here: Path, unbroken: Unbroken):
     faults.arm(f"raise:OSError:{errno.ENOSPC}@ckpt.write:2")
     assert main(words("ppo", "run")) == 74
@@ -121,6 +122,7 @@ def test_memory_that_runs_out_ends_with_71_and_what_helps(
     assert results(here / "run") == unbroken("sft")
 
 
+@pytest.mark.faults
 def test_a_real_limit_of_memory_is_met_by_smaller_micro_batches_where_that_was_asked_for(here: Path):
     """600 rows of 200 tokens at once want some 100 MB more than the process may have; 30 at once do not."""
     long = [Group(f"{i}: ", (Answer("x" * 190),), origin=f"long:{i}") for i in range(600)]

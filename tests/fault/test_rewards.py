@@ -12,6 +12,7 @@ from burnish.cli.main import main
 ASKED_BEFORE = 4  # questions that are answered: one an iteration, so three steps are whole
 
 
+@pytest.mark.faults
 def test_no_prompt_is_lost_or_learned_twice(here: Path, capsys: pytest.CaptureFixture[str]):
     there = True
 

@@ -27,6 +27,7 @@ def at_step_five(there: str, **changes: Any) -> Command:
     return command
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_first_signal_saves_after_the_step_and_ends_with_75(number: int, here: Path, unbroken: Unbroken):
     command = at_step_five(FOURTH)
@@ -66,6 +67,7 @@ def test_sigusr1_saves_after_the_step_and_the_run_goes_on(here: Path, unbroken: 
     assert results(here / "run") == unbroken("sft")
 
 
+@pytest.mark.faults
 def test_a_signal_in_the_last_step_of_a_stage_starts_no_further_stage(here: Path):
     command = Command(
         *words("recipe", "run"), environment={**os.environ, "BURNISH_FAULT": "sleep:1@step.after_backward:4"}
