@@ -9,7 +9,8 @@
     truncate:100@ckpt.after_rename   the checkpoint's largest file loses its last 100 bytes
     exit:1@stage.before_done         the process ends with 1, without cleaning up
 
-Without the variable a point is a call that compares one name with nothing: 0.04 µs, of which a step has a handful.
+Without the variable a point is a call that looks at one name: 0.1 µs, by
+`python -m timeit -p -s "from burnish.testing.faults import reach" "reach('loss', 1)"`, and a step has a handful.
 """
 
 import builtins
