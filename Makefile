@@ -22,7 +22,7 @@ test: install
 	$(BIN)/mypy
 	$(BIN)/pytest
 
-# the faults that `make test` has no time for, and SIGKILL at 140 random times: writes a table of docs/reliability-faults.md
+# the faults that `make test` has no time for, and SIGKILL at 140 random times: writes a table of docs/reliability.md
 test-faults: install
 	$(BIN)/pytest -m faults
 	$(BIN)/python tests/fault/random_kills.py 20

@@ -1,6 +1,6 @@
 """SIGKILL at random times, the same command again until it ends, and what came out beside an unbroken run.
 
-python tests/fault/random_kills.py [KILLS [NAME ...]]    20 of each by default, written into docs/reliability-faults.md
+python tests/fault/random_kills.py [KILLS [NAME ...]]    20 of each by default, written into docs/reliability.md
 
 A quarter of a training command's kills come inside of a save: faults hold each save open for a moment, and the killer
 waits for the folder that only a save has. All others come after U(0, T), T being what an unbroken run takes from its
@@ -36,7 +36,7 @@ from burnish.feedback.database.assignment import Policy  # noqa: E402
 from burnish.feedback.store import Store  # noqa: E402
 from burnish.training.checkpoint import newest_checkpoint  # noqa: E402
 
-PAGE = ROOT / "docs" / "reliability-faults.md"
+PAGE = ROOT / "docs" / "reliability.md"
 BEGIN, END = "<!-- random kills: make test-faults -->\n", "<!-- end of random kills -->\n"
 HELD = "sleep:0.03@ckpt.write, sleep:0.03@ckpt.before_rename, sleep:0.03@ckpt.after_rename, sleep:0.02@ckpt.prune"
 TRAINED = (*SETTINGS, "recipe")
