@@ -70,7 +70,7 @@ def model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_run_saves_resumes_and_ends_without_unpickling(method: str, model: Path, tmp_path: Path):
     process = FORKS.Process(target=twice, args=(method, model, tmp_path), daemon=True)
     process.start()
-    process.join(120)
+    process.join(600)
     assert process.exitcode == 0
     lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [1, 2, 3, 4]
@@ -82,7 +82,7 @@ def test_a_run_saves_resumes_and_ends_without_unpickling(method: str, model: Pat
 def test_unpickling_would_be_noticed(through: str):
     process = FORKS.Process(target=unpickle, args=(through,), daemon=True)
     process.start()
-    process.join(60)
+    process.join(600)
     assert process.exitcode == 1
 
 
