@@ -74,6 +74,12 @@ def test_a_model_lies_at_no_distance_from_itself_and_at_a_known_one_from_another
     assert wider["safe_low"] == better["safe_low"], "a rate is compared with nothing"
 
 
+def test_a_model_alone_has_no_differences():
+    alone = figures(REFUSES_ALL)
+    assert not any("_difference" in name for name in alone)
+    assert alone == {name: value for name, value in figures(REFUSES_ALL, ANSWERS_ALL).items() if name in alone}
+
+
 def picks(part: Part, *chosen: Chosen) -> list[Outcome]:
     return [Picked(part, one) for one in chosen]
 

@@ -99,8 +99,8 @@ def mean_of(rates: Sequence[Interval]) -> Interval:
     """
     n = len(rates)
     mean = math.fsum(one.mean for one in rates) / n
-    below = math.hypot(*(max(one.mean - one.low, 0.0) for one in rates)) / n  # an end may pass its mean by a rounding
-    above = math.hypot(*(max(one.high - one.mean, 0.0) for one in rates)) / n
+    below = math.hypot(*(one.mean - one.low for one in rates)) / n
+    above = math.hypot(*(one.high - one.mean for one in rates)) / n
     return Interval(mean, mean - below, mean + above, sum(one.prompts for one in rates))
 
 
@@ -108,7 +108,7 @@ def wilson(mean: float, effective: float, z: float) -> tuple[float, float]:
     """Wilson's 1927 interval of a rate that is known as well as from `effective` tosses of a coin."""
     middle = (mean + z * z / (2 * effective)) / (1 + z * z / effective)
     half = z * math.sqrt(mean * (1 - mean) / effective + (z / (2 * effective)) ** 2) / (1 + z * z / effective)
-    return max(0.0, middle - half), min(1.0, middle + half)
+    return max(0.0, min(middle - half, mean)), min(1.0, max(middle + half, mean))  # a rounding may pass the mean
 
 
 def each_of(comparisons: int, level: float = 0.95) -> float:

@@ -82,7 +82,8 @@ def suite_figures(
     write_rows([row for row in rows if "answer" in row], out / "safety.jsonl")
     if choices := [row for row in rows if "choices" in row]:
         write_rows(choices, out / "choices.jsonl")
-    first, level = outcomes[next(iter(models))], each_of(len(models) - 1)
+    first = outcomes[next(iter(models))] if len(models) > 1 else None
+    level = each_of(len(models) - 1)
     return {name: figures(own, first, level=level) for name, own in outcomes.items()}
 
 
