@@ -158,15 +158,15 @@ WINDOWED = [
 ]
 
 
-def config_of(name: str) -> PreTrainedConfig:
+def config_of(name: str, **changes: Any) -> PreTrainedConfig:
     kind, settings = (PACKED | PADDED)[name]
-    return getattr(transformers, f"{kind}Config")(**settings)
+    return getattr(transformers, f"{kind}Config")(**settings | changes)
 
 
-def build_model(name: str, kind: str = "CausalLM") -> PreTrainedModel:
+def build_model(name: str, kind: str = "CausalLM", **changes: Any) -> PreTrainedModel:
     """A model of random weights; kind is CausalLM or SequenceClassification. Skips where transformers has no class."""
     torch.manual_seed(0)
-    config = config_of(name)
+    config = config_of(name, **changes)
     config.num_labels = 1
     maker = getattr(transformers, f"AutoModelFor{kind}")
     if type(config) not in maker._model_mapping:
