@@ -50,6 +50,7 @@ _PUBLIC = {
     "ScoreConfig": "burnish.methods.score:ScoreConfig",
     "evaluate": "burnish.methods.evaluate:evaluate",
     "EvaluateConfig": "burnish.methods.evaluate:EvaluateConfig",
+    "export": "burnish.recipes.export:export",
     "load_recipe": "burnish.recipes.load:load",
     "run": "burnish.recipes.run:run",
     "plan": "burnish.recipes.plan:plan",

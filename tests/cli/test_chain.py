@@ -194,3 +194,27 @@ def test_a_change_that_is_allowed_goes_on_from_the_checkpoint(here: Path, capsys
     assert main([*words, "--allow-changed", "sft.learning_rate"]) == 0
     assert len((here / "out/short/sft/metrics.jsonl").read_text().splitlines()) == 3
     assert main(words) == 0
+
+
+def test_an_exported_model_tells_the_whole_chain(chain: Path, here: Path, capsys: pytest.CaptureFixture[str]):
+    capsys.readouterr()
+    assert main(["export", "runs/chain/dpo/beta=0.1", "--out", "out/dpo", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["largest_difference"] == 0
+    card = (here / "out/dpo/README.md").read_text()
+    stages = re.findall(r"^\| (sft|answers|ranking|dpo/beta=0\\.1|dpo/beta=0.1) \|", card, re.MULTILINE)
+    assert stages == ["sft", "answers", "ranking", "dpo/beta=0.1"]  # reward made nothing that this model is made of
+    assert "demos.jsonl, 12 rows" in card
+    assert "## Verdict of compare" in card
+    assert "burnish run recipe.yaml --out runs/chain" in card
+    assert str(here) not in card
+
+
+def test_an_exported_reward_model_scores_the_same(chain: Path, here: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["export", "runs/chain/reward", "--out", "out/scorer", "--json"]) == 0
+    assert "How to read a score" in (here / "out/scorer/README.md").read_text()
+    scored = ["--data", "runs/chain/answers/answers.jsonl", "--set", "max_length=64", "--json"]
+    capsys.readouterr()
+    assert main(["score", "--model", "runs/chain/reward/model", *scored]) == 0
+    before = capsys.readouterr().out
+    assert main(["score", "--model", "out/scorer", *scored]) == 0
+    assert capsys.readouterr().out == before

@@ -17,6 +17,7 @@ from burnish.cli import (
     demo,
     doctor,
     evaluate,
+    export,
     generate,
     methods,
     rank,
@@ -40,7 +41,7 @@ app = typer.Typer(
     help="Classical post-training of language models with people in the loop. "
     "Start with `burnish demo`: the whole chain on a tiny model, in a few minutes on a laptop.",
 )
-for group in (demo, recipes, methods, generate, chat, score, evaluate, doctor):
+for group in (demo, recipes, methods, generate, chat, score, evaluate, export, doctor):
     app.add_typer(group.app)  # without a name: its commands stand at the top
 app.add_typer(data.app, name="data")
 rank.app.add_typer(rank_serve.app)
