@@ -98,12 +98,13 @@ def calibration(bins: Sequence[Mapping[str, float]], say: Words) -> Drawing:
         axes.plot([100 * b["sure"] for b in bins], [100 * b["right"] for b in bins], color=HUES[0], linewidth=1.5)
         for one in bins:
             sure, right = 100 * one["sure"], 100 * one["right"]
-            if "right_low" in one and "right_high" in one:
-                ends = [100 * one["right_low"], 100 * one["right_high"]]
+            ends = [100 * one.get(end, one["right"]) for end in ("right_low", "right_high")]
+            if ends[0] < ends[1]:
                 axes.plot([sure, sure], ends, color=HUES[0], linewidth=3, alpha=0.35, solid_capstyle="round")
             axes.plot([sure], [right], color=HUES[0], marker="o", markersize=6, markeredgecolor=PAPER)
             name = f"{one['pairs']:.0f}"
-            axes.annotate(name, (sure, right), (0, 7), textcoords="offset points", ha="center", color=MUTED, fontsize=9)
+            under: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "va": "top"}
+            axes.annotate(name, (sure, ends[0]), (0, -4), color=MUTED, fontsize=8, **under)
         axes.set_xlim(48, 102)
         axes.margins(y=0.1)
         axes.locator_params(axis="both", nbins=6)
