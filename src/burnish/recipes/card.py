@@ -12,9 +12,9 @@ from typing import Any
 import yaml
 
 from burnish.data.problems import printable
+from burnish.data.secrets import masked
 from burnish.evaluation.sentence import told
 from burnish.recipes.lineage import Input, Lineage, Step, Verdict, base_licence, command
-from burnish.recipes.secrets import masked
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-!|~>$])")
 _VERDICT = (
