@@ -1,10 +1,15 @@
 """The demo's split: by the sentence alone, whole sentences, in the stated shares."""
 
-from burnish.evaluation.splits import SHARES, demo_split, share
+import pytest
+
+from burnish.evaluation.splits import SHARES, VERSE_SHARES, demo_split, share
+
+both_demos = pytest.mark.parametrize("shares", [SHARES, VERSE_SHARES])
 
 
-def test_the_shares_are_a_whole():
-    assert abs(sum(SHARES.values()) - 1) < 1e-12
+@both_demos
+def test_the_shares_are_a_whole(shares):
+    assert abs(sum(shares.values()) - 1) < 1e-12
 
 
 def test_spellings_of_one_sentence_stay_together():
@@ -12,11 +17,12 @@ def test_spellings_of_one_sentence_stay_together():
         assert demo_split(f"It's film {number}, really!") == demo_split(f"its FILM  {number} really")
 
 
-def test_parts_have_their_shares():
-    counts = dict.fromkeys(SHARES, 0)
+@both_demos
+def test_parts_have_their_shares(shares):
+    counts = dict.fromkeys(shares, 0)
     for number in range(4000):
-        counts[demo_split(f"sentence {number}")] += 1
-    for part, size in SHARES.items():
+        counts[demo_split(f"sentence {number}", shares)] += 1
+    for part, size in shares.items():
         deviation = (4000 * size * (1 - size)) ** 0.5
         assert abs(counts[part] - 4000 * size) < 4 * deviation
 

@@ -1,18 +1,22 @@
-"""Which part of the demo's data a sentence belongs to: decided by the sentence alone, before anything is trained."""
+"""Which part of a demo's data a text belongs to: decided by the text alone, before anything is trained."""
 
+from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Literal
 
-Part = Literal["train", "judge_a", "judge_b", "heldout"]
+Part = Literal["train", "prompts", "judge_a", "judge_b", "heldout"]
 
 SHARES: dict[Part, float] = {"train": 0.34, "judge_a": 0.20, "judge_b": 0.36, "heldout": 0.10}
 """Pretraining and SFT; judge A, who ranks; judge B, who gives the verdict; prompts and labels to measure on."""
 
+VERSE_SHARES: dict[Part, float] = {"train": 0.54, "prompts": 0.09, "judge_a": 0.10, "judge_b": 0.18, "heldout": 0.09}
+"""The same of the Chinese demo's poems; prompts to sample from have poems of their own."""
 
-def demo_split(text: str) -> Part:
-    """The part of a sentence. Case, spacing and punctuation do not count: spellings of one sentence stay together."""
+
+def demo_split(text: str, shares: Mapping[Part, float] = SHARES) -> Part:
+    """The part of a text. Case, spacing and punctuation do not count: spellings of one sentence stay together."""
     at = share(text, "split")
-    for part, size in SHARES.items():
+    for part, size in shares.items():
         at -= size
         if at < 0:
             return part

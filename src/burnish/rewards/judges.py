@@ -1,4 +1,4 @@
-"""Judges of text that ship with burnish: how likely is a sentence both favourable and well formed?
+"""Judges of text that ship with burnish. Of English sentences: how likely is one both favourable and well formed?
 
     score = log P / (1 - P),  P = σ(favour) · σ(well formed)
 
@@ -7,7 +7,7 @@ piled up without grammar has a small second factor, and once a sentence is surel
 score no further. A bare sum of words' log-odds would give its best score to a list of superlatives.
 
 Judge A (naive Bayes) and judge B (logistic regression on TF-IDF) are fitted on parts of the data that share no
-sentence. A may rank answers for training; B then gives the verdict.
+sentence. A may rank answers for training; B then gives the verdict. Those of Chinese verse are in rewards/verse.py.
 """
 
 import gzip
@@ -25,8 +25,9 @@ from typing import Any, Literal
 import numpy as np
 
 from burnish.errors import ConfigError, DataError, MissingInput
-from burnish.rewards import linear, well_formed
+from burnish.rewards import linear, verse, well_formed
 from burnish.rewards.linear import Favour
+from burnish.rewards.verse import Verse
 from burnish.rewards.well_formed import WellFormed
 from burnish.types import Prompt
 
@@ -112,27 +113,41 @@ def right(judge: Judge, texts: Sequence[str], favourable: Sequence[bool]) -> lis
     return [float((judge.favourable(text) > 0) == label) for text, label in zip(texts, favourable, strict=True)]
 
 
-def save_judge(judge: Judge, path: Path) -> None:
+def save_judge(judge: Judge | Verse, path: Path) -> None:
     """Write gzipped JSON. The same judge gives the same bytes."""
-    value = {
+    value = verse.to_json(judge) if isinstance(judge, Verse) else to_json(judge)
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    path.write_bytes(gzip.compress(text.encode(), mtime=0))
+
+
+def to_json(judge: Judge) -> dict[str, Any]:
+    """Plain words and numbers; `from_json` makes the same judge of them."""
+    return {
         "fitted_on": judge.fitted_on,
         "slope": judge.slope,
         "offset": judge.offset,
         "favour": linear.to_json(judge.favour),
         "well_formed": well_formed.to_json(judge.well_formed),
     }
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    path.write_bytes(gzip.compress(text.encode(), mtime=0))
 
 
-def load_judge(path: Path) -> Judge:
+def from_json(value: Any) -> Judge:
+    """Raises DataError where a number is not finite or a part is none, KeyError and the like where something lacks."""
+    slope, offset = float(value["slope"]), float(value["offset"])
+    if not (math.isfinite(slope) and math.isfinite(offset)):
+        raise DataError("slope and offset must be finite")
+    grammar = well_formed.from_json(value["well_formed"])
+    return Judge(linear.from_json(value["favour"]), slope, offset, grammar, str(value["fitted_on"]))
+
+
+def load_judge(path: Path) -> Judge | Verse:
     """Raises MissingInput where there is no file, DataError where it is no judge."""
     if not path.is_file():
         raise MissingInput(f"{path}: no such judge")
     return judge_of(path.read_bytes(), str(path))
 
 
-def judge_of(packed: bytes, origin: str) -> Judge:
+def judge_of(packed: bytes, origin: str) -> Judge | Verse:
     """The judge in a file's bytes."""
     try:
         unpacker = zlib.decompressobj(wbits=31)
@@ -140,11 +155,8 @@ def judge_of(packed: bytes, origin: str) -> Judge:
         if unpacker.unconsumed_tail:
             raise DataError(f"it unpacks to more than {SIZE_LIMIT} bytes")
         value: Any = json.loads(text)
-        slope, offset = float(value["slope"]), float(value["offset"])
-        if not (math.isfinite(slope) and math.isfinite(offset)):
-            raise DataError("slope and offset must be finite")
-        grammar = well_formed.from_json(value["well_formed"])
-        return Judge(linear.from_json(value["favour"]), slope, offset, grammar, str(value["fitted_on"]))
+        is_verse = isinstance(value, dict) and value.get("kind") == verse.KIND
+        return verse.from_json(value) if is_verse else from_json(value)
     except (zlib.error, ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(f"{origin}: this is not a judge's file: {type(error).__name__} {error}") from None
     except DataError as error:
@@ -159,7 +171,7 @@ def shipped_names() -> list[str]:
 
 
 @cache
-def shipped(name: str) -> Judge:
+def shipped(name: str) -> Judge | Verse:
     """The judge `judges:NAME`. Raises ConfigError with the known names."""
     if name not in shipped_names():
         raise ConfigError(
