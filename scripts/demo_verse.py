@@ -90,8 +90,8 @@ def build(sources: Path, out: Path, pretraining: Path) -> None:
     shown = quatrains(parts["train"])[:DEMONSTRATIONS]
     write(out / "sft.jsonl", [{"prompt": opening, "response": couplet} for opening, couplet in shown])
     write(out / "prompts.jsonl", [{"prompt": opening} for opening, _ in quatrains(parts["prompts"])[:PROMPTS]])
-    firsts = [quatrains([poem])[0] for poem in parts["heldout"]]
-    pairs = [{"prompt": opening, "response": couplet} for opening, couplet in firsts[:HELD_OUT]]
+    firsts = dict(quatrains([poem])[0] for poem in parts["heldout"])
+    pairs = [{"prompt": opening, "response": couplet} for opening, couplet in list(firsts.items())[:HELD_OUT]]
     write(out / "heldout.jsonl", [{"prompt": pair["prompt"]} for pair in pairs])
     write(out / "heldout_couplets.jsonl", pairs)
     told = {row["prompt"] + row["response"] for row in pairs}
