@@ -1,7 +1,7 @@
 """The whole chain on the tiny model that comes with burnish."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -12,7 +12,14 @@ app = typer.Typer()
 
 @command(app, "demo")
 def run_demo(
-    out: Annotated[Path, typer.Option("--out", help="The run's folder.", metavar="DIR")] = Path("runs/demo"),
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="The run's folder; runs/demo, in Chinese runs/demo-zh.", metavar="DIR"),
+    ] = None,
+    language: Annotated[
+        Literal["en", "zh"],
+        typer.Option("--language", help="en: sentences about films; zh: classical verse, in Chinese.", metavar="LANG"),
+    ] = "en",
     people: Annotated[bool, typer.Option("--people", help="Rank twelve prompts' answers yourself, on a page.")] = False,
     settings: StageSetOption = None,
     seed: int | None = None,
@@ -21,6 +28,6 @@ def run_demo(
 
     Example: burnish demo
     """
-    from burnish.recipes.demo import demo
+    from burnish.recipes.demo import RUNS, demo
 
-    return demo(out, settings_of(settings, seed), people=people)
+    return demo(out or RUNS[language], settings_of(settings, seed), language=language, people=people)

@@ -12,6 +12,12 @@ from burnish.evaluation.report.run import Edge, Run, StageRecord
 from burnish.evaluation.report.svg import escaped
 from burnish.evaluation.report.words import Words, figure, number
 
+DEMOS = {
+    "demo/recipe.yaml": ["burnish", "demo"],
+    "demo-zh/recipe.yaml": ["burnish", "demo", "--language", "zh"],
+}
+"""How the recipes that ship are run."""
+
 
 def the_chain(run: Run, page: Page) -> str:
     say = page.say
@@ -93,11 +99,8 @@ def again(run: Run, page: Page) -> str:
 
 def command(run: Run) -> str:
     """The command that made the run, with everything that was set on it."""
-    path = run.recipe_path.replace("\\", "/")
-    typed = ["burnish", "run", run.recipe_path or "recipe.yaml"]
-    if "burnish/assets/demo" in path:
-        translated = not path.endswith("burnish/assets/demo/recipe.yaml")
-        typed = ["burnish", "demo", *(["--language", run.language] if translated else [])]
+    place = run.recipe_path.replace("\\", "/").partition("burnish/assets/")[2]
+    typed = DEMOS.get(place, ["burnish", "run", run.recipe_path or "recipe.yaml"])
     for key, value in run.settings.items():
         typed += ["--seed", str(value)] if key == "seed" else ["--set", f"{key}={value}"]
     return shlex.join([*typed, "--out", str(run.folder)])
