@@ -32,6 +32,7 @@ from feedback.stores import a_store  # noqa: E402
 from forks import Command  # noqa: E402
 from tiny import byte_tokenizer, tiny_llama  # noqa: E402
 
+from burnish.errors import CheckpointError  # noqa: E402
 from burnish.feedback.database.assignment import Policy  # noqa: E402
 from burnish.feedback.store import Store  # noqa: E402
 from burnish.training.checkpoint import newest_checkpoint  # noqa: E402
@@ -124,7 +125,10 @@ def kill(name: str, twin: Twin, chance: Random, *, in_save: bool) -> Outcome:
 def _no_whole_checkpoint(out: Path) -> str:
     """Where something was saved and nothing of it is whole: a sentence; else nothing."""
     for folder in out.rglob("checkpoints"):
-        found, troubles = newest_checkpoint(folder)
+        try:
+            found, troubles = newest_checkpoint(folder)
+        except CheckpointError as error:
+            return str(error)
         if troubles or (found is None and any(folder.glob("step-*"))):
             return f"{folder}: {troubles or 'nothing is whole'}"
     return ""

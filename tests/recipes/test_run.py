@@ -198,8 +198,10 @@ def test_checkpoints_go_once_their_stage_is_done_unless_they_are_to_stay(place: 
     go(place, settings={"second": {"keep_checkpoints": True}})
     assert not (place.out / "first/checkpoints").exists()
     assert (place.out / "second/checkpoints/step-000001").exists()
-    go(place)  # as after a kill between DONE.json and their removal
+    (place.out / "first/.trash-checkpoints-0a1b2c3d/step-000001").mkdir(parents=True)
+    go(place)  # as after a kill between DONE.json and their removal, or amid it
     assert not (place.out / "second/checkpoints").exists()
+    assert not list(place.out.rglob(".trash-*"))
 
 
 def test_a_result_that_was_damaged_is_named(place: Workplace):

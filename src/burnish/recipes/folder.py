@@ -9,6 +9,7 @@ import json
 import os
 import platform
 import shutil
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -178,9 +179,14 @@ def finish(folder: Path, figures: Mapping[str, Any], outputs: Mapping[str, Any],
 
 
 def remove_checkpoints(folder: Path) -> None:
-    """Delete what a stage that is done would have gone on from: twice three times its weights."""
+    """Delete what a stage that is done would have gone on from: twice three times its weights.
+
+    Renamed, then deleted: a kill in between leaves nothing that looks like a checkpoint and is none.
+    """
     for path in sorted(folder.rglob("checkpoints")):
-        shutil.rmtree(path, ignore_errors=True)
+        path.rename(path.with_name(f".trash-checkpoints-{uuid.uuid4().hex[:8]}"))
+    for left in sorted(folder.rglob(".trash-checkpoints-*")):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def done_figures(folder: Path) -> dict[str, Any]:
