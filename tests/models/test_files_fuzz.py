@@ -1,4 +1,4 @@
-"""Whatever lies in a model's folder, it is taken for whole or refused with an error of ours, before any of it is loaded."""
+"""Whatever lies in a folder of a model, it is taken for whole or refused with an error of ours, before it is loaded."""
 
 import json
 import shutil
