@@ -88,10 +88,12 @@ def test_judgements_that_come_out_right_are_counted_by_prompt_with_an_interval(t
     assert figures["heldout_accuracy"] == 1.0
 
 
-def test_before_kto_moves_every_judgement_is_half_right(tiny_model: Path, tmp_path: Path):
+def test_before_kto_moves_no_judgement_has_gained_anything(tiny_model: Path, tmp_path: Path):
     settings = KTOConfig(**STEPS | {"steps": 1, "learning_rate": 1e-30})
     figures = kto(tiny_model, judgements(), settings, out=tmp_path, evaluate_on=judgements())
-    assert figures["heldout_accuracy"] == figures["accuracy"] == 0.5
+    assert figures["heldout_loss"] == pytest.approx(0.5, abs=1e-5)
+    assert figures["gain_good"] == pytest.approx(0.0, abs=1e-4)
+    assert figures["gain_bad"] == pytest.approx(0.0, abs=1e-4)
 
 
 def test_a_prompt_that_several_people_ranked_is_one_observation(tiny_model: Path, tmp_path: Path):

@@ -112,6 +112,16 @@ def test_the_baseline_is_the_whole_batch_s_however_it_is_cut(loss: str, tiny_mod
     assert baseline_b == (0.0 if loss == "apo_zero" else pytest.approx(0.4 * 3.5))
 
 
+def test_an_answer_at_the_baseline_is_half_right(policy: Policy):
+    settings = config(loss="apo_zero")
+    own, _ = apart(rows_of(policy, judgements(), settings))
+    batch = pack(own)
+    with torch.no_grad():
+        nothing_gained = dict(zip(batch.keys, policy.logprob_sums(batch), strict=True))
+    told = loss_on(own, kto_loss(policy, nothing_gained, {}, settings))(batch)
+    assert told.figures["accuracy"].tolist() == [0.5] * 8
+
+
 @pytest.mark.parametrize("loss", ["kto", "bco", "apo_zero"])
 def test_the_padded_path_gives_the_same_loss(loss: str, policy: Policy, tiny_model: Path):
     padded = load_policy(tiny_model, Placement(dtype="float64"), packed=False)

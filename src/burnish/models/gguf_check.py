@@ -42,12 +42,17 @@ def check_gguf(path: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenize
     """
     loader: Any = AutoModelForCausalLM  # typed as giving the model alone
     with naming(path), open(os.devnull, "w", encoding="utf-8") as nowhere, contextlib.redirect_stderr(nowhere):
-        config = AutoConfig.from_pretrained(path.parent, gguf_file=path.name)
+        config = AutoConfig.from_pretrained(path.parent, gguf_file=path.name, trust_remote_code=False)
         given = _given(config, model)
         read, told = loader.from_pretrained(
-            path.parent, gguf_file=path.name, config=config, dtype=torch.float32, output_loading_info=True
+            path.parent,
+            gguf_file=path.name,
+            config=config,
+            dtype=torch.float32,
+            output_loading_info=True,
+            trust_remote_code=False,
         )
-        words = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+        words = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name, trust_remote_code=False)
     if absent := [name for name in told["missing_keys"] if name != "lm_head.weight"]:
         raise DataError(f"{path}: transformers finds no {', '.join(sorted(absent)[:3])} in it ({len(absent)} missing)")
     _require_tensors(path, read.state_dict(), model.state_dict(), kind)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,12 +49,15 @@ names = st.sampled_from(["next", "undo", "formatted", "session", *POSTS])
 
 @dataclass
 class Asker:
-    """Sends requests to the page in this process, a session after another."""
+    """Sends requests to the page in this process, a session after another.
+
+    In a thread of its own: where tests in a browser ran before, this one has an event loop that is running.
+    """
 
     store: Store
     app: Any
     cookie: str
-    runner: asyncio.Runner = field(default_factory=asyncio.Runner)
+    thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
     sent: int = 0
     secret: str = ""
 
@@ -66,7 +70,8 @@ class Asker:
         headers = {"host": HOST, "origin": f"http://{HOST}", "sec-fetch-site": "same-origin"}
         headers |= {"content-type": "application/json", "content-length": str(len(body))}
         headers |= {"cookie": f"{self.cookie}={self.secret}", "x-csrf-token": csrf_of(self.secret)}
-        return self.runner.run(answered(self.app, f"/api/{name}", headers, body))
+        asked = answered(self.app, f"/api/{name}", headers, body)
+        return self.thread.submit(asyncio.run, asked).result()
 
 
 async def answered(app: Any, path: str, headers: dict[str, str], body: bytes) -> tuple[int, Any]:
@@ -97,7 +102,7 @@ def asker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asker]:
         page = Page(store)
         made = Asker(store, application(page, ["127.0.0.1"]), page.cookie)
         yield made
-        made.runner.close()
+        made.thread.shutdown()
         for ranking in store.rankings():
             assert set(ranking.place_K) == set(range(max(ranking.place_K) + 1)), "what was kept is a whole order"
 
