@@ -11,10 +11,13 @@ from forks import FORKS
 from burnish.training.watchdog import FILE, Watchdog, ending_hangs
 
 
+HANGS = [0.01, 0.01, 0.01, 30]
+
+
 def steps(folder: str, seconds: list[float]) -> None:
     os.close(2)
     os.open(os.devnull, os.O_WRONLY)
-    with ending_hangs(), Watchdog(Path(folder), least=0.2, tick=0.01) as watchdog:
+    with ending_hangs(), Watchdog(Path(folder), least=0.2, tick=0.01, telling=1.0) as watchdog:
         for number, one in enumerate(seconds, 1):
             with watchdog.step(number):
                 time.sleep(one)
@@ -22,7 +25,7 @@ def steps(folder: str, seconds: list[float]) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "code"),
-    [([0.01, 0.01, 0.01, 30], 70), ([0.05, 0.05, 0.05, 0.4], 0), ([0.01, 0.4, 0.01, 0.01], 0)],
+    [(HANGS, 70), ([0.05, 0.05, 0.05, 0.4], 0), ([0.01, 0.4, 0.01, 0.01], 0)],
     ids=["a hang", "not ten times as long", "before it is known what is usual"],
 )
 def test_a_step_far_longer_than_usual_ends_the_process(tmp_path: Path, seconds: list[float], code: int):
@@ -35,6 +38,21 @@ def test_a_step_far_longer_than_usual_ends_the_process(tmp_path: Path, seconds: 
         told = (tmp_path / FILE).read_text()
         assert "step 4 has taken" in told
         assert "test_watchdog.py" in told, "the line that hangs"
+
+
+def test_a_hang_ends_the_process_where_its_file_cannot_be_written(tmp_path: Path):
+    process = FORKS.Process(target=steps, args=(str(tmp_path / "gone"), HANGS), daemon=True)
+    process.start()
+    process.join(20)
+    assert process.exitcode == 70
+
+
+def test_a_hang_ends_the_process_where_opening_its_file_hangs_too(tmp_path: Path):
+    os.mkfifo(tmp_path / FILE)  # which nobody reads
+    process = FORKS.Process(target=steps, args=(str(tmp_path), HANGS), daemon=True)
+    process.start()
+    process.join(20)
+    assert process.exitcode == 70
 
 
 def test_a_process_that_is_stopped_for_a_while_does_not_hang(tmp_path: Path):

@@ -2,7 +2,8 @@
 
 A reward function that never returns, a network drive that is gone, a GPU that does not answer: nobody would notice
 until the job's time is over. The stacks of all threads go to stderr and to `hang.txt`, and a command ends with 70; who
-called a function goes on waiting, in a process that is theirs to end. Only steps are watched, once three are done: a
+called a function goes on waiting, in a process that is theirs to end. A command ends also where neither can be written:
+the drive that a step waits for may be the one that `hang.txt` lies on. Only steps are watched, once three are done: a
 first step may compile, and evaluations differ.
 """
 
@@ -13,16 +14,18 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from tempfile import TemporaryFile
 from typing import Self
 
 from burnish.errors import BurnishError
 
 FILE = "hang.txt"
+TELLING = 10.0  # seconds that a message may take before the process ends without it
 KNOWN = 3  # steps after which what is usual is known
 _ending: ContextVar[bool] = ContextVar("_ending", default=False)
 
@@ -46,9 +49,11 @@ class _UnderWay:
 class Watchdog:
     """Watches within its `with`. A step may take `least` seconds, and `times` the median of those before it."""
 
-    def __init__(self, folder: Path, *, least: float = 600.0, times: float = 10.0, tick: float = 1.0) -> None:
+    def __init__(
+        self, folder: Path, *, least: float = 600.0, times: float = 10.0, tick: float = 1.0, telling: float = TELLING
+    ) -> None:
         self._file = folder / FILE
-        self._least, self._times, self._tick = least, times, tick
+        self._least, self._times, self._tick, self._telling = least, times, tick, telling
         self._seconds: deque[float] = deque(maxlen=100)
         self._step: _UnderWay | None = None
         self._ends = _ending.get()
@@ -83,18 +88,36 @@ class Watchdog:
             step.waited += self._tick
             usual = median(self._seconds)
             if step.waited > max(self._least, self._times * usual):
-                self._tell(step, usual)
-                if self._ends:
+                if not self._ends:
+                    self._tell(step, usual)
+                    return
+                end = threading.Timer(self._telling, os._exit, (BurnishError.exit_code,))
+                end.daemon = True
+                end.start()
+                try:
+                    self._tell(step, usual)
+                finally:
                     os._exit(BurnishError.exit_code)
-                return
 
     def _tell(self, step: _UnderWay, usual: float) -> None:
         told = (
             f"step {step.number} has taken {step.waited:.0f} s, and the steps before it {usual:.1f} s each: it hangs. "
             f"Where is below, and in {self._file}. Run the same command again to go on from the last save."
         )
-        print(f"error: {told}", file=sys.stderr, flush=True)
-        faulthandler.dump_traceback(sys.__stderr__ or 2)
-        with self._file.open("w", encoding="utf-8") as file:
-            print(told, file=file, flush=True)
+        told += "\n" + _stacks()
+        with suppress(OSError, ValueError):  # ValueError: stderr was closed
+            print(f"error: {told}", file=sys.stderr, flush=True)
+        with suppress(OSError):
+            self._file.write_text(told, encoding="utf-8")
+
+
+def _stacks() -> str:
+    """Where each thread is. Through a file of the machine's own: faulthandler lets no other thread run while it writes,
+    so on a drive or into a pipe that does not answer it would keep the process from ending."""
+    try:
+        with TemporaryFile() as file:
             faulthandler.dump_traceback(file)
+            file.seek(0)
+            return file.read().decode("utf-8", "replace")
+    except OSError as error:
+        return f"the stacks cannot be told: {error}\n"
