@@ -83,12 +83,18 @@ class ConfigError(BurnishError):
     exit_code = 78
 
 
+_NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc", "alloc_failed")
+
+
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether it is the machine's memory, or a GPU's, that was not enough: torch raises a RuntimeError on a CPU."""
-    text = str(error)
+    """Whether it is the machine's memory, or a GPU's, that was not enough.
+
+    On a CPU, on MPS, and from CUDA's own libraries torch raises a RuntimeError that only its words tell apart.
+    """
+    text = str(error).lower()
     return (
         isinstance(error, MemoryError)
         or type(error).__name__ == "OutOfMemoryError"
         or (isinstance(error, OSError) and error.errno == ENOMEM)
-        or (isinstance(error, RuntimeError) and ("can't allocate memory" in text or "bad_alloc" in text))
+        or (isinstance(error, RuntimeError) and any(words in text for words in _NO_MEMORY))
     )

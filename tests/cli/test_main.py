@@ -112,7 +112,13 @@ def test_a_traceback_is_shown_on_demand_only(there: Path, capsys: pytest.Capture
         (MemoryError(), 71),
         (OSError(28, "No space left on device"), 74),
         (SafetensorError("I/O error: No space left on device (os error 28)"), 74),
+        (SafetensorError("I/O error: Permission denied (os error 13)"), 74),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."), 71),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: not enough memory: you tried …"), 71),
+        (RuntimeError("MPS backend out of memory (MPS allocated: 9 GB, other allocations: 1 GB)"), 71),
+        (RuntimeError("CUDA error: out of memory"), 71),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), 71),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), 71),
         (RuntimeError("an allocator that is none of the machine's"), 70),
         (FileNotFoundError(2, "no", "x"), 66),
         (ZeroDivisionError("division by zero"), 70),
@@ -124,6 +130,13 @@ def test_every_failure_has_its_exit_code(
     failing.append(error)
     assert main(["fail"]) == code
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_only_a_full_disk_asks_for_space(failing: list[BaseException], capsys: pytest.CaptureFixture[str]):
+    for number, asked in ((28, True), (122, True), (13, False), (5, False)):
+        failing[:] = [SafetensorError(f"I/O error (os error {number})")]
+        assert main(["fail"]) == 74
+        assert ("Free some space" in capsys.readouterr().err) == asked
 
 
 def test_every_error_of_ours_has_its_own_line_in_the_table():

@@ -2,9 +2,11 @@
 
 import io
 import os
+import re
 import sys
 import traceback
 from collections.abc import Sequence
+from errno import EDQUOT, ENOSPC
 from typing import Annotated
 
 import typer
@@ -120,8 +122,9 @@ def _as_ours(error: Exception) -> BurnishError:
         return MissingInput(f"{error.filename}: no such file (looked from {os.getcwd()})")
     if isinstance(error, OSError):
         return WriteFailed(f"{error.filename or 'a file'}: {error.strerror or error}")
-    if "(os error " in str(error):  # how the libraries that are written in Rust tell of the disk
-        return WriteFailed(f"{error}. Free some space, or see to the disk, and run the same command again.")
+    if found := re.search(r"\(os error (\d+)\)", str(error)):  # how libraries that are written in Rust tell of a file
+        full = int(found[1]) in (ENOSPC, EDQUOT)
+        return WriteFailed(f"{error}. Free some space and run the same command again." if full else str(error))
     last = traceback.extract_tb(error.__traceback__)[-1]
     return BurnishError(
         f"{type(error).__name__}: {error}\nThis is a fault in burnish ({last.filename}:{last.lineno}). Run the same "
