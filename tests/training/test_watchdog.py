@@ -10,7 +10,6 @@ from forks import FORKS
 
 from burnish.training.watchdog import FILE, Watchdog, ending_hangs
 
-
 HANGS = [0.01, 0.01, 0.01, 30]
 
 
