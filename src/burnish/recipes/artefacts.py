@@ -11,6 +11,7 @@ from burnish.data.secrets import masked
 from burnish.models.files import model_directory
 from burnish.recipes.graph import Result
 from burnish.recipes.inputs import HUB_ID
+from burnish.training import bad_batch, watchdog
 from burnish.training.checkpoint import file_hash, write_durably
 
 LINES = (".jsonl", ".txt", ".csv")
@@ -120,12 +121,13 @@ def result_hash(stage: Path, path: str) -> str:
 
 
 def outputs_of(stage: Path, hashes: Hashes) -> dict[str, dict[str, Any]]:
-    """What a stage leaves, by path under its folder: all but what only helps it to go on."""
+    """What a stage leaves, by path under its folder: all but what helps it to go on, or says why it once stopped."""
     files = {p.relative_to(stage): p for p in sorted(stage.rglob("*")) if p.is_file()}
     return {
         name.as_posix(): {"bytes": p.stat().st_size, "sha256": hashes(p)}
         for name, p in files.items()
         if name.parts[0] not in ("inputs.json", "DONE.json", "run.lock")
+        and name.name not in (bad_batch.FILE, watchdog.FILE)
         and not any(part == "checkpoints" or part.startswith(".") for part in name.parts)
     }
 
