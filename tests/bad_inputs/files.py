@@ -90,6 +90,12 @@ REAL_KIND = [
         name="rows.parquet",
     ),
     file(
+        "a parquet bomb of one text that repeats",
+        parquet({"prompt": ["a"] * 2000, "response": ["b" * 8000] * 2000}),
+        "rows.parquet: unpacks to more than 100 times its size (a parquet bomb?)",
+        name="rows.parquet",
+    ),
+    file(
         "a parquet file without the columns",
         parquet({"question": ["a"], "response": ["b"]}),
         "rows.parquet: ",

@@ -342,7 +342,8 @@ def _parquet(source: Source, stream: Stream) -> Iterator[Row]:
         if len(data) > WHOLE_LIMIT:
             raise DataError(f"{source.name}: more than {WHOLE_LIMIT >> 30} GB unpacked; unpack it yourself")
         file = io.BytesIO(data)
-    line = 0
+    line = unpacked = 0
+    size = source.path.stat().st_size
     try:
         with pq.ParquetFile(file) as table:
             names = table.schema_arrow.names
@@ -351,9 +352,13 @@ def _parquet(source: Source, stream: Stream) -> Iterator[Row]:
                     f"{source.name}: columns stand twice, or are more than {FIELD_LIMIT}; found {listed(names)}"
                 )
             groups = [table.metadata.row_group(index) for index in range(table.num_row_groups)]
-            check_ratio(source, sum(group.total_byte_size for group in groups), source.path.stat().st_size)
+            check_ratio(source, sum(group.total_byte_size for group in groups), size)
             for batch in table.iter_batches(batch_size=64):
-                for value in batch.to_pylist():
+                values = batch.to_pylist()
+                texts = sum(len(text) for value in values for text in strings(value))
+                unpacked += max(batch.nbytes, texts)  # the file's own figure counts a text that repeats once
+                check_ratio(source, unpacked, size)
+                for value in values:
                     line += 1
                     yield _parquet_row(line, value)
     except (pa.ArrowException, OSError, ValueError) as error:
