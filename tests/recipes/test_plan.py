@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -141,9 +142,9 @@ def test_a_plan_shows_no_secret(place: Workplace):
 def test_the_estimate_counts_sixteen_bytes_a_trained_weight_and_four_a_read_one(place: Workplace):
     save_file({"a": torch.zeros(3, 5), "b": torch.zeros(10)}, place.path / "model/model.safetensors")
     recipe = place.load(TEXT + "  third: {method: write, model: base, data: data.jsonl, lora: {rank: 4}}\n")
-    assert needs(recipe)["first"][0] == 25 * 16
-    assert needs(recipe)["second"][0] == 25 * 16
-    assert needs(recipe)["third"][0] < 25 * 5
+    assert needs(recipe)["first"].memory == 25 * 16
+    assert needs(recipe)["second"].memory == 25 * 16
+    assert needs(recipe)["third"].memory < 25 * 5
 
 
 def test_only_a_method_with_a_critic_needs_memory_for_one(place: Workplace):
@@ -153,9 +154,9 @@ def test_only_a_method_with_a_critic_needs_memory_for_one(place: Workplace):
         text += f"  {method}: {{method: {method}, model: base, prompts: data.jsonl, by: reward}}\n"
     text += "  one: {method: ppo, model: base, prompts: data.jsonl, by: reward, critic: {kind: shared}}\n"
     estimates = needs(place.load(text))
-    assert estimates["rloo"][0] == 25 * (16 + 4 + 4)  # policy, reference, reward model
-    assert estimates["ppo"][0] == estimates["rloo"][0] + 25 * 16
-    assert estimates["one"][0] == estimates["rloo"][0]  # it shares the policy's trunk
+    assert estimates["rloo"].memory == 25 * (16 + 4 + 4)  # policy, reference, reward model
+    assert estimates["ppo"].memory == estimates["rloo"].memory + 25 * 16
+    assert estimates["one"].memory == estimates["rloo"].memory  # it shares the policy's trunk
 
 
 def test_rejection_sampling_needs_memory_for_what_lies_beside_its_rounds(place: Workplace):
@@ -166,9 +167,9 @@ def test_rejection_sampling_needs_memory_for_what_lies_beside_its_rounds(place: 
     text += f"  held: {head}, evaluate_on: data.jsonl, judge: reward}}\n"
     text += f"  anew: {head}, start: incoming}}\n"
     estimates = needs(place.load(text))
-    assert estimates["plain"][0] == 25 * 16
-    assert estimates["held"][0] == 25 * (16 + 4 + 4 + 4)  # who scores, the judge, and the model that came in
-    assert estimates["anew"][0] == 25 * (16 + 4)
+    assert estimates["plain"].memory == 25 * 16
+    assert estimates["held"].memory == 25 * (16 + 4 + 4 + 4)  # who scores, the judge, and the model that came in
+    assert estimates["anew"].memory == 25 * (16 + 4)
 
 
 @pytest.mark.parametrize(
@@ -188,7 +189,7 @@ def test_the_estimate_of_disk_is_what_a_run_of_ppo_writes(place: Workplace, tiny
     recipe = place.load(json.dumps({"name": "t", "roots": [str(tiny_model.parent)], "stages": {"ppo": stage}}))
     run(recipe, place.out, tell=quiet)
     written = sum(file.stat().st_size for file in (place.out / "ppo").rglob("*.safetensors"))
-    assert needs(recipe)["ppo"][1] == pytest.approx(written, rel=0.1)
+    assert needs(recipe)["ppo"].left == pytest.approx(written, rel=0.1)
 
 
 def test_dpo_needs_memory_and_disk_for_a_second_model_where_its_reference_moves(place: Workplace, tiny_model: Path):
@@ -206,10 +207,10 @@ def test_dpo_needs_memory_and_disk_for_a_second_model_where_its_reference_moves(
     recipe = place.load(json.dumps({"name": "t", "roots": [str(tiny_model.parent)], "stages": stages}))
     run(recipe, place.out, tell=quiet)
     estimates = needs(recipe)
-    assert estimates["moving"][0] == estimates["still"][0] * 20 / 16
+    assert estimates["moving"].memory == estimates["still"].memory * 20 / 16
     for name in stages:
         written = sum(file.stat().st_size for file in (place.out / name).rglob("*.safetensors"))
-        assert estimates[name][1] == pytest.approx(written, rel=0.1)
+        assert estimates[name].left == pytest.approx(written, rel=0.1)
 
 
 def test_on_one_base_only_adapters_are_counted_beside_the_model(place: Workplace):
@@ -219,9 +220,22 @@ def test_on_one_base_only_adapters_are_counted_beside_the_model(place: Workplace
     text += "".join(f"  {kind}: {stage.replace('KIND', kind)}\n" for kind in ("adapter", "shared", "separate"))
     estimates = needs(place.load(text))
     policy = 2500 * 4 + 50 * 12
-    assert estimates["adapter"][0] == policy + 50 * (16 + 4)  # critic, reward model; the reference is the policy's base
-    assert estimates["shared"][0] == policy + 2500 * 4  # the reward model
-    assert estimates["separate"][0] == policy + 2500 * (4 + 16)
+    assert estimates["adapter"].memory == policy + 50 * (16 + 4)  # critic, reward model; the base is the policy's
+    assert estimates["shared"].memory == policy + 2500 * 4  # the reward model
+    assert estimates["separate"].memory == policy + 2500 * (4 + 16)
+
+
+def test_the_disk_holds_every_result_and_the_checkpoints_of_one_stage_at_a_time(
+    place: Workplace, monkeypatch: pytest.MonkeyPatch
+):
+    save_file({"a": torch.zeros(3, 5), "b": torch.zeros(10)}, place.path / "model/model.safetensors")
+    recipe = place.load(TEXT)
+    wanted = 2 * 25 * 4 + 3 * 25 * 12  # two models; two checkpoints, and one that is being written
+    kept = 2 * 25 * 4 + 5 * 25 * 12
+    for loaded, enough in ((recipe, wanted), (place.load(TEXT, {"keep_checkpoints": True}), kept)):
+        for free in (enough - 1, enough):
+            monkeypatch.setattr("shutil.disk_usage", lambda _, free=free: SimpleNamespace(free=free))
+            assert bool(shortage(loaded, loaded.stages, place.out)) == (free < enough)
 
 
 def test_a_model_that_does_not_fit_is_refused_unless_forced(place: Workplace):

@@ -5,6 +5,7 @@ import math
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,27 @@ TRAINED = 16  # bytes a weight: float32 weight and gradient, and AdamW's two mom
 ONLY_READ = 4
 CHECKPOINT = 12  # weight and two moments
 ADAPTER = 0.02  # weights of an adapter, as a share of the model's
-KEPT = 2  # checkpoints that are never pruned
+KEPT = 2  # checkpoints that are never pruned; while one is written it lies beside them
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """Estimated bytes: of memory, and on the disk of what a stage makes and of one checkpoint."""
+
+    memory: int
+    result: int
+    checkpoint: int
+    keeps: bool
+
+    @property
+    def left(self) -> int:
+        """On the disk once the stage is done."""
+        return self.result + KEPT * self.checkpoint * self.keeps
+
+    @property
+    def passing(self) -> int:
+        """Beside that, while it runs."""
+        return (KEPT + 1 - KEPT * self.keeps) * self.checkpoint
 
 
 def troubles(stage: Stage) -> list[str]:
@@ -57,8 +78,8 @@ def refuse(stages: Sequence[Stage], recipe: Recipe, out: Path, *, force: bool) -
         raise ConfigError("\n".join(told + short))
 
 
-def needs(recipe: Recipe) -> dict[str, tuple[int, int]]:
-    """Each stage's estimated bytes of memory and of disk, for models whose size can be seen beforehand.
+def needs(recipe: Recipe) -> dict[str, Need]:
+    """What each stage needs, for models whose size can be seen beforehand.
 
     Activations are not in it: `micro_batch_tokens` bounds them.
     """
@@ -66,7 +87,7 @@ def needs(recipe: Recipe) -> dict[str, tuple[int, int]]:
     from burnish.methods.reject_settings import RejectConfig
 
     sizes: dict[str, int] = {}
-    found: dict[str, tuple[int, int]] = {}
+    found: dict[str, Need] = {}
     for stage in recipe.stages:
         model = _weights(stage.inputs.get("model"), sizes)
         sizes[stage.name] = model * getattr(stage.config, "members", 1)
@@ -101,7 +122,8 @@ def needs(recipe: Recipe) -> dict[str, tuple[int, int]]:
         elif getattr(stage.config, "reference_every", 0):  # DPO's reference is another model only where it moves
             memory += model * ONLY_READ
             checkpoint += trained * ONLY_READ
-        found[stage.name] = memory, checkpoint * KEPT + (model * ONLY_READ if trains else 0)
+        keeps = getattr(stage.config, "keep_checkpoints", False)
+        found[stage.name] = Need(memory, model * ONLY_READ if trains else 0, checkpoint, keeps)
     return found
 
 
@@ -126,15 +148,16 @@ def shortage(recipe: Recipe, stages: Sequence[Stage], out: Path) -> list[str]:
     estimates = {name: need for name, need in needs(recipe).items() if name in names}
     told = []
     memory = available_memory()
-    for name, (bytes_needed, _) in estimates.items():
-        if bytes_needed > memory:
+    for name, need in estimates.items():
+        if need.memory > memory:
             told.append(
-                f"{name}: needs about {bytes_needed / 1e9:.1f} GB of memory without activations, and "
+                f"{name}: needs about {need.memory / 1e9:.1f} GB of memory without activations, and "
                 f"{memory / 1e9:.1f} GB are there; a smaller model or `lora: {{rank: 16}}` needs less"
             )
     there = next(parent for parent in (out.resolve(), *out.resolve().parents) if parent.exists())
     free = shutil.disk_usage(there).free
-    wanted = sum(disk for _, disk in estimates.values())
+    wanted = sum(need.left for need in estimates.values())
+    wanted += max((need.passing for need in estimates.values()), default=0)  # a done stage drops its checkpoints
     if wanted > free:
         told.append(f"{there}: needs about {wanted / 1e9:.1f} GB of disk, and {free / 1e9:.1f} GB are free")
     return told

@@ -33,8 +33,10 @@ def plan(recipe: Recipe, *, with_power: bool = False) -> dict[str, Any]:
         for stage in recipe.stages:
             if (told := power.power(stage)) is not None:
                 stages[stage.name]["power"] = told
-    refused = [line for stage in recipe.stages for line in machine.troubles(stage)]
-    refused += machine.shortage(recipe, recipe.stages, run_folder(recipe))
+    folder = run_folder(recipe)
+    open_stages = [stage for stage in recipe.stages if not (folder / stage.name / "DONE.json").exists()]
+    refused = [line for stage in open_stages for line in machine.troubles(stage)]
+    refused += machine.shortage(recipe, open_stages, folder)
     planned: dict[str, Any] = masked({"name": recipe.name, "stages": stages, "refused": refused})
     return planned
 
