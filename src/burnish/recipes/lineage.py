@@ -15,6 +15,7 @@ from burnish.errors import ConfigError, DataError
 from burnish.recipes.artefacts import damage
 from burnish.recipes.folder import read_json
 from burnish.recipes.stages import METHODS
+from burnish.training.config import as_typed, flat
 
 _MOST_FRONT_MATTER = 20_000  # characters in which a card's front matter has to end
 
@@ -175,24 +176,14 @@ def _inputs(value: Any, key: str = "") -> Iterator[Input]:
 def changed_settings(method: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings that differ from the method's defaults, groups taken apart."""
     if method not in METHODS:
-        return _flat(settings)
+        return flat(settings)
     fields = METHODS[method].config_class().model_fields
-    default = _flat({name: _plain(f.get_default(call_default_factory=True)) for name, f in fields.items()})
-    return {key: value for key, value in _flat(settings).items() if key not in default or default[key] != value}
+    default = flat({name: _plain(f.get_default(call_default_factory=True)) for name, f in fields.items()})
+    return {key: value for key, value in flat(settings).items() if key not in default or default[key] != value}
 
 
 def _plain(value: Any) -> Any:
     return value.model_dump(mode="json") if hasattr(value, "model_dump") else value
-
-
-def _flat(settings: Mapping[str, Any], at: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        if isinstance(value, Mapping) and value:
-            flat |= _flat(value, f"{at}{key}.")
-        else:
-            flat[f"{at}{key}"] = list(value) if isinstance(value, tuple) else value
-    return flat
 
 
 def _collect(step: Step, run: Path | None, found: dict[str, Step]) -> None:
@@ -241,15 +232,11 @@ def command(known: Lineage) -> str:
         recipe = PurePath(known.run.recipe_path.replace("\\", "/"))
         demo = recipe.parts[-4:] == ("burnish", "assets", "demo", "recipe.yaml")
         typed = ["burnish", "demo"] if demo else ["burnish", "run", recipe.name or "recipe.yaml"]
-        for key, value in _flat(known.run.typed).items():
-            typed += ["--seed", str(value)] if key == "seed" else ["--set", f"{key}={value}"]
-        return shlex.join([*typed, "--out", f"runs/{known.run.name}"])
+        return shlex.join([*typed, *as_typed(known.run.typed), "--out", f"runs/{known.run.name}"])
     typed = ["burnish", stage.method]
     for one in stage.inputs:
         typed += [f"--{one.key.replace('_', '-')}", one.name]
-    for key, value in stage.settings.items():
-        typed += ["--set", f"{key}={yaml.safe_dump(value, default_flow_style=True).splitlines()[0]}"]
-    return shlex.join([*typed, "--out", stage.name])
+    return shlex.join([*typed, *as_typed(stage.settings), "--out", stage.name])
 
 
 def base_licence(base: Input | None) -> str:

@@ -1,5 +1,6 @@
 """The keys that every training stage shares, with one meaning everywhere, and how what was written becomes settings."""
 
+import math
 import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Self, TypeVar, Union, get_args, get_origin
@@ -222,6 +223,26 @@ def typed_value(text: str) -> Any:
         KeyError,
     ) as error:  # of a date or a number that is none: no error of YAML's own
         raise ValueError(printable(str(error).splitlines()[0])) from None
+
+
+def as_typed(settings: Mapping[str, Any]) -> list[str]:
+    """Settings as a command line has them, `settings_from` the other way round; the seed stands behind `--seed`."""
+    typed: list[str] = []
+    for key, value in flat(settings).items():
+        text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=math.inf).splitlines()[0]
+        typed += ["--seed", text] if key == "seed" else ["--set", f"{key}={text}"]
+    return typed
+
+
+def flat(settings: Mapping[str, Any], at: str = "") -> dict[str, Any]:
+    """Settings with groups opened by dots; an empty group stays one."""
+    found: dict[str, Any] = {}
+    for key, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            found |= flat(value, f"{at}{key}.")
+        else:
+            found[f"{at}{key}"] = list(value) if isinstance(value, tuple) else value
+    return found
 
 
 def plainly(path: KeyPath) -> str:

@@ -53,3 +53,4 @@ def test_a_model_that_answered_other_prompts_is_left_out():
 def test_scores_of_a_judge_of_pairs_do_not_compare_others():
     """They say how much better an answer is than the first model's."""
     assert win_rates(compared(consistency=0.8)) == {}
+    assert win_rates(compared(**{"consistency/other": 0.8})) == {}, "one of a list of judges compares pairs"

@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import shlex
 from hashlib import sha256
 
 import pytest
@@ -12,6 +13,7 @@ from burnish.errors import DataError, MissingInput
 from burnish.evaluation.report import frontiers
 from burnish.evaluation.report.answers import evenly
 from burnish.evaluation.report.write import write_report
+from burnish.training.config import settings_from
 
 HOSTILE = (
     '<script>alert(1)</script>"\'><img src=x onerror=alert(2)>&lt;b&gt; style="}*{display:none" ]]></style> '
@@ -115,10 +117,18 @@ def test_it_says_how_to_repeat_the_run(run_folder):
     assert f"sft.jsonl {sha256(b'/b/assets/demo/sft.jsonl').hexdigest()[:10]}" in text
 
 
+def test_what_was_set_stands_as_it_was_typed(run_folder):
+    typed = ["dpo.beta=0.3", "sft.lora.rank=8", "sft.evaluate_on=null", "name='1'"]
+    changed(run_folder / "lock.json", lambda lock: lock.update(set=settings_from(typed)))
+    text = page_of(run_folder).text
+    assert "--set dpo.beta=0.3 --set sft.lora.rank=8 --set sft.evaluate_on=null --set" in text
+    again = shlex.split(text[text.index("burnish demo --set") : text.index(" --out")])
+    assert settings_from(again[3::2]) == settings_from(typed)
+
+
 def test_what_was_set_is_quoted_for_a_shell(run_folder):
-    changed(
-        run_folder / "lock.json", lambda lock: lock.update(recipe="my recipe.yaml", set={"dpo.beta": "0.1; rm -rf ~"})
-    )
+    given = {"dpo": {"beta": "0.1; rm -rf ~"}}
+    changed(run_folder / "lock.json", lambda lock: lock.update(recipe="my recipe.yaml", set=given))
     assert f"burnish run 'my recipe.yaml' --set 'dpo.beta=0.1; rm -rf ~' --out {run_folder}" in page_of(run_folder).text
 
 

@@ -1,7 +1,7 @@
 """How the run came about, and how to come there again: the chain, and what repeats it."""
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
@@ -11,6 +11,7 @@ from burnish.evaluation.report.parts import Page, dot, drawn, method_name, table
 from burnish.evaluation.report.run import Edge, Run, StageRecord
 from burnish.evaluation.report.svg import escaped
 from burnish.evaluation.report.words import Words, figure, number
+from burnish.training.config import as_typed, flat
 
 DEMOS = {
     "demo/recipe.yaml": ["burnish", "demo"],
@@ -84,7 +85,7 @@ def again(run: Run, page: Page) -> str:
     rows = [[escaped(stage.name), _from(stage)] for stage in run.stages]
     recipe = f"<h3>recipe.yaml</h3><pre>{escaped(run.recipe)}</pre>" if run.recipe else ""
     settings = "".join(
-        f"<h3>{escaped(stage.name)}</h3><pre>{escaped(chr(10).join(flat(stage.settings)))}</pre>"
+        f"<h3>{escaped(stage.name)}</h3><pre>{escaped(_lines(stage.settings))}</pre>"
         for stage in run.stages
         if stage.settings
     )
@@ -97,24 +98,18 @@ def again(run: Run, page: Page) -> str:
     )
 
 
+def _lines(settings: Mapping[str, Any]) -> str:
+    return "\n".join(f"{key}: {value}" for key, value in flat(settings).items())
+
+
 def command(run: Run) -> str:
     """The command that made the run, with everything that was set on it."""
     place = run.recipe_path.replace("\\", "/").partition("burnish/assets/")[2]
     typed = DEMOS.get(place, ["burnish", "run", run.recipe_path or "recipe.yaml"])
-    for key, value in run.settings.items():
-        typed += ["--seed", str(value)] if key == "seed" else ["--set", f"{key}={value}"]
-    return shlex.join([*typed, "--out", str(run.folder)])
+    return shlex.join([*typed, *as_typed(run.settings), "--out", str(run.folder)])
 
 
 def _from(stage: StageRecord) -> str:
     """What a stage was made from, as HTML: names, with the hash of what they held."""
     told = (f"{escaped(name)}{f' <code>{escaped(digest)}</code>' if digest else ''}" for name, digest in stage.sources)
     return "<br>".join(told) or "–"
-
-
-def flat(settings: Mapping[str, Any], at: str = "") -> Iterator[str]:
-    for key, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from flat(value, f"{at}{key}.")
-        else:
-            yield f"{at}{key}: {value}"

@@ -50,7 +50,8 @@ def win_rates(comparison: Comparison) -> dict[tuple[str, str], Interval]:
     Empty where a judge of pairs gave the scores, which compare with the first model's answers alone, and where people
     did, who give none. Models whose answers are not to the same prompts, with a score each, are left out.
     """
-    if any("consistency" in figures for figures in comparison.verdicts.values()):
+    named = (name for figures in comparison.verdicts.values() for name in figures)
+    if any(name.partition("/")[0] == "consistency" for name in named):  # of a list of judges, consistency/NAME
         return {}
     scored = {m: s for m in comparison.verdicts if (s := comparison.samples.get(m, ())) and all(map(_scored, s))}
     if not scored:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from burnish.evaluation.report import charts, frontiers
-from burnish.evaluation.report.course import command, flat
+from burnish.evaluation.report.course import command
 from burnish.evaluation.report.parts import Page, beside, dotted, figure, table
 from burnish.evaluation.report.result import result
 from burnish.evaluation.report.run import Comparison, Run, StageRecord
@@ -12,6 +12,7 @@ from burnish.evaluation.report.stages import series
 from burnish.evaluation.report.svg import SERIES, escaped
 from burnish.evaluation.report.took import cost, memory, pace, seconds_said
 from burnish.evaluation.report.words import CURVES, Figures, Row, Words, number, rows_of
+from burnish.training.config import flat
 
 SIZE = (3.5, 2.25)
 
@@ -138,9 +139,8 @@ def _settings(run: Run) -> dict[str, str]:
     found: dict[str, str] = {}
     for stage in run.stages:
         found[f"{stage.name}.method"] = stage.method
-        for line in [*flat(stage.settings), *flat(stage.inputs)]:
-            key, _, value = line.partition(": ")
-            found[f"{stage.name}.{key}"] = value
+        for key, value in (flat(stage.settings) | flat(stage.inputs)).items():
+            found[f"{stage.name}.{key}"] = str(value)
         made = [f"{name} {digest}".strip() for name, digest in stage.sources if digest and name not in _names(run)]
         found[f"{stage.name} ←"] = ", ".join(made)
     return found | dict(run.versions) | ({"threads": str(run.threads)} if run.threads else {})
