@@ -368,11 +368,19 @@ def test_the_best_of_n_stands_on_the_axes_of_the_models(full_run):
     assert "best of" not in Page(write_report(full_run).read_text(encoding="utf-8")).text.replace("best of n", "")
 
 
-def test_the_best_of_n_of_another_model_is_not_drawn(full_run):
+@pytest.mark.parametrize(
+    "other", [{"model": "ppo"}, {"judge": "reward"}, {"judge": None}, {"prompts": ["train.jsonl"]}]
+)
+def test_the_best_of_n_of_another_model_judge_or_prompts_is_not_drawn(full_run, other):
     (full_run / "compare/best_of_n.jsonl").rename(full_run / "answers/best_of_n.jsonl")
-    assert "best of 16" in write_report(full_run).read_text(encoding="utf-8")
-    changed(full_run / "lock.json", lambda lock: lock["stages"]["answers"]["inputs"].update(model="ppo"))
-    assert "best of 16" not in write_report(full_run).read_text(encoding="utf-8")
+
+    def draws(**inputs):
+        changed(full_run / "lock.json", lambda lock: lock["stages"]["answers"]["inputs"].update(inputs))
+        return write_report(full_run).read_text(encoding="utf-8")
+
+    same = {"by": "reward", "judge": "judges:favourable-b", "prompts": ["/b/assets/demo/heldout.jsonl"]}
+    assert "best of 16" in draws(**same)
+    assert "best of 16" not in draws(**(same | other))
 
 
 def test_a_sweep_is_one_curve_in_the_order_of_its_kl():

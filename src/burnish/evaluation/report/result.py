@@ -144,12 +144,18 @@ def _frontier(run: Run, comparison: Comparison, page: Page, number: int) -> str:
 
 
 def best_of_n(run: Run, comparison: Comparison) -> list[Mapping[str, float]]:
-    """What the best of n answers of the model to beat wins, by n: told by this stage, or by one that drew from it."""
+    """What the best of n answers of the model to beat wins, by n: told by this stage, or by one that drew from it.
+
+    That one must have asked the judge of this verdict about the same prompts: by the score that chose among them, the
+    best of n wins n / (n + 1) whatever it is worth.
+    """
     stages = {stage.name: stage for stage in run.stages}
     judging = stages[comparison.stage]
     models = judging.inputs.get("models")
     first = models.get(next(iter(comparison.verdicts))) if isinstance(models, Mapping) else None
-    for stage in [judging, *(stage for stage in run.stages if first and stage.inputs.get("model") == first)]:
+    alike = {"model": first, "judge": judging.inputs.get("by"), "prompts": judging.inputs.get("prompts")}
+    drew = (stage for stage in run.stages if all(v and stage.inputs.get(key) == v for key, v in alike.items()))
+    for stage in [judging, *drew]:
         if stage.best_of_n:
             return sorted(stage.best_of_n, key=lambda row: row["n"])
     return []
