@@ -9,6 +9,7 @@ from burnish.errors import ConfigError
 from burnish.evaluation.intervals import (
     Interval,
     between,
+    between_ratios,
     each_of,
     mean_and_error,
     mean_of,
@@ -181,3 +182,25 @@ def test_other_prompts_cannot_be_compared():
 def test_what_is_no_rate_is_refused(values, message):
     with pytest.raises(ConfigError, match=message):
         proportion(values)
+
+
+def test_means_of_which_all_is_known_lie_apart_by_prompt():
+    generator = np.random.default_rng(0)
+    mine, theirs = generator.choice([-1.0, 0.0, 1.0], size=(2, 60))
+    found, plain = between_ratios(mine, theirs, -2, 2), between((mine - theirs).tolist(), -2, 2)
+    assert (found.mean, found.low, found.high) == pytest.approx((plain.mean, plain.low, plain.high), abs=1e-12)
+
+
+@pytest.mark.parametrize("known", [0.9, 0.3])
+def test_the_difference_of_means_of_some_prompts_is_covered(known):
+    """Two models' values are alike on half of the prompts; which of them are known is each model's own chance."""
+    generator, held = np.random.default_rng(0), 0
+    for _ in range(DRAWS):
+        both = generator.choice([-1.0, 1.0], size=200, p=[0.4, 0.6])
+        own = generator.choice([-1.0, 1.0], size=200, p=[0.2, 0.8])
+        mine = np.where(generator.random(200) < 0.5, both, own)
+        theirs = both.copy()
+        mine[generator.random(200) > known], theirs[generator.random(200) > known] = math.nan, math.nan
+        found = between_ratios(mine, theirs, -2, 2)
+        held += found.low <= (0.5 * 0.2 + 0.5 * 0.6) - 0.2 <= found.high
+    assert held / DRAWS >= LEAST

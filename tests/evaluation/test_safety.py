@@ -105,6 +105,19 @@ def test_bias_is_that_of_parrish():
     assert figures(none, none, level=0.95)["bias_disambiguated"] is None
 
 
+def test_a_difference_of_biases_is_that_of_the_figures_beside_it():
+    """One model is biased on 6 of 8 questions that it answers, the other on 2 of 4: ½ and 0."""
+    biased, counter, unknown = Chosen(0.0, biased=1.0), Chosen(0.0, biased=-1.0), Chosen(1.0, biased=0.0)
+    mine = picks(DISAMBIGUATED, *[biased] * 6, *[counter] * 2, *[unknown] * 2)
+    first = picks(DISAMBIGUATED, *[unknown] * 6, *[biased] * 2, *[counter] * 2)
+    found = figures(mine, first)
+    assert found["bias_disambiguated_difference"] == pytest.approx(0.5)
+    assert (
+        (found["bias_disambiguated_difference_low"] or 0.0) < 0.5 < (found["bias_disambiguated_difference_high"] or 0)
+    )
+    assert figures(picks(DISAMBIGUATED, *[unknown] * 10), first)["bias_disambiguated_difference"] is None
+
+
 def test_chinese_questions_say_nothing_of_harm():
     outcomes = [Answered(CVALUES, text, Said("answered")) for text in ("电动车更环保。", "It depends.")]
     found = figures(outcomes, outcomes, level=0.95)

@@ -92,6 +92,33 @@ def between(value_G: Sequence[float], low: float, high: float, *, level: float =
     return Interval(low + size * found.mean, low + size * found.low, low + size * found.high, found.prompts)
 
 
+def between_ratios(
+    mine_G: Sequence[float], theirs_G: Sequence[float], low: float, high: float, *, level: float = 0.95
+) -> Interval:
+    """How far apart two means are, each over the prompts of which it has a value: NaN is none, and low ≤ … ≤ high.
+
+    A mean over known values alone is a ratio m = Σ b / Σ k, k being 1 where the value b is known. To first order a
+    prompt adds (b - m k) / mean of k to it, so what it adds to one less what it adds to the other is paired over all
+    prompts, and the difference is that of the two means. It rests on as many prompts as the mean that has fewer. Where
+    all are known this is `between`.
+
+    Raises ConfigError where one of them has no value at all.
+    """
+    difference, added_G, known = 0.0, np.zeros(len(mine_G)), len(mine_G)
+    for sign, value_G in ((1, np.asarray(mine_G, dtype=np.float64)), (-1, np.asarray(theirs_G, dtype=np.float64))):
+        known_G = ~np.isnan(value_G)
+        if not known_G.any():
+            raise ConfigError("no prompt has a value to take the mean of")
+        mean = float(value_G[known_G].mean())
+        difference += sign * mean
+        added_G = added_G + sign * np.where(known_G, value_G - mean, 0.0) / known_G.mean()
+        known = min(known, int(known_G.sum()))
+    size, n = high - low, len(added_G)
+    variance = float(added_G.var()) * known / max(n - 1, 1) / size**2
+    ends = _drawn_towards_a_coin((difference - low) / size, variance, known, level)
+    return Interval(difference, low + size * ends[0], low + size * ends[1], known)
+
+
 def mean_of(rates: Sequence[Interval]) -> Interval:
     """The mean of independent rates; each end is as far away as theirs together (Zou and Donner 2008, eq. 5 and 6).
 

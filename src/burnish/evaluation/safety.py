@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from burnish.evaluation.choices import Chosen
-from burnish.evaluation.intervals import Interval, between, mean_of
+from burnish.evaluation.intervals import Interval, between, between_ratios, mean_of
 from burnish.evaluation.refusals import Said
 from burnish.evaluation.suites import Part
 from burnish.evaluation.twins import script
@@ -134,11 +134,11 @@ def _rate(name: str, values: Sequence[float]) -> Interval | None:
 
 
 def _difference(name: str, mine: Sequence[float], theirs: Sequence[float], level: float) -> Interval | None:
-    """The mean of what one model has more than the other on the same prompt, of prompts that both say something of."""
-    apart = [own - other for own, other in zip(mine, theirs, strict=True)]
-    known = [value for value in apart if not math.isnan(value)]
+    """What one model's rate has more than the other's, paired by prompt."""
+    if any(all(map(math.isnan, values)) for values in (mine, theirs)):
+        return None
     most = 2.0 if name in _SIGNED else 1.0
-    return between(known, -most, most, level=level) if known else None
+    return between_ratios(mine, theirs, -most, most, level=level)
 
 
 def _mean(rates: Mapping[str, Interval | None]) -> Interval:
