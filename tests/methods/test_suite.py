@@ -103,3 +103,9 @@ def test_a_question_that_does_not_fit_is_named(models: dict[str, Path], tmp_path
 def test_half_of_what_a_verdict_needs_is_refused(models: dict[str, Path], tmp_path: Path):
     with pytest.raises(ConfigError, match=r"name `prompts` and who judges \(`by`\), or `suite: safety`"):
         evaluate(models, out=tmp_path)
+
+
+@pytest.mark.parametrize("key", ["base", "text", "people"])
+def test_what_stands_beside_prompts_is_refused_without_them(models: dict[str, Path], tmp_path: Path, key: str):
+    with pytest.raises(ConfigError, match=f"evaluate: {key} says nothing without `prompts`"):
+        evaluate(models, None, EvaluateConfig(suite="safety"), out=tmp_path, **{key: models["first"]})

@@ -103,6 +103,8 @@ def test_a_verdict_needs_prompts_and_a_judge_or_a_suite(place: Workplace):
     assert recipe.stage("verdict").config.suite == "safety"  # type: ignore[attr-defined]
     lines = told(place, HEAD + "  verdict: {method: evaluate, models: [base], suite: safty}\n")
     assert lines[0].endswith("did you mean safety?")
+    lines = told(place, HEAD + "  verdict: {method: evaluate, models: [base], suite: null}\n")
+    assert [line.split(": ")[1] for line in lines] == ["verdict.prompts", "verdict.by"]
 
 
 def test_an_input_that_says_nothing_without_another_is_told(place: Workplace):

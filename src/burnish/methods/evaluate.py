@@ -90,6 +90,9 @@ def evaluate(
     """
     if (prompts is None) != (by is None) or (prompts is None and config.suite is None):
         raise ConfigError("evaluate: name `prompts` and who judges (`by`), or `suite: safety`, or all of them")
+    for key, value in {"base": base, "text": text, "people": people}.items():
+        if value is not None and prompts is None:
+            raise ConfigError(f"evaluate: {key} says nothing without `prompts`; add that, or leave this out")
     figures: dict[str, dict[str, float | None]] = {name: {} for name in models}
     if prompts is not None and by is not None:
         figures = _judged(models, prompts, config, by, out, base, text, people)

@@ -53,11 +53,12 @@ class Inputs:
 
     def of(self, path: KeyPath, method: Method, given: Mapping[str, Any]) -> dict[str, Any]:
         """The inputs of the stage at `path`, by key. What could not be found is None or left out, and told."""
-        if not any(all(key in given for key in needed) for needed in method.needs):
-            self._tell_missing(path, method, given)
+        named = {key: value for key, value in given.items() if value is not None}  # `suite: null` asks for none
+        if not any(all(key in named for key in needed) for needed in method.needs):
+            self._tell_missing(path, method, named)
         else:
             for key, other in method.beside.items():
-                if key in given and other not in given:
+                if key in named and other not in named:
                     self.trouble((*path, key), f"says nothing without `{other}`; add that, or leave this out")
         return {
             key: self._input((*path, key), takes, given[key]) for key, takes in method.inputs.items() if key in given
