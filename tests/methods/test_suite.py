@@ -18,6 +18,7 @@ from burnish.methods.evaluate import EvaluateConfig, evaluate
 from burnish.methods.suite import PRIMER, suite_figures
 from burnish.models.load import load_policy
 from burnish.rollout.settings import Sampling
+from burnish.types import Group
 
 SHORT = Sampling(max_new_tokens=6)
 
@@ -109,3 +110,12 @@ def test_half_of_what_a_verdict_needs_is_refused(models: dict[str, Path], tmp_pa
 def test_what_stands_beside_prompts_is_refused_without_them(models: dict[str, Path], tmp_path: Path, key: str):
     with pytest.raises(ConfigError, match=f"evaluate: {key} says nothing without `prompts`"):
         evaluate(models, None, EvaluateConfig(suite="safety"), out=tmp_path, **{key: models["first"]})
+
+
+def test_a_suite_that_does_not_fit_is_told_before_anybody_judges(models: dict[str, Path], tmp_path: Path):
+    def by(prompts: Any, answers: list[str]) -> list[float]:
+        raise AssertionError("asked before the suite was laid out")
+
+    config = EvaluateConfig(suite="safety", limit=1, max_length=200, sampling=SHORT)
+    with pytest.raises(DataError, match=r"truthfulqa: .* above max_length 200"):
+        evaluate(models, [Group("1 + 1 = ", origin="prompts:1")], config, by=by, out=tmp_path)

@@ -33,7 +33,7 @@ from burnish.methods.human_like import beside_people, people_by_prompt
 from burnish.methods.inputs import DataInput, PolicyInput, as_groups, as_policy, say
 from burnish.methods.people import PeopleConfig
 from burnish.methods.scoring import By, Scores, answered, score_groups
-from burnish.methods.suite import suite_figures
+from burnish.methods.suite import check_lengths, suite_figures
 from burnish.models.divergence import answer_kl
 from burnish.models.model import Policy
 from burnish.rollout.local import LocalEngine
@@ -95,12 +95,19 @@ def evaluate(
             raise ConfigError(f"evaluate: {key} says nothing without `prompts`; add that, or leave this out")
     figures: dict[str, dict[str, float | None]] = {name: {} for name in models}
     if prompts is not None and by is not None:
+        if config.suite is not None:  # judging may take hours
+            check_lengths(models, config.suite, config, config.sampling, limit=config.limit)
         figures = _judged(models, prompts, config, by, out, base, text, people)
+        _write(figures, out)
     if config.suite is not None:
         asked = suite_figures(models, config.suite, config, config.sampling, limit=config.limit, out=out)
         figures = {name: own | asked[name] for name, own in figures.items()}
-    write_durably(out / "verdict.json", json.dumps(with_sentences(figures), indent=1, ensure_ascii=False))
+    _write(figures, out)
     return figures
+
+
+def _write(figures: Mapping[str, Mapping[str, float | None]], out: Path) -> None:
+    write_durably(out / "verdict.json", json.dumps(with_sentences(figures), indent=1, ensure_ascii=False))
 
 
 def _judged(

@@ -19,6 +19,7 @@ from typing import Any
 from burnish.batch.trees import choice_tree, prompt_trees
 from burnish.data.convert import write_rows
 from burnish.data.templates import Template, resolve
+from burnish.data.tokenizer import load_tokenizer
 from burnish.errors import DataError
 from burnish.evaluation.choices import choices_of, chosen
 from burnish.evaluation.intervals import each_of
@@ -87,6 +88,24 @@ def suite_figures(
     return {name: figures(own, first, level=level) for name, own in outcomes.items()}
 
 
+def check_lengths(
+    models: Mapping[str, PolicyInput], suite: Suite, config: StageConfig, sampling: Sampling, *, limit: int | None
+) -> None:
+    """Raise DataError where a question does not fit a model, from its tokenizer alone."""
+    asked = questions(suite, limit)
+    for model in models.values():
+        template = resolve(model.tokenizer if isinstance(model, Policy) else load_tokenizer(model), config.template)
+        written = [one for one in asked if one.part.wanted != "choice"]
+        prompt_trees(_groups(written), template, max_length=config.max_length, room=sampling.max_new_tokens)
+        picked = [one for one in asked if one.part.wanted == "choice"]
+        rows = [_choice_tree(question, template, place) for place, question in enumerate(picked)]
+        _check_length(rows, picked, config.max_length)
+
+
+def _groups(asked: Sequence[Question]) -> list[Group]:
+    return [Group(one.prompt, origin=f"{one.part.file}:{place + 1}") for place, one in enumerate(asked)]
+
+
 def _asked(
     policy: Policy, asked: Sequence[Question], config: StageConfig, sampling: Sampling
 ) -> list[tuple[Outcome, Row]]:
@@ -103,8 +122,7 @@ def _written(
     policy: Policy, asked: Sequence[Question], template: Template, config: StageConfig, sampling: Sampling
 ) -> list[tuple[Outcome, Row]]:
     """Prompts that the model answers, one answer each."""
-    groups = [Group(one.prompt, origin=f"{one.part.file}:{place + 1}") for place, one in enumerate(asked)]
-    trees = prompt_trees(groups, template, max_length=config.max_length, room=sampling.max_new_tokens).trees
+    trees = prompt_trees(_groups(asked), template, max_length=config.max_length, room=sampling.max_new_tokens).trees
     rollouts = LocalEngine(policy).sample(
         [tree.prompt for tree in trees],
         1,
