@@ -19,6 +19,7 @@ from burnish.models.export import (
     lost_by_rounding,
     merge_adapter,
     stored_dtype,
+    stored_otherwise,
     write_copy,
 )
 from burnish.models.load import load_policy, load_scorer
@@ -69,6 +70,18 @@ def test_another_precision_is_written_and_its_price_told(tiny_model: Path, tmp_p
     assert stored_dtype(tmp_path / "copy") == dtype
     assert told["largest_difference"] == 0
     assert 0 < lost_by_rounding(tiny_model, source) < 0.5
+
+
+def test_a_single_weight_of_another_precision_is_seen(tiny_model: Path, tmp_path: Path):
+    write_copy(load_source(tiny_model, dtype="bfloat16"), tmp_path / "mixed")
+    assert not stored_otherwise(tmp_path / "mixed", "bfloat16")
+    file = tmp_path / "mixed/model.safetensors"
+    weights = load_file(file)
+    weights["model.norm.weight"] = torch.full_like(weights["model.norm.weight"], 1.001, dtype=torch.float32)
+    save_file(weights, file, metadata={"format": "pt"})
+    assert stored_dtype(tmp_path / "mixed") == "bfloat16"
+    assert stored_otherwise(tmp_path / "mixed", "bfloat16")
+    assert lost_by_rounding(tmp_path / "mixed", load_source(tmp_path / "mixed")) > 0  # 1.001 becomes 1
 
 
 def test_shards_are_as_large_as_asked(tiny_model: Path, tmp_path: Path):

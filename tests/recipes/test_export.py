@@ -5,6 +5,8 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 from tiny import bpe_tokenizer, tiny_llama
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -64,6 +66,17 @@ def test_an_export_is_a_folder_with_a_card(stage: Path, tmp_path: Path):
     assert "12 rows" in card
     assert "/home/me" not in card
     assert "burnish sft --model words --data demos.jsonl --set epochs=3 --out tuned" in card
+
+
+def test_what_is_lost_of_a_model_of_two_precisions_is_told(model: Path, tmp_path: Path):
+    shutil.copytree(model, tmp_path / "mixed")
+    weights = load_file(tmp_path / "mixed/model.safetensors")
+    norms = {name: torch.full_like(one, 1.001) for name, one in weights.items() if "norm" in name}
+    weights = {name: one.bfloat16() for name, one in weights.items()} | norms
+    save_file(weights, tmp_path / "mixed/model.safetensors", metadata={"format": "pt"})
+    told = export(tmp_path / "mixed", tmp_path / "out")
+    assert told["dtype"] == "bfloat16"
+    assert told["lost_by_rounding"] > 0  # 1.001 becomes 1
 
 
 def test_a_gguf_file_lies_with_its_card_and_reads_back(stage: Path, tmp_path: Path):

@@ -49,8 +49,8 @@ class Source:
         return "scorer" if self.template is None else "policy"
 
 
-def stored_dtype(folder: Path) -> Dtype:
-    """The precision of most of a directory's weights, from their headers."""
+def _held(folder: Path) -> dict[str, int]:
+    """How many of a directory's weights are stored in each precision, from their headers."""
     held: dict[str, int] = {}
     for file in sorted(folder.glob("*.safetensors")):
         with safe_open(file, framework="numpy") as tensors:
@@ -60,10 +60,21 @@ def stored_dtype(folder: Path) -> Dtype:
                 for length in piece.get_shape():
                     size *= length
                 held[piece.get_dtype()] = held.get(piece.get_dtype(), 0) + size
+    return held
+
+
+def stored_dtype(folder: Path) -> Dtype:
+    """The precision of most of a directory's weights."""
+    held = _held(folder)
     most = max(held, key=lambda kind: held[kind], default="F32")
     if most not in _STORED:
         raise ConfigError(f"{folder}: its weights are {most}; choose --dtype, one of {', '.join(DTYPES)}")
     return _STORED[most]
+
+
+def stored_otherwise(folder: Path, dtype: Dtype) -> bool:
+    """Is any of a directory's weights stored in another precision?"""
+    return any(_STORED.get(kind) != dtype for kind in _held(folder))
 
 
 def is_scorer(folder: Path) -> bool:

@@ -230,7 +230,7 @@ def _hf(folder: Path, aside: Path, known: Lineage, *, dtype: str | None, name: s
     kind: Any = dtype
     source = models.load_source(folder, dtype=kind, template=_template(known))
     checks = models.write_copy(source, aside, shard_size=shard_size)
-    if source.dtype != models.stored_dtype(folder):
+    if models.stored_otherwise(folder, source.dtype):
         checks["lost_by_rounding"] = models.lost_by_rounding(folder, source)
     subject = Subject(
         name=name,
