@@ -1,6 +1,7 @@
 """A GGUF file is the model: every family that is claimed is read back by transformers, tensor, token and output."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from tiny import bpe_tokenizer, spm_tokenizer, tiny_llama
+from tokenizers import Tokenizer
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from burnish.errors import ConfigError, DataError
@@ -189,6 +191,17 @@ def test_a_rule_for_cutting_text_is_known_by_its_steps(pre: str, tmp_path: Path)
     path = written(model, tokenizer, tmp_path / "model.gguf")
     assert fields(path)["tokenizer.ggml.pre"] == pre
     check_gguf(path, model, tokenizer, "f32")
+
+
+def test_a_piece_that_merges_never_make_is_refused_where_llama_cpp_takes_words_whole():
+    said = json.loads(bpe_tokenizer("llama-bpe").backend_tokenizer.to_str())
+    said["model"]["ignore_merges"] = False
+    reached = PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(json.dumps(said)))
+    assert vocabulary(reached, ROWS).pre == "llama-bpe"
+    lost = "".join(said["model"]["merges"].pop())
+    out_of_reach = PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(json.dumps(said)))
+    with pytest.raises(ConfigError, match=re.escape(f"takes {lost!r} whole")):
+        vocabulary(out_of_reach, ROWS)
 
 
 def test_a_rule_that_llama_cpp_does_not_know_is_refused():

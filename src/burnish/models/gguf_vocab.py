@@ -76,7 +76,10 @@ def vocabulary(tokenizer: PreTrainedTokenizerBase, rows: int) -> Vocabulary:
     if model.get("byte_fallback"):
         return _with_scores(said, tokens, kinds, merges, tokenizer.unk_token)
     notes = _normaliser_notes(said["normalizer"])
-    pre = _pre(said["pre_tokenizer"], bool(model.get("ignore_merges")))
+    ignores = bool(model.get("ignore_merges"))
+    pre = _pre(said["pre_tokenizer"], ignores)
+    if PRE[pre][1] and not ignores:
+        _refuse_out_of_reach(tokens, kinds, backend, pre)
     return Vocabulary("gpt2", pre, tokens, kinds, merges=tuple(" ".join(pair) for pair in merges), notes=notes)
 
 
@@ -113,6 +116,16 @@ def _pre(pre_tokenizer: Mapping[str, Any] | None, ignores_merges: bool) -> str:
             return name
     told = "; ".join(f"{kind} {what[:60]}" for kind, what in steps) or "nothing"
     raise _refused(f"it cuts text up by rules that llama.cpp has no name for: {told}")
+
+
+def _refuse_out_of_reach(tokens: Sequence[str], kinds: Sequence[int], backend: Any, pre: str) -> None:
+    """llama.cpp takes whole each word that is a piece by this rule; so merges must make every piece of itself too."""
+    for token, kind in zip(tokens, kinds, strict=True):
+        if kind == NORMAL and len(backend.model.tokenize(token)) > 1:
+            raise _refused(
+                f"it is cut up as {pre}, by which llama.cpp takes {token!r} whole, and its merges never make that "
+                "(ignore_merges: false)"
+            )
 
 
 def _parts(value: Mapping[str, Any] | None, key: str) -> list[Mapping[str, Any]]:
