@@ -9,7 +9,7 @@ from hashlib import sha256
 import pytest
 from evaluation.report.pages import FETCHING, TAGS, Page, changed, page_of
 
-from burnish.errors import DataError, MissingInput
+from burnish.errors import DataError, MissingInput, UsageError
 from burnish.evaluation.report import frontiers
 from burnish.evaluation.report.answers import evenly
 from burnish.evaluation.report.write import write_report
@@ -449,3 +449,13 @@ def test_it_is_written_where_it_is_wanted(run_folder, tmp_path):
     assert path == tmp_path / "elsewhere.html"
     assert "ppo answer better than sft" in path.read_text(encoding="utf-8")
     assert not (run_folder / "report.html").exists()
+    assert write_report(run_folder, out=tmp_path / "new/dir/it.html").is_file()
+
+
+def test_it_is_not_written_over_a_folder(run_folder, tmp_path):
+    (tmp_path / "reports").mkdir()
+    with pytest.raises(UsageError, match=r"is a folder; name the file, such as .*reports/report\.html"):
+        write_report(run_folder, out=tmp_path / "reports")
+    (tmp_path / "a").write_text("mine")
+    with pytest.raises(UsageError, match="what stands above it is a file"):
+        write_report(run_folder, out=tmp_path / "a/report.html")

@@ -11,6 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar
 
+from burnish.errors import UsageError
 from burnish.evaluation.language import HTML, Language
 from burnish.evaluation.report import agreement, answers, course, heldout, result, side_by_side, stages, took
 from burnish.evaluation.report.parts import Page, failed
@@ -56,6 +57,7 @@ def write_report(
     """
     run = read_run(run_folder)
     path = out or run_folder / "report.html"
+    _make_room(path)
     write_durably(path, page(run.name, OF_ONE, run, language or run.language, price))
     return path
 
@@ -65,9 +67,20 @@ def write_side_by_side(
 ) -> Path:
     """Write one page with several runs beside each other; arguments and errors as of `write_report`. The language is by
     default that of the first run."""
+    _make_room(out)
     runs = side_by_side.side_by_side([read_run(folder) for folder in run_folders])
     write_durably(out, page(" · ".join(runs.names), OF_SEVERAL, runs, language or runs.runs[0].language, price))
     return out
+
+
+def _make_room(path: Path) -> None:
+    """Make the folder that `path` is to lie in. Raises UsageError where no file can be put there."""
+    if path.is_dir():
+        raise UsageError(f"--out {path}: is a folder; name the file, such as {path / 'report.html'}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise UsageError(f"--out {path}: what stands above it is a file, and no folder") from None
 
 
 def page(
