@@ -1,5 +1,6 @@
 """The card says what the run's folders say, escapes what comes from them, and calls the rest unknown."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 
 from burnish.recipes.card import Subject, card, fenced, md
-from burnish.recipes.lineage import Input, Lineage, RunFacts, Step, Verdict, command, front_matter
+from burnish.recipes.lineage import Input, Lineage, RunFacts, Step, Verdict, command, front_matter, lineage
 
 SUBJECT = Subject(
     name="tuned",
@@ -47,6 +48,12 @@ def test_it_tells_the_chain_with_hashes_and_rows():
     assert "at most 8,192 tokens" in said
 
 
+def test_what_was_changed_after_a_stage_began_stands_in_its_row():
+    changed = replace(chain().steps[0], allowed={"epochs": 4})
+    said = card(SUBJECT, chain(steps=(changed,)))
+    assert "epochs: 2<br>changed after it began (--allow-changed): epochs: 4 |" in said
+
+
 def test_the_hub_reads_its_front_matter():
     assert front_matter(card(SUBJECT, chain())) == {
         "base_model": "org/base",
@@ -75,6 +82,30 @@ def test_the_command_makes_it_again_without_anybodys_folders():
     assert "/home/me" not in card(SUBJECT, chain())
     alone = chain(run=None, steps=(step("out", "sft", Input("data", "a b.jsonl"), epochs=2, lora=None),))
     assert command(alone) == "burnish sft --data 'a b.jsonl' --set epochs=2 --set lora=null --out out"
+
+
+@pytest.mark.parametrize(("folder", "said"), [("demo", "burnish demo"), ("demo-zh", "burnish demo --language zh")])
+def test_the_recipes_that_ship_are_run_by_their_own_command(folder: str, said: str):
+    facts = RunFacts("r", "", f"/lib/burnish/assets/{folder}/recipe.yaml", {}, 1)
+    assert command(chain(run=facts)) == f"{said} --out runs/r"
+
+
+def test_a_judge_is_named_once_and_not_by_its_rubric(tmp_path: Path):
+    chat = {"judge": "https://host/v1", "model": "qwen", "rubric": "Shorter is better.", "name": "short"}
+    reward = {"by": {"stage": "reward", "sha256": "ab" * 32}, "weight": 0.5, "name": "ours"}
+    shown = {"by": {"path": "/home/me/other/model", "sha256": "cd" * 32}, "weight": 0}
+    inputs = {"by": [chat, reward, shown, "judges:favourable-a", {"by": {"hub": "org/scorer", "revision": ""}}]}
+    for name, method, said in (("dpo", "dpo", {}), ("compare", "evaluate", inputs)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "inputs.json").write_text(json.dumps({"stage": name, "method": method, "inputs": said}))
+        (tmp_path / name / "DONE.json").write_text(json.dumps({"figures": {"dpo": FIGURES}, "outputs": {}}))
+    (tmp_path / "lock.json").write_text("{}")
+    (verdict,) = lineage(tmp_path / "dpo").verdicts
+    assert verdict.judge == "short, ours, judges:favourable-a, org/scorer"
+    made_from = [(one.key, one.name) for one in lineage(tmp_path / "compare").steps[-1].inputs]
+    assert made_from == [
+        ("by", name) for name in ("https://host/v1", "reward", "model", "judges:favourable-a", "org/scorer")
+    ]
 
 
 def test_the_same_model_has_the_same_card():

@@ -15,8 +15,9 @@ from burnish.errors import ConfigError, DataError, MissingInput, NotOurs, UsageE
 from burnish.models import copies
 from burnish.models.adapters import Lora
 from burnish.models.load import load_policy, load_scorer
+from burnish.recipes.artefacts import Hashes, described_inputs
 from burnish.recipes.export import export, find
-from burnish.recipes.lineage import front_matter
+from burnish.recipes.lineage import front_matter, lineage
 
 
 @pytest.fixture(scope="module")
@@ -138,8 +139,9 @@ def test_what_a_killed_export_left_is_cleared(model: Path, tmp_path: Path):
 
 def test_a_stage_that_is_not_done_is_refused(stage: Path, tmp_path: Path):
     (stage / "DONE.json").unlink()
-    with pytest.raises(ConfigError, match="this stage is not done"):
-        export(stage, tmp_path / "out")
+    for named in (stage, stage / "model"):
+        with pytest.raises(ConfigError, match="this stage is not done"):
+            export(named, tmp_path / "out")
 
 
 def test_a_stage_without_a_model_is_refused(stage: Path, tmp_path: Path):
@@ -182,6 +184,8 @@ def test_a_models_own_licence_goes_with_its_copy(model: Path, tmp_path: Path):
         ({"format": "onnx"}, "--format onnx: one of hf, gguf"),
         ({"dtype": "f16"}, "--dtype f16: for --format hf one of float32, bfloat16, float16"),
         ({"format": "gguf", "dtype": "float16"}, "for --format gguf one of f32, f16, bf16, q8_0"),
+        ({"shard_size": "banana"}, "--shard-size banana: a number with KB, MB, GB or TB"),
+        ({"shard_size": "5"}, "--shard-size 5: a number with KB, MB, GB or TB"),
         ({"base": "other"}, "is a whole model; only an adapter has a base"),
     ],
 )
@@ -193,6 +197,35 @@ def test_wrong_options_cost_no_load(model: Path, tmp_path: Path, given: dict[str
 def test_a_file_name_is_refused(model: Path, tmp_path: Path):
     with pytest.raises(UsageError, match="names a folder"):
         export(model, tmp_path / "model.gguf", format="gguf")
+
+
+def test_the_folder_that_one_stands_in_is_refused(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="is where you are"):
+        export(model, Path())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_changed_on_the_way_stands_in_the_chain(stage: Path):
+    begun = json.loads((stage / "inputs.json").read_text())
+    data = [{"path": "/home/me/more.jsonl", "sha256": "ef" * 32, "lines": 13}]
+    (stage / "inputs.json").write_text(json.dumps(begun | {"allowed": {"epochs": 4, "data": data}}))
+    (step,) = lineage(stage).steps
+    assert step.allowed == {"epochs": 4, "data": "more.jsonl"}
+
+
+def test_a_licence_is_not_read_from_whatever_has_the_name_of_the_base(
+    stage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "here/base").mkdir(parents=True)
+    (tmp_path / "here/base/README.md").write_text("---\nlicense: mit\n---\n")
+    monkeypatch.chdir(tmp_path / "here")
+    described = described_inputs({"model": Path("base")}, Path(), Hashes(), Path())
+    for sha256, licence in ((described["model"]["sha256"], "mit"), ("ab" * 32, "")):
+        begun = json.loads((stage / "inputs.json").read_text())
+        begun["inputs"]["model"] = {"path": "base", "sha256": sha256}
+        (stage / "inputs.json").write_text(json.dumps(begun))
+        assert lineage(stage).licence == licence
 
 
 def test_the_command_prints_what_was_checked(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):

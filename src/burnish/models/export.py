@@ -169,6 +169,11 @@ def is_adapter(folder: Path) -> bool:
     return (folder / "adapter_config.json").is_file()
 
 
+def adapter_named(folder: Path, base: str | Path | None = None) -> str | Path:
+    """The name of what an adapter was trained on: `base`, or what its config says; empty where it says nothing."""
+    return base or str(json_object(folder / "adapter_config.json").get("base_model_name_or_path") or "")
+
+
 def adapter_base(folder: Path, base: str | Path | None = None) -> Path:
     """The directory of the model that an adapter was trained on: `base`, or what its config names.
 
@@ -185,7 +190,7 @@ def adapter_base(folder: Path, base: str | Path | None = None) -> Path:
         )
     if not (folder / "adapter_model.safetensors").is_file():
         raise MissingInput(f"{folder}: adapter_model.safetensors is missing; adapters as pickles are not loaded")
-    named = base or config.get("base_model_name_or_path")
+    named = adapter_named(folder, base)
     if not named:
         raise ConfigError(f"{folder}: its adapter_config.json names no base; name it with --base MODEL")
     try:

@@ -14,7 +14,7 @@ import yaml
 from burnish.data.problems import printable
 from burnish.data.secrets import masked
 from burnish.evaluation.sentence import told
-from burnish.recipes.lineage import Input, Lineage, Step, Verdict, base_licence, command
+from burnish.recipes.lineage import Input, Lineage, Step, Verdict, command
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-!|~>$])")
 _VERDICT = (
@@ -95,7 +95,7 @@ def _number(value: Any) -> str:
 
 
 def _front(subject: Subject, known: Lineage) -> str:
-    base, licence = known.base, base_licence(known.base)
+    base, licence = known.base, known.licence
     methods = list(dict.fromkeys(step.method for step in known.steps if step.method not in ("generate", "rank")))
     told: dict[str, Any] = {
         **({"base_model": printable(base.name)} if base is not None and base.hub else {}),
@@ -120,10 +120,10 @@ def _what(subject: Subject, known: Lineage) -> str:
     else:
         models = " → ".join(md(f"{step.name} ({step.method})") for step in _models(known))
         lines.append(f"Trained with burnish: {_of(known.base)} → {models}.\n")
-    licence = base_licence(known.base)
+    licence = f"that of its base, {md(known.licence)}" if known.licence else "unknown"
     lines.append(
-        f"Licence: {f'that of its base, {md(licence)}' if licence else 'unknown'}. That of the data it learned from "
-        "is unknown to this card: see to both before you pass it on.\n"
+        f"Licence: {licence}. That of the data it learned from is unknown to this card: see to both before you pass it "
+        "on.\n"
     )
     if subject.merged:
         lines.append(f"A LoRA adapter was merged into its base for this copy: {md(subject.merged)}.\n")
@@ -229,7 +229,7 @@ def _chain(known: Lineage) -> str:
         return ""
     rows = [
         f"| {md(step.name)} | {md(step.method)} | {'<br>'.join(_input(one) for one in step.inputs) or 'unknown'} | "
-        f"{'<br>'.join(f'{md(k)}: {_number(v)}' for k, v in step.settings.items()) or 'defaults'} |"
+        f"{'<br>'.join(_settings(step)) or 'defaults'} |"
         for step in known.steps
     ]
     return (
@@ -237,6 +237,12 @@ def _chain(known: Lineage) -> str:
         + "\n".join(rows)
         + "\n"
     )
+
+
+def _settings(step: Step) -> Iterator[str]:
+    yield from (f"{md(key)}: {_number(value)}" for key, value in step.settings.items())
+    for key, value in step.allowed.items():
+        yield f"changed after it began (--allow-changed): {md(key)}: {_number(value)}"
 
 
 def _input(one: Input) -> str:

@@ -6,6 +6,7 @@ The folder is whole or not there. `export.json` in it says from what it was made
 nothing, and another one is refused.
 """
 
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -27,13 +28,14 @@ Format = Literal["hf", "gguf"]
 FORMATS: tuple[Format, ...] = ("hf", "gguf")
 RECORD = "export.json"
 CARD = "README.md"
+SIZE = re.compile(r"\d+(\.\d+)?[KMGT]B", re.IGNORECASE)
 Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Found:
-    """Where a model lies: its directory, its `adapter` where that is still to be merged, the `stage` that made it, its
-    id on the `hub`."""
+    """Where a model lies: its directory, its `adapter` where that is still to be merged, the `stage` that made it, and
+    its id on the `hub`, or that of what the adapter was trained on."""
 
     folder: Path
     adapter: Path | None
@@ -68,6 +70,9 @@ def export(
     then.
     """
     dtype = _dtype(format, dtype)
+    if not SIZE.fullmatch(shard_size):
+        raise UsageError(f"--shard-size {shard_size}: a number with KB, MB, GB or TB, such as 5GB")
+    typed, out = out, out.resolve()
     found = find(model, base)
     asked = {
         "format": format,
@@ -76,7 +81,7 @@ def export(
         **_weights(found),
     }
     if (kept := _kept(out, asked)) is not None:
-        return kept
+        return {"out": str(typed), **kept}
     _free(out)
     beside = out.with_name(f".{out.name}.burnish")
     with held(beside):
@@ -87,7 +92,7 @@ def export(
             told = _export(found, beside, out, asked, dtype, shard_size)
         finally:
             shutil.rmtree(beside, ignore_errors=True)
-    return told
+    return {"out": str(typed), **told}
 
 
 def _dtype(format: str, dtype: str | None) -> str | None:  # noqa: A002
@@ -118,17 +123,20 @@ def _known(found: Found) -> Lineage:
         return known
     if found.hub:
         return replace(known, base=Input("model", found.hub, hub=True, revision=found.folder.name))
-    return replace(known, base=Input("model", found.folder.resolve().name, path=str(found.folder)))
+    base = Input("model", found.folder.resolve().name, path=str(found.folder.resolve()))
+    return replace(known, base=base, licence=base_licence(base))
 
 
 def find(model: str | Path, base: str | None = None) -> Found:
     """The model that a user means: by its directory, its stage's, its adapter's, or as a hub id."""
-    from burnish.models.export import adapter_base, is_adapter
+    from burnish.models.export import adapter_base, adapter_named, is_adapter
     from burnish.models.files import check_model_directory, model_directory
 
     path = Path(model)
-    if path.is_dir() and (path / "inputs.json").is_file() and not (path / "config.json").is_file():
-        require_finished(path)
+    stage = _stage(path)
+    if stage is not None:
+        require_finished(stage)
+    if stage is not None and path.resolve() == stage:
         if not (path / "model").is_dir():
             held_here = listed(sorted(p.name for p in path.iterdir() if not p.name.startswith(".")))
             raise MissingInput(f"{path}: this stage made no model; it holds {held_here}")
@@ -139,9 +147,16 @@ def find(model: str | Path, base: str | None = None) -> Found:
     if base is not None and adapter is None:
         raise UsageError(f"--base {base}: {path} is a whole model; only an adapter has a base")
     check_model_directory(folder)
-    parent = path.resolve().parent
-    stage = parent if path.name in ("model", "adapter") and (parent / "inputs.json").is_file() else None
-    return Found(folder, adapter, stage, hub="" if path.exists() else str(model))
+    named = str(adapter_named(adapter, base) if adapter else model)
+    return Found(folder, adapter, stage, hub="" if Path(named).exists() else named)
+
+
+def _stage(path: Path) -> Path | None:
+    """The stage whose folder this is, or what it made as `model` or `adapter`."""
+    path = path.resolve()
+    if (path / "inputs.json").is_file() and not (path / "config.json").is_file():
+        return path
+    return path.parent if path.name in ("model", "adapter") and (path.parent / "inputs.json").is_file() else None
 
 
 # ---- where it goes
@@ -161,7 +176,7 @@ def _kept(out: Path, asked: Mapping[str, Any]) -> dict[str, Any] | None:
         )
     if troubles := damage(out, record.get("files") or {}):
         raise DataError("\n".join(troubles) + f"\nRemove {out} to export it again")
-    return {"out": str(out), **record["told"]}
+    return dict(record["told"])
 
 
 def _free(out: Path) -> None:
@@ -169,7 +184,9 @@ def _free(out: Path) -> None:
     if out.suffix == ".gguf":
         raise UsageError(f"{out}: --out names a folder, in which the file lies with its card; drop the ending")
     ours(out, RECORD)
-    for above in out.absolute().parents:
+    if out == Path.cwd():
+        raise UsageError(f"{out}: is where you are, and a finished folder takes the place of --out; name another one")
+    for above in out.parents:
         if above.exists():
             if not above.is_dir():
                 raise NotOurs(f"{out}: {above} is a file; choose another --out")
@@ -212,8 +229,8 @@ def _export(
         sync_folder(file)
     sync_folder(aside)
     aside.rename(out)
-    sync_folder(out.absolute().parent)
-    return {"out": str(out), **told}
+    sync_folder(out.parent)
+    return told
 
 
 # ---- the two formats
@@ -304,8 +321,8 @@ def _about(name: str, known: Lineage, parameters: int) -> dict[str, Any]:
     if stage is not None:
         about["general.finetune"] = stage.method
         about["general.description"] = f"Trained with burnish by {stage.method}; the card beside it says from what."
-    if licence := base_licence(base):
-        about["general.license"] = licence
+    if known.licence:
+        about["general.license"] = known.licence
     if base is not None:
         about |= {"general.base_model.count": 1, "general.base_model.0.name": base.name}
         if base.hub:

@@ -5,14 +5,16 @@ A stage's inputs name other stages of its run, so the chain is followed without 
 
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
 
 import yaml
 
 from burnish.errors import ConfigError, DataError
-from burnish.recipes.artefacts import damage
+from burnish.evaluation.report.course import demo
+from burnish.evaluation.report.run import judges
+from burnish.recipes.artefacts import Hashes, damage, described_inputs
 from burnish.recipes.folder import read_json
 from burnish.recipes.stages import METHODS
 from burnish.training.config import as_typed, flat
@@ -36,7 +38,8 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A finished stage. `settings`: those that are not its method's default, dots opening groups."""
+    """A finished stage. `settings`: those that are not its method's default, dots opening groups. `allowed`: settings
+    and names of inputs that were changed with --allow-changed after it began."""
 
     name: str
     folder: Path
@@ -47,6 +50,7 @@ class Step:
     finished: str
     seconds: float | None
     versions: Mapping[str, str]
+    allowed: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,8 @@ class RunFacts:
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """The stages behind a model, sources first, the model's own last. `base`: what the first started from.
+    """The stages behind a model, sources first, the model's own last. `base`: what the first started from; `licence`:
+    that of the base, as its own card names it.
 
     `run` is None for the stage of a single command. All is empty for a model that burnish did not train.
     """
@@ -80,6 +85,7 @@ class Lineage:
     base: Input | None = None
     verdicts: tuple[Verdict, ...] = ()
     run: RunFacts | None = None
+    licence: str = ""
 
     @property
     def stage(self) -> Step | None:
@@ -100,7 +106,8 @@ def lineage(stage: Path | None) -> Lineage:
     found: dict[str, Step] = {}
     _collect(first, run if facts else None, found)
     verdicts = tuple(_verdicts(run, own)) if facts else ()
-    return Lineage(tuple(found.values()), _base(first, found), verdicts, facts)
+    base = _base(first, found)
+    return Lineage(tuple(found.values()), base, verdicts, facts, base_licence(base))
 
 
 def _name(stage: Path) -> str:
@@ -131,7 +138,7 @@ def _step(folder: Path, name: str) -> Step | None:
     method = str(begun.get("method"))
     inputs = begun.get("inputs")
     settings = begun.get("settings")
-    figures, seconds = done.get("figures"), done.get("seconds")
+    figures, seconds, allowed = done.get("figures"), done.get("seconds"), begun.get("allowed")
     return Step(
         name=name,
         folder=folder,
@@ -142,7 +149,14 @@ def _step(folder: Path, name: str) -> Step | None:
         finished=str(done.get("finished") or ""),
         seconds=float(seconds) if isinstance(seconds, int | float) else None,
         versions={str(k): str(v) for k, v in (begun.get("versions") or {}).items()},
+        allowed=dict(_allowed(allowed, inputs)) if isinstance(allowed, dict) and isinstance(inputs, dict) else {},
     )
+
+
+def _allowed(allowed: Mapping[str, Any], inputs: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for key, value in allowed.items():
+        described = key in inputs or isinstance(value, Mapping)
+        yield key, ", ".join(one.name for one in _inputs(value, key)) if described else value
 
 
 def _inputs(value: Any, key: str = "") -> Iterator[Input]:
@@ -163,6 +177,10 @@ def _inputs(value: Any, key: str = "") -> Iterator[Input]:
             yield Input(key, value["hub"], hub=True, revision=str(value.get("revision") or ""))
         elif isinstance(value.get("name"), str) and isinstance(value.get("sha256"), str):
             yield Input(key, value["name"], sha256=value["sha256"])
+        elif key == "by" and (value.get("by") or value.get("judge")):
+            yield from _inputs(value.get("by") or value["judge"], key)
+            if isinstance(value.get("rubric"), Mapping):  # a file, and not the text itself
+                yield from _inputs(value["rubric"], "rubric")
         else:
             for name, inner in value.items():
                 yield from _inputs(inner, key or str(name))
@@ -219,8 +237,8 @@ def _verdicts(run: Path, model: str) -> Iterator[Verdict]:
             str(key): value for key, value in step.figures.items() if isinstance(value, Mapping) and "win_rate" in value
         }
         if model in models:
-            judges = ", ".join(dict.fromkeys(one.name for one in step.inputs if one.key == "by"))
-            yield Verdict(name, judges, models)
+            begun = (read_json(file.parent / "inputs.json") or {}).get("inputs") or {}
+            yield Verdict(name, ", ".join(judges(begun.get("by"))), models)
 
 
 def command(known: Lineage) -> str:
@@ -230,8 +248,7 @@ def command(known: Lineage) -> str:
         return ""
     if known.run is not None:
         recipe = PurePath(known.run.recipe_path.replace("\\", "/"))
-        demo = recipe.parts[-4:] == ("burnish", "assets", "demo", "recipe.yaml")
-        typed = ["burnish", "demo"] if demo else ["burnish", "run", recipe.name or "recipe.yaml"]
+        typed = demo(known.run.recipe_path) or ["burnish", "run", recipe.name or "recipe.yaml"]
         return shlex.join([*typed, *as_typed(known.run.typed), "--out", f"runs/{known.run.name}"])
     typed = ["burnish", stage.method]
     for one in stage.inputs:
@@ -240,14 +257,25 @@ def command(known: Lineage) -> str:
 
 
 def base_licence(base: Input | None) -> str:
-    """The licence that the base's own card names, empty where there is none to be read."""
+    """The licence that the base's own card names, empty where there is none to be read.
+
+    A relative path starts somewhere that nobody knows any more: what lies there from here has to be what it was.
+    """
     if base is None or not base.path:
         return ""
+    folder = Path(base.path)
     try:
-        text = (Path(base.path) / "README.md").read_text(encoding="utf-8")[:_MOST_FRONT_MATTER]
+        if not folder.is_absolute() and _path_hash(folder) != base.sha256:
+            return ""
+        text = (folder / "README.md").read_text(encoding="utf-8")[:_MOST_FRONT_MATTER]
     except (OSError, UnicodeDecodeError):
         return ""
     return str(front_matter(text).get("license") or "")
+
+
+def _path_hash(folder: Path) -> str:
+    described = described_inputs({"model": folder}, Path(), Hashes(), Path()) if folder.exists() else {}
+    return str(described["model"]["sha256"]) if described else ""
 
 
 def front_matter(text: str) -> dict[str, Any]:

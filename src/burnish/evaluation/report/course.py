@@ -104,9 +104,13 @@ def _lines(settings: Mapping[str, Any]) -> str:
 
 def command(run: Run) -> str:
     """The command that made the run, with everything that was set on it."""
-    place = run.recipe_path.replace("\\", "/").partition("burnish/assets/")[2]
-    typed = DEMOS.get(place, ["burnish", "run", run.recipe_path or "recipe.yaml"])
+    typed = demo(run.recipe_path) or ["burnish", "run", run.recipe_path or "recipe.yaml"]
     return shlex.join([*typed, *as_typed(run.settings), "--out", str(run.folder)])
+
+
+def demo(recipe_path: str) -> list[str]:
+    """How the recipe is run where it is one of those that ship; empty for any other."""
+    return list(DEMOS.get(recipe_path.replace("\\", "/").partition("burnish/assets/")[2], []))
 
 
 def _from(stage: StageRecord) -> str:

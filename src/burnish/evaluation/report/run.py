@@ -18,6 +18,7 @@ from typing import Any
 from burnish.errors import MissingInput
 from burnish.evaluation.language import LANGUAGES, Language
 from burnish.evaluation.report.files import Note, number, numbers, object_in, rows, text, told_object
+from burnish.rewards.by import model_name
 
 Figures = dict[str, Any]
 
@@ -243,17 +244,28 @@ def _comparisons(folder: Path, stages: tuple[StageRecord, ...], notes: list[Note
         if verdicts:
             yield Comparison(
                 stage=stage.name,
-                judge=", ".join(_judges(stage.inputs.get("by"))),
+                judge=", ".join(judges(stage.inputs.get("by"))),
                 verdicts=verdicts,
                 samples=_samples(folder / stage.name / "samples.jsonl", notes),
             )
 
 
-def _judges(by: Any) -> list[str]:
-    """Who judges, by name; not those whose weight is 0, who are only reported."""
+def judges(by: Any) -> list[str]:
+    """Who judges, by name, from `by` as a recipe or an inputs.json has it; not those whose weight is 0, who are only
+    reported."""
     items = by if isinstance(by, list) else [by]
-    parts = [item if isinstance(item, Mapping) else {"by": item} for item in items]
-    return [str(part.get("name") or part["by"]) for part in parts if part.get("by") and part.get("weight", 1) != 0]
+    weighted = [item for item in items if not isinstance(item, Mapping) or item.get("weight", 1) != 0]
+    return [name for item in weighted if (name := _judge(item))]
+
+
+def _judge(item: Any) -> str:
+    """A stage, hub model or function by its name, a model's folder by the name that tells it from others."""
+    if not isinstance(item, Mapping):
+        return str(item or "")
+    if isinstance(item.get("path"), str):
+        return model_name(item["path"])
+    known = (item.get(key) for key in ("name", "stage", "hub", "by", "judge"))
+    return next((_judge(one) for one in known if one), "")
 
 
 def _samples(path: Path, notes: list[Note], by: str = "model") -> dict[str, tuple[Sample, ...]]:
