@@ -123,18 +123,27 @@ def test_answers_outlive_a_judge_that_dies_and_scores_a_rule_that_changes(
 
 
 def test_stages_of_a_recipe_that_only_keep_and_learn_otherwise_draw_once(
-    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_model: Path, reward_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    judge = Counting()
     with samples_in(tmp_path / "shared"):
-        reject(tiny_model, PROMPTS[:8], config(), by=judge, out=tmp_path / "one")
+        reject(tiny_model, PROMPTS[:8], config(), by=reward_model, out=tmp_path / "one")
         monkeypatch.setattr("burnish.methods.reject.LocalEngine", None)
-        reject(tiny_model, PROMPTS[:8], config(keep=2, learning_rate=1e-4), by=judge, out=tmp_path / "two")
-        assert judge.asked == 1
-        reject(tiny_model, PROMPTS[:8], config(), by=no_letters, out=tmp_path / "other")
+        reject(tiny_model, PROMPTS[:8], config(), by=letters, out=tmp_path / "other")
+        monkeypatch.setattr("burnish.methods.reject.scores_by", None)  # nobody can be asked
+        changes = {"keep": 2, "learning_rate": 1e-4}
+        reject(tiny_model, PROMPTS[:8], config(**changes), by=reward_model, out=tmp_path / "two")
     assert rows(tmp_path / "one", 1) == rows(tmp_path / "two", 1)
-    other = [score for row in rows(tmp_path / "other", 1) for score in row["scores"]]
-    assert other == [-score for row in rows(tmp_path / "one", 1) for score in row["scores"]]
+    other = rows(tmp_path / "other", 1)
+    assert [row["answers"] for row in other] == [row["answers"] for row in rows(tmp_path / "one", 1)]
+    assert [row["scores"] for row in other] == [letters([], row["answers"]) for row in other]
+
+
+def test_no_stage_takes_scores_of_another_judge_that_has_the_same_name(tiny_model: Path, tmp_path: Path):
+    with samples_in(tmp_path / "shared"):
+        for out, by in (("one", letters), ("other", no_letters)):
+            reject(tiny_model, PROMPTS[:8], config(), by={"by": by, "name": "judge"}, out=tmp_path / out)
+    one, other = ([row["scores"] for row in rows(tmp_path / out, 1)] for out in ("one", "other"))
+    assert other == [[-score for score in scores] for scores in one]
 
 
 def test_answers_that_were_touched_are_refused(tiny_model: Path, tmp_path: Path):

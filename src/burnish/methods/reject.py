@@ -42,7 +42,7 @@ from burnish.methods.penalties import taken_off, told_of_lengths
 from burnish.methods.picking import picked_by_people
 from burnish.methods.reference import reference_model
 from burnish.methods.reject_settings import RejectConfig, check_inputs
-from burnish.methods.rewarding import Rewards, names_of
+from burnish.methods.rewarding import Rewards, by_weights, names_of
 from burnish.methods.round_evaluation import evaluated
 from burnish.methods.round_samples import RoundSamples
 from burnish.methods.scoring import By, judges, scores_by
@@ -178,7 +178,8 @@ class _Rounds:
             return [((rollout, None),) for rollout in picks.chosen], picks.figures
         asked = judges(self.by, config) if self.heldout is None else self.heldout.rewards.judges
         known = {"reward": names_of(asked, config), "template.hash": self.template.hash}
-        scored = samples.scored(known, rollouts, lambda groups: scores_by(asked, groups, config))
+        common = known | {"parts": json.dumps([judge.part.name for judge in asked])} if by_weights(asked) else None
+        scored = samples.scored(known, rollouts, lambda groups: scores_by(asked, groups, config), common=common)
         taken = taken_off(rollouts, config).tolist()
         scores = [score - less for score, less in zip(scored.scores, taken, strict=True)]
         found = choices(rollouts, scores, config.rule)

@@ -187,6 +187,11 @@ def names_of(asked: Sequence[Judge], config: StageConfig) -> str:
     return "; ".join(f"{_weighing(judge)}{_who(judge, config)}" for judge in asked)
 
 
+def by_weights(asked: Sequence[Judge]) -> bool:
+    """Whether `names_of` is by weights alone; a function or an address may score otherwise and keep its name."""
+    return all(judge.models for judge in asked)
+
+
 def _weighing(judge: Judge) -> str:
     weight, penalty = judge.part.weight, judge.part.uncertainty_penalty
     return (f"{weight:g} × " if weight != 1 else "") + (f"less {penalty:g} deviations of " if penalty else "")

@@ -74,11 +74,21 @@ class RoundSamples:
             raise DataError(f"{self.folder / SAMPLES}: has other answers than were drawn; remove {self.folder}")
         return kept
 
-    def scored(self, known: Known, rollouts: Sequence[Rollout], ask: Callable[[list[Group]], Scores]) -> Scored:
-        """Their scores, which are there or come from `ask`. Raises as `drawn` does, and what `ask` does."""
+    def scored(
+        self,
+        known: Known,
+        rollouts: Sequence[Rollout],
+        ask: Callable[[list[Group]], Scores],
+        *,
+        common: Known | None = None,
+    ) -> Scored:
+        """Their scores, which are there or come from `ask`. Raises as `drawn` does, and what `ask` does.
+
+        `common` names them among all stages; None where others may score otherwise and be `known` by the same names.
+        """
         state = self._state() or {}
-        both = {**state["samples"], **{f"scores.{key}": value for key, value in known.items()}}
-        if "scores" not in state:
+        both = {**state["samples"], **{f"scores.{key}": value for key, value in (common or {}).items()}}
+        if "scores" not in state and common is not None:
             state = self._taken(both) or state
         if "scores" not in state:
             groups = answered(self.asked, rollouts, self.template)
@@ -86,7 +96,8 @@ class RoundSamples:
             self._write([_with_scores(group, given, place) for place, group in enumerate(groups)])
             state |= {"scores": dict(known), "told": given.means() | given.reliability()}
             self._say(state)
-            self._give(both)
+            if common is not None:
+                self._give(both)
         self._same(state["scores"], known, "scored")
         _, scores = self._read()
         if len(scores) != len(rollouts):
