@@ -18,7 +18,7 @@ from burnish.methods.round_samples import samples_in
 from burnish.models.load import load_policy
 from burnish.rollout.settings import Sampling
 from burnish.training.config import resolve
-from burnish.training.identity import weights_hash
+from burnish.training.identity import allowing, weights_hash
 from burnish.types import Group, Prompt
 
 SHORT = Sampling(max_new_tokens=8)
@@ -154,6 +154,18 @@ def test_answers_that_were_touched_are_refused(tiny_model: Path, tmp_path: Path)
     file.write_text("".join(json.dumps(row) + "\n" for row in changed))
     with pytest.raises(DataError, match="has other answers than were drawn"):
         reject(tiny_model, PROMPTS[:4], config(), by=letters, out=tmp_path)
+
+
+@pytest.mark.parametrize(("given", "changes"), [(PROMPTS[8:10], {}), (PROMPTS[:8], {"samples": 3})], ids=str)
+def test_answers_of_other_prompts_or_another_count_are_drawn_again_where_the_change_is_allowed(
+    tiny_model: Path, tmp_path: Path, given: list[Group], changes: dict[str, Any]
+):
+    with pytest.raises(KeyboardInterrupt):
+        reject(tiny_model, PROMPTS[:8], config(), by=Counting(dies=1), out=tmp_path / "killed")
+    with allowing(["prompts", "samples"]):
+        reject(tiny_model, given, config(**changes), by=letters, out=tmp_path / "killed")
+    reject(tiny_model, given, config(**changes), by=letters, out=tmp_path / "whole")
+    assert rows(tmp_path / "killed", 1) == rows(tmp_path / "whole", 1)
 
 
 def test_prompts_that_leave_nothing_to_choose_are_told(tiny_model: Path, tmp_path: Path):

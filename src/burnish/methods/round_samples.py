@@ -58,9 +58,15 @@ class RoundSamples:
     def drawn(self, known: Known, draw: Callable[[], list[Rollout]]) -> list[Rollout]:
         """The answers that are there, or those that `draw` gives. Log-probabilities have six digits.
 
-        Raises ConfigError where those that are there were drawn with something else, DataError where they are damaged.
+        Those to other prompts, or another number of them, are drawn again where that change was allowed. Raises
+        ConfigError where those that are there were drawn with something else, DataError where they are damaged.
         """
-        state = self._state() or self._taken(known)
+        state = self._state()
+        if state is not None:
+            self._same(state["samples"], known, "drawn")
+            if _asked(state["samples"]) != _asked(known):  # a change that was allowed
+                state = None
+        state = state or self._taken(known)
         if state is None:
             rollouts = draw()
             self._write(answered(self.asked, rollouts, self.template))
@@ -68,7 +74,6 @@ class RoundSamples:
             self._say({"samples": dict(known), "sha256": _digest(kept)})
             self._give(known)
             return kept
-        self._same(state["samples"], known, "drawn")
         kept, _ = self._read()
         if _digest(kept) != state["sha256"]:
             raise DataError(f"{self.folder / SAMPLES}: has other answers than were drawn; remove {self.folder}")
@@ -165,6 +170,11 @@ class RoundSamples:
                 f"{self.folder / SAMPLES}: was {what} with something else:\n" + "\n".join(changed) + "\n"
                 "To go on, put back what was changed; to start afresh, choose another --out."
             )
+
+
+def _asked(known: Known) -> tuple[Any, ...]:
+    """What answers belong to: the prompts, how these were written, and how many answers each has."""
+    return known["rows"], known["template.hash"], json.loads(known["settings"])["samples"]
 
 
 def _place(known: Known) -> Path | None:
