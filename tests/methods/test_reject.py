@@ -279,6 +279,7 @@ def test_measuring_changes_no_weight(tiny_model: Path, tmp_path: Path):
         ({"samples": [4, 2], "rounds": 3}, "samples: 2 values for rounds: 3; give one for each round"),
         ({"temperatures": [1]}, None),
         ({"temperatures": [1], "sampling": {"temperature": 0.5}}, "both set; keep one"),
+        ({"sampling": {"stop": ["\n"]}}, "sampling.stop: an answer that a string ended has no end to learn"),
         ({"learn": "dpo", "keep": 2}, "learn: dpo takes the best answer and the worst"),
         ({"dpo": {"beta": 0.3}}, "learn is sft; set learn: dpo"),
         ({"learn": "dpo", "dpo": {"margin": "record"}}, "dpo.margin: record: sampled answers have none"),

@@ -29,6 +29,7 @@ import torch
 
 from burnish.batch.trees import prompt_trees, tree_of
 from burnish.data.convert import record, write_rows
+from burnish.data.secrets import masked
 from burnish.data.templates import resolve
 from burnish.errors import DataError
 from burnish.methods.checks import check_before_step_one, check_sampler
@@ -195,7 +196,7 @@ class _Rounds:
         samples, sampling = self.config.drawn_in(number)
         settings = {"samples": samples, "sampling": sampling.model_dump(mode="json"), "seed": self.config.seed}
         return {
-            "settings": json.dumps(settings | {"round": number}, sort_keys=True),
+            "settings": json.dumps(masked(settings | {"round": number}), sort_keys=True),
             "rows": rows_hash(self.prompts),
             "template.hash": self.template.hash,
             "model": version,

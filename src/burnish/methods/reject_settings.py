@@ -53,6 +53,11 @@ class RejectConfig(OwnAnswersConfig, PeopleConfig):
                 raise ValueError(f"{key}: {len(value)} values for rounds: {self.rounds}; give one for each round")
         if self.temperatures and "temperature" in self.sampling.model_fields_set:
             raise ValueError("temperatures and sampling.temperature are both set; keep one")
+        if self.sampling.stop:
+            raise ValueError(
+                "sampling.stop: an answer that a string ended has no end to learn; leave it out, or draw with a stage "
+                "of generate, which cuts answers there, and learn their ranking"
+            )
         fewest = min(self.samples) if isinstance(self.samples, tuple) else self.samples
         if self.keep > fewest or (self.keep == fewest and self.threshold is None):
             raise ValueError(f"keep: {self.keep} of {fewest} samples would keep every answer; lower it")
