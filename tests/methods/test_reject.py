@@ -265,6 +265,15 @@ def test_held_out_prompts_are_answered_before_the_first_round_and_after_each(tin
     assert again["heldout_kl"] > 0
 
 
+def test_a_damaged_evaluation_is_named(tiny_model: Path, tmp_path: Path):
+    given: dict[str, Any] = {"by": letters, "evaluate_on": HELD[:2], "judge": no_letters}
+    reject(tiny_model, PROMPTS[:4], config(), out=tmp_path, **given)
+    file = tmp_path / "rounds/0/heldout.safetensors"
+    file.write_bytes(file.read_bytes()[:-8])
+    with pytest.raises(DataError, match=r"rounds/0/heldout.safetensors: is damaged .* remove it and heldout.json"):
+        reject(tiny_model, PROMPTS[:4], config(), out=tmp_path, **given)
+
+
 def test_measuring_changes_no_weight(tiny_model: Path, tmp_path: Path):
     reject(tiny_model, PROMPTS[:8], config(), by=letters, out=tmp_path / "with", evaluate_on=HELD)
     one, other = load_file(tmp_path / "with/model/model.safetensors"), trained(tiny_model, tmp_path / "without")

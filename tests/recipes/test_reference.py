@@ -2,12 +2,14 @@
 
 import json
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 import pytest
 from recipes.conftest import Workplace
 from safetensors.torch import load_file
 
+from burnish.errors import DataError
 from burnish.models.model import Policy
 from burnish.recipes.run import run
 
@@ -58,6 +60,15 @@ def test_other_rows_or_tokens_in_place_of_answers_are_asked_anew(pairs: Workplac
     run(pairs.load(recipe(tiny_model, stages)), pairs.out, tell=quiet)
     assert asked == [5, 4, 5]
     assert len(list((pairs.out / ".cache/reference").iterdir())) == 3
+
+
+def test_a_damaged_file_is_named(pairs: Workplace, tiny_model: Path):
+    run(pairs.load(recipe(tiny_model, {"one": {}})), pairs.out, tell=quiet)
+    (file,) = (pairs.out / ".cache/reference").iterdir()
+    file.write_bytes(file.read_bytes()[:-8])
+    rmtree(pairs.out / "one")
+    with pytest.raises(DataError, match=f"{file.name}: is damaged .* remove it"):
+        run(pairs.load(recipe(tiny_model, {"one": {}})), pairs.out, tell=quiet)
 
 
 def test_losses_do_not_depend_on_who_asked(pairs: Workplace, tiny_model: Path):

@@ -13,14 +13,14 @@ from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from burnish.batch.pack import Key
-from burnish.data.durable import sync_folder
 from burnish.methods.checks import refused
 from burnish.methods.inputs import PolicyInput, as_policy
 from burnish.models.model import Policy
+from burnish.training.checkpoint import telling_damage, write_tensors
 from burnish.training.config import MethodConfig
 from burnish.types import Tree
 
@@ -67,18 +67,16 @@ def reference_table(
     }
     if (shared := _shared.get()) is not None:
         cache = shared / f"{sha256(json.dumps(tag, sort_keys=True).encode()).hexdigest()}.safetensors"
-    if cache.exists() and _tag(cache) == tag:
-        stored = load_file(cache)
+    with telling_damage(cache, "remove it, and run the same command again"):
+        stored = load_file(cache) if cache.exists() and _tag(cache) == tag else {}
+    if stored:
         keys = [(group, answer) for group, answer in stored["keys"].tolist()]
         return dict(zip(keys, stored["values"].split(stored["lengths"].tolist()), strict=True))
     table = table_of(reference, rows, config, each_token=each_token)
     lengths = torch.tensor([len(value) for value in table.values()])
     stored = {"keys": torch.tensor(list(table)), "values": torch.cat(list(table.values())), "lengths": lengths}
     cache.parent.mkdir(parents=True, exist_ok=True)
-    aside = cache.with_name(".tmp-" + cache.name)
-    save_file(stored, aside, metadata=tag)
-    sync_folder(aside)  # a name without its bytes would be taken for what the reference says
-    aside.replace(cache)
+    write_tensors(cache, stored, tag)
     return table
 
 

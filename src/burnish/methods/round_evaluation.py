@@ -7,11 +7,11 @@ comes back tells the same.
 import json
 from pathlib import Path
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from burnish.errors import ConfigError
 from burnish.methods.heldout_answers import HeldoutAnswers
-from burnish.training.checkpoint import write_durably
+from burnish.training.checkpoint import telling_damage, write_durably, write_tensors
 from burnish.training.identity import differences, weights_hash
 from burnish.training.metrics import Figures
 
@@ -21,7 +21,8 @@ FIGURES, STATE = "heldout.json", "heldout.safetensors"
 def evaluated(held: HeldoutAnswers, number: int, folder: Path) -> Figures:
     """The figures after round `number`, 0 for the model that came in; kept in `folder`.
 
-    Raises ConfigError where those that are there are of other prompts, weights or judges.
+    Raises ConfigError where those that are there are of other prompts, weights or judges, DataError where the file that
+    later ones are compared with is damaged.
     """
     file, state = folder / FIGURES, folder / STATE
     known = held.identity() | {"model": weights_hash(held.policy), "reward": held.rewards.identity()}
@@ -33,13 +34,12 @@ def evaluated(held: HeldoutAnswers, number: int, folder: Path) -> Figures:
                 "To go on, put back what was changed; to start afresh, choose another --out."
             )
         if state.exists():
-            held.restore(load_file(state))
+            with telling_damage(state, f"remove it and {FIGURES} beside it, and run the same command again"):
+                held.restore(load_file(state))
         return dict(kept["figures"])
     figures = held(number)
     folder.mkdir(parents=True, exist_ok=True)
     if tensors := held.tensors():
-        aside = state.with_name(f".tmp-{STATE}")
-        save_file(dict(tensors), aside)
-        aside.replace(state)
+        write_tensors(state, tensors)
     write_durably(file, json.dumps({"identity": known, "figures": figures}, indent=1))
     return figures

@@ -12,8 +12,8 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from burnish.data.durable import sync_folder
-from burnish.errors import CheckpointError, WriteFailed
+from burnish.errors import CheckpointError, DataError, WriteFailed
 from burnish.testing.faults import reach
 
 MANIFEST = "manifest.json"
@@ -135,6 +135,28 @@ def write_durably(path: Path, text: str) -> None:
         aside.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, str] | None = None) -> None:
+    """As `write_durably` does, a file of tensors and what is said `about` them."""
+    aside = path.with_name(f".tmp-{path.name}")
+    try:
+        save_file(dict(tensors), aside, metadata=None if about is None else dict(about))
+        sync_folder(aside)  # a name without its bytes would be taken for what was written
+        aside.replace(path)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+@contextmanager
+def telling_damage(path: Path, remedy: str) -> Iterator[None]:
+    """Within, raise DataError where the file of tensors at `path` cannot be read."""
+    try:
+        yield
+    except SafetensorError as error:
+        raise DataError(f"{path}: is damaged ({error}); {remedy}") from error
 
 
 def optimiser_tensors(optimiser: torch.optim.Optimizer, names: Mapping[torch.nn.Parameter, str]) -> dict[str, Tensor]:
