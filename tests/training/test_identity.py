@@ -1,6 +1,9 @@
 import json
 
-from burnish.training.identity import allowing, differences
+import pytest
+
+from burnish.errors import ConfigError
+from burnish.training.identity import allowing, differences, refuse_another
 
 BEFORE = {"settings": json.dumps({"learning_rate": 1e-5, "adam": {"beta1": 0.9}}), "rows": "aa", "model": "bb"}
 
@@ -31,3 +34,9 @@ def test_what_was_allowed_may_differ_and_nothing_else():
 def test_data_by_the_name_that_a_recipe_gives_it_may_differ():
     with allowing(["data"]):
         assert differences(BEFORE, now(rows="cc")) == []
+
+
+def test_another_is_refused_with_what_differs_and_what_to_do():
+    refuse_another(BEFORE, now(), "a was made by another")
+    with pytest.raises(ConfigError, match=r"^a was made by another:\n  rows: aa then, cc now\nTo go on, put back"):
+        refuse_another(BEFORE, now(rows="cc"), "a was made by another")

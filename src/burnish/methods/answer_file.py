@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from burnish.errors import ConfigError, NotOurs, WriteFailed
+from burnish.errors import NotOurs, WriteFailed
 from burnish.training.checkpoint import write_durably
-from burnish.training.identity import differences
+from burnish.training.identity import refuse_another
 from burnish.training.metrics import Figures
 
 ANSWERS = "answers.jsonl"
@@ -36,12 +36,7 @@ class AnswerFile:
             raise NotOurs(f"{self.whole} is there, and nothing says what wrote it; choose another --out")
 
     def _go_on(self, state: dict[str, Any]) -> None:
-        changed = differences(state["identity"], self.identity)
-        if changed:
-            raise ConfigError(
-                f"{self.state} was written by another run:\n" + "\n".join(changed) + "\n"
-                "To go on, put back what was changed; to start afresh, choose another --out."
-            )
+        refuse_another(state["identity"], self.identity, f"{self.state} was written by another run")
         self.chunks, self.bytes, self.counts = state["chunks"], state["bytes"], state["counts"]
 
     @property

@@ -9,10 +9,9 @@ from pathlib import Path
 
 from safetensors.torch import load_file
 
-from burnish.errors import ConfigError
 from burnish.methods.heldout_answers import HeldoutAnswers
 from burnish.training.checkpoint import telling_damage, write_durably, write_tensors
-from burnish.training.identity import differences, weights_hash
+from burnish.training.identity import refuse_another, weights_hash
 from burnish.training.metrics import Figures
 
 FIGURES, STATE = "heldout.json", "heldout.safetensors"
@@ -28,11 +27,7 @@ def evaluated(held: HeldoutAnswers, number: int, folder: Path) -> Figures:
     known = held.identity() | {"model": weights_hash(held.policy), "reward": held.rewards.identity()}
     if file.exists():
         kept = json.loads(file.read_text(encoding="utf-8"))
-        if changed := differences(kept["identity"], known):
-            raise ConfigError(
-                f"{file}: was measured with something else:\n" + "\n".join(changed) + "\n"
-                "To go on, put back what was changed; to start afresh, choose another --out."
-            )
+        refuse_another(kept["identity"], known, f"{file}: was measured with something else")
         if state.exists():
             with telling_damage(state, f"remove it and {FIGURES} beside it, and run the same command again"):
                 held.restore(load_file(state))

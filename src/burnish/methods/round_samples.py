@@ -17,10 +17,10 @@ from typing import Any
 
 from burnish.data.convert import record, write_rows
 from burnish.data.templates import Template
-from burnish.errors import ConfigError, DataError
+from burnish.errors import DataError
 from burnish.methods.scoring import Scores, answered
 from burnish.training.checkpoint import write_durably
-from burnish.training.identity import differences
+from burnish.training.identity import refuse_another
 from burnish.training.metrics import Figures
 from burnish.types import Group, Rollout
 
@@ -165,11 +165,7 @@ class RoundSamples:
         write_durably(self.folder / STATE, json.dumps(state, indent=1))
 
     def _same(self, before: Known, now: Known, what: str) -> None:
-        if changed := differences(before, now):
-            raise ConfigError(
-                f"{self.folder / SAMPLES}: was {what} with something else:\n" + "\n".join(changed) + "\n"
-                "To go on, put back what was changed; to start afresh, choose another --out."
-            )
+        refuse_another(before, now, f"{self.folder / SAMPLES}: was {what} with something else")
 
 
 def _asked(known: Known) -> tuple[Any, ...]:

@@ -16,14 +16,14 @@ from pathlib import Path
 from statistics import fmean
 
 from burnish.data.secrets import masked
-from burnish.errors import ConfigError, DataError
+from burnish.errors import DataError
 from burnish.evaluation.intervals import each_of
 from burnish.evaluation.verdict import Measured, Table, longer, opinion, verdict
 from burnish.methods.people import PeopleConfig, judged_by_people, judgements
 from burnish.methods.scoring import Scores
 from burnish.training.checkpoint import write_durably
 from burnish.training.config import StageConfig
-from burnish.training.identity import NOT_IDENTITY, differences
+from burnish.training.identity import NOT_IDENTITY, refuse_another
 from burnish.types import Answer, Group
 
 MEASURED = "measured.json"
@@ -53,11 +53,7 @@ def kept(out: Path, identity: Mapping[str, str]) -> Compared | None:
     if not file.exists():
         return None
     stored = json.loads(file.read_text(encoding="utf-8"))
-    if changed := differences(stored["identity"], identity):
-        raise ConfigError(
-            f"{file} was measured under other settings:\n" + "\n".join(changed) + "\n"
-            "To go on, put back what was changed; to start afresh, choose another --out."
-        )
+    refuse_another(stored["identity"], identity, f"{file} was measured under other settings")
     return Compared({name: Measured(**one) for name, one in stored["measured"].items()}, stored["asked"])
 
 

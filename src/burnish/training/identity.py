@@ -10,6 +10,7 @@ import torch
 from pydantic import BaseModel
 
 from burnish.data.secrets import masked
+from burnish.errors import ConfigError
 from burnish.models.model import Model
 from burnish.types import Tree
 
@@ -44,6 +45,15 @@ def differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
         for key, value in now_flat.items()
         if then_flat.get(key) != value and not any(key == a or key.startswith(f"{a}.") for a in allowed)
     ]
+
+
+def refuse_another(before: Mapping[str, str], now: Mapping[str, str], what: str) -> None:
+    """Raise ConfigError, which begins with `what` was made otherwise, where they have `differences`."""
+    if changed := differences(before, now):
+        raise ConfigError(
+            f"{what}:\n" + "\n".join(changed) + "\n"
+            "To go on, put back what was changed; to start afresh, choose another --out."
+        )
 
 
 def _fields(identity: Mapping[str, str]) -> dict[str, object]:

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from burnish.errors import CheckpointError, ConfigError
+from burnish.errors import CheckpointError
 from burnish.training.checkpoint import (
     Checkpoint,
     newest_checkpoint,
@@ -27,7 +27,7 @@ from burnish.training.checkpoint import (
     tensor_bytes,
 )
 from burnish.training.config import SaveEvery
-from burnish.training.identity import differences
+from burnish.training.identity import refuse_another
 
 SHORTEST, LONGEST = 60.0, 600.0  # seconds between saves
 USUAL, MOST = 0.02, 0.03  # of the time
@@ -79,11 +79,7 @@ class Saves:
             _say(f"{self._folder / name}: left by a process that was killed, and removed")
         if found is None:
             return 0
-        if changed := differences(found.facts["identity"], self._identity):
-            raise ConfigError(
-                f"{found.path} was written by another run:\n" + "\n".join(changed) + "\n"
-                "To go on, put back what was changed; to start afresh, choose another --out."
-            )
+        refuse_another(found.facts["identity"], self._identity, f"{found.path} was written by another run")
         self._restore(found)
         self._changed = list(found.facts.get("changed", ()))
         for line in _machine_changes(found.facts.get("machine", {})):
