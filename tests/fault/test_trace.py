@@ -30,7 +30,7 @@ def traced(folder: Path, log: Path) -> list[tuple[str, str]]:
     process = FORKS.Process(target=_saving, args=(str(folder), theirs), daemon=True)
     process.start()
     tracer = subprocess.Popen(
-        [str(STRACE), "-f", "-y", "-s", "0", "-e", f"trace={CALLS}", "-o", str(log), "-p", str(process.pid)],
+        [str(STRACE), "-ff", "-y", "-s", "0", "-e", f"trace={CALLS}", "-o", str(log), "-p", str(process.pid)],
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -45,8 +45,9 @@ def traced(folder: Path, log: Path) -> list[tuple[str, str]]:
     tracer.stderr.close()
     assert process.exitcode == 0
     calls = []
-    for line in log.read_text().splitlines():
-        if found := re.match(r"\d+\s+(\w+)\((.*)\) += 0$|\d+\s+(p?write\w*)\((.*)\) += \d+$", line):
+    # a file a thread: in one for all, a call that another thread's cuts in two stands on two lines
+    for line in log.with_name(f"{log.name}.{process.pid}").read_text().splitlines():
+        if found := re.match(r"(\w+)\((.*)\) += 0$|(p?write\w*)\((.*)\) += \d+$", line):
             call, about = found[1] or found[3], found[2] or found[4]
             paths = re.findall(rf"{re.escape(str(folder))}[^>\"]*", about)
             if paths:
