@@ -194,9 +194,11 @@ def table(figures: Mapping[str, Mapping[str, Any]], names: Sequence[str], indent
 
 
 def number(value: object) -> str:
-    """Short enough to read: counts whole, other numbers with four digits that count."""
+    """Short enough to read: counts whole, other numbers with four digits that count; of a list what is in it."""
     if isinstance(value, float):
         return str(int(value)) if value.is_integer() and abs(value) < 1e15 else f"{value:.4g}"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(number, value)) or "none"
     return str(value)
 
 
