@@ -122,7 +122,13 @@ def test_an_unknown_judge_is_told_the_known_ones():
 
 @pytest.mark.parametrize(
     "packed",
-    [b"", b"not gzip", gzip.compress(b"[]"), gzip.compress(b"{"), gzip.compress(b'{"slope": NaN, "offset": 0}')],
+    [
+        b"",
+        b"not gzip",
+        gzip.compress(b"[]", mtime=0),
+        gzip.compress(b"{", mtime=0),
+        gzip.compress(b'{"slope": NaN, "offset": 0}', mtime=0),
+    ],
 )
 def test_a_file_that_is_no_judge_is_named(packed, tmp_path):
     (tmp_path / "judge.json.gz").write_bytes(packed)
