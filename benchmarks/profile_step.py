@@ -14,7 +14,7 @@ import torch
 from side_burnish import prepared, sums, trees_of
 from torch.profiler import ProfilerActivity, profile
 
-from burnish.training.loop import Update
+from burnish.training.update import Update
 
 HERE = Path(__file__).parent
 MODEL = HERE.parent / "models" / "smollm2"

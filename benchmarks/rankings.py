@@ -68,7 +68,7 @@ def train(method: str, name: str, folder: Path, steps: int, batch: int) -> None:
     from side_burnish import prepared, sums
 
     from burnish.models.model import Policy
-    from burnish.training.loop import Update, loss_on
+    from burnish.training.update import Update, loss_on
     from burnish.types import Branch, Tree
 
     turns = Turns()

@@ -29,8 +29,9 @@ from burnish.methods.sft import SFTConfig, next_token_loss
 from burnish.models.load import Placement, load_policy, load_scorer
 from burnish.models.model import Policy, Scorer
 from burnish.training.config import MethodConfig
-from burnish.training.loop import Loss, Update, WholeBatch, loss_on, train
+from burnish.training.loop import train
 from burnish.training.metrics import Figures
+from burnish.training.update import Loss, Update, WholeBatch, loss_on
 from burnish.types import Branch, Tree
 
 CONFIGS = {"sft": SFTConfig, "reward": RewardConfig, "dpo": DPOConfig, "kto": KTOConfig}

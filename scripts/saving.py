@@ -16,8 +16,8 @@ import torch
 from burnish.models.load import load_policy
 from burnish.training.checkpoint import tensor_bytes
 from burnish.training.config import MethodConfig
-from burnish.training.loop import Update
 from burnish.training.saving import Saves, pause
+from burnish.training.update import Update
 
 ROWS = [{"prompt": f"{i} + {i} = ", "response": f"{2 * i}."} for i in range(8)]
 SAVES = 3

@@ -227,9 +227,11 @@ def test_other_control_characters_are_a_warning(tmp_path):
 
 
 def test_a_line_above_the_limit_is_not_loaded(refused, monkeypatch):
+    import burnish.data.lines
     import burnish.data.rows
 
-    monkeypatch.setattr(burnish.data.rows, "ROW_LIMIT", 1 << 20)
+    for module in (burnish.data.lines, burnish.data.rows):
+        monkeypatch.setattr(module, "ROW_LIMIT", 1 << 20)
     long = b'{"prompt": "' + b"x" * (5 << 20) + b'", "response": "b"}\n'
     message = refused(GOOD + long + GOOD)
     assert f"train.jsonl:2: the row is longer than 1 MB (limit reached at byte {len(GOOD) + (1 << 20)})" in message

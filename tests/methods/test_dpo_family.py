@@ -25,7 +25,7 @@ from burnish.methods.rankings import NOTHING, Known
 from burnish.models.adapters import Lora
 from burnish.models.load import Placement, load_policy
 from burnish.models.model import Policy
-from burnish.training.loop import Update, loss_on
+from burnish.training.update import Update, loss_on
 from burnish.types import Answer, Group, Tree
 
 RANKED = [

@@ -21,7 +21,7 @@ from burnish.methods.kto import BAD, GOOD, KTOConfig, apart, by_prompt, judged, 
 from burnish.methods.mismatched import with_mismatched
 from burnish.models.load import Placement, load_policy
 from burnish.models.model import Policy
-from burnish.training.loop import Update, loss_on
+from burnish.training.update import Update, loss_on
 from burnish.types import Answer, Group, Tree
 
 

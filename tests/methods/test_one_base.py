@@ -28,7 +28,7 @@ from burnish.models.one_base import critic_on, scorer_on
 from burnish.rollout.gap import sampler_gap
 from burnish.rollout.local import LocalEngine
 from burnish.rollout.settings import Sampling
-from burnish.training.loop import StepLoss, Update
+from burnish.training.update import StepLoss, Update
 from burnish.types import Prompt, Rollout
 
 LORA = Lora(rank=2)

@@ -15,7 +15,7 @@ from trl import KTOTrainer
 
 from burnish.methods.kto import BAD, GOOD, KTOConfig, apart, kto_loss
 from burnish.models.model import Policy
-from burnish.training.loop import Update, loss_on
+from burnish.training.update import Update, loss_on
 from burnish.types import Branch, Tree
 
 disable_progress_bars()

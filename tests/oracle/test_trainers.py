@@ -28,7 +28,7 @@ from burnish.methods.reward import RewardConfig, order_loss
 from burnish.methods.sft import SFTConfig, next_token_loss
 from burnish.models.model import Model, Policy, Scorer
 from burnish.training.config import MethodConfig
-from burnish.training.loop import Loss, Update
+from burnish.training.update import Loss, Update
 from burnish.types import Branch, Tree
 
 disable_progress_bars()

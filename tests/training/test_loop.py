@@ -15,8 +15,9 @@ from burnish.errors import CheckpointError, ConfigError, Interrupted, NonFiniteL
 from burnish.models.load import load_policy
 from burnish.models.model import VALUE_HEAD, Policy
 from burnish.training.config import MethodConfig
-from burnish.training.loop import Apart, Loss, Mixed, StepLoss, Update, train_on
+from burnish.training.loop import train_on
 from burnish.training.order import Order
+from burnish.training.update import Apart, Loss, Mixed, StepLoss, Update
 from burnish.types import Branch, Tree
 
 CLOCK = {"seconds", "tokens_per_second", "peak_gb"}

@@ -18,8 +18,9 @@ from typing import Any
 from burnish.data.convert import to_kind
 from burnish.data.detect import FORMATS, LOOKED_AT, Asked, asked, detect
 from burnish.data.formats import Format
+from burnish.data.lines import Row
 from burnish.data.problems import RowError
-from burnish.data.rows import Row, rows
+from burnish.data.rows import rows
 from burnish.data.sources import Source, locate
 from burnish.data.strict_json import holds_controls
 from burnish.errors import ConfigError, DataError, WriteFailed

@@ -1,80 +1,27 @@
-"""A file's rows, one at a time, each with its line: JSON lines, JSON, CSV, parquet and plain text.
+"""A file's rows, one at a time, each with its line: JSON lines, JSON, CSV, parquet (tables.py) and plain text.
 
 A row that cannot be read comes out as a problem and the next one follows; a file that cannot be read any further
 raises DataError.
 """
 
-import csv
-import io
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
-from burnish.data.problems import RowError, described, excerpt, listed, printable
-from burnish.data.sources import ROW_LIMIT, Source, Stream, check_ratio, opened
-from burnish.data.strict_json import FIELD_LIMIT, check_strings, is_clean, parse, strings, value_at
+from burnish.data.lines import WHOLE_LIMIT, Row, decoded, lines_of
+from burnish.data.problems import RowError, described, excerpt
+from burnish.data.sources import ROW_LIMIT, Source, Stream, opened
+from burnish.data.strict_json import check_strings, is_clean, parse, value_at
+from burnish.data.tables import csv_rows, parquet_rows
 from burnish.errors import DataError
 
-WHOLE_LIMIT = 1 << 30  # a .json file is read whole, so it has a bound of its own
 _GAP = " \t\r\n"
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One row. `line` counts from 1, in parquet rows. `value` holds its fields, unless `problem` says what is wrong.
-    `clean`: no string in it holds a control character; else one may."""
-
-    line: int
-    value: dict[str, Any]
-    problem: str = ""
-    column: int | None = None
-    clean: bool = False
 
 
 def rows(source: Source) -> Iterator[Row]:
     """Every row of the file. Raises DataError where the file as a whole cannot be read."""
-    reader = {"jsonl": _json_lines, "json": _json_whole, "csv": _csv, "parquet": _parquet, "txt": _text}
+    reader = {"jsonl": _json_lines, "json": _json_whole, "csv": csv_rows, "parquet": parquet_rows, "txt": _text}
     with opened(source) as stream:
         yield from reader[source.container](source, stream)
-
-
-# ---- lines
-
-
-def _lines(source: Source, stream: Stream) -> Iterator[tuple[int, bytes | None]]:
-    """(line number, line with its end), None for a line that is longer than a row may be: it is skipped unread."""
-    number = 0
-    while line := stream.readline(ROW_LIMIT + 1):
-        number += 1
-        if len(line) <= ROW_LIMIT or line.endswith(b"\n"):
-            yield number, line
-            continue
-        while line and not line.endswith(b"\n"):
-            line = stream.readline(1 << 20)
-        yield number, None
-
-
-def _decoded(line: bytes, offset: int) -> str:
-    """The line as text. `offset`: how many bytes of the file stand before it."""
-    try:
-        text = line.decode("utf-8")
-    except UnicodeDecodeError as error:
-        guess = _guess(line)
-        raise RowError(
-            f"not UTF-8: byte 0x{line[error.start]:02X} at byte {offset + error.start} of the file; it looks like "
-            f"{guess}; convert: iconv -f {guess} -t UTF-8 FILE > OUT",
-            column=error.start + 1,
-        ) from None
-    return text.removeprefix("\ufeff") if offset == 0 else text
-
-
-def _guess(line: bytes) -> str:
-    try:
-        wide = [character for character in line.decode("gb18030") if not character.isascii()]
-    except UnicodeDecodeError:
-        return "LATIN1"
-    common = sum("\u4e00" <= character <= "\u9fff" or "\u3000" <= character <= "\uff5e" for character in wide)
-    return "GB18030" if wide and common >= 0.9 * len(wide) and len(wide) > 1 else "LATIN1"
 
 
 def _json_lines(source: Source, stream: Stream) -> Iterator[Row]:
@@ -83,7 +30,7 @@ def _json_lines(source: Source, stream: Stream) -> Iterator[Row]:
         yield from _json_whole(source, stream)
         return
     offset = 0
-    for number, line in _lines(source, stream):
+    for number, line in lines_of(source, stream):
         if line is None:
             where = f" at byte {offset + ROW_LIMIT}" if offset >= 0 else ""
             yield Row(number, {}, f"the row is longer than {ROW_LIMIT >> 20} MB (limit reached{where}); split it")
@@ -105,7 +52,7 @@ def _json_row(source: Source, number: int, line: bytes, offset: int, last: bool)
             number, {}, "a NUL byte stands in the line; the file is damaged, or not text: remove it", line.index(0) + 1
         )
     try:
-        text = _decoded(line, max(offset, 0)).rstrip("\r\n")
+        text = decoded(line, max(offset, 0)).rstrip("\r\n")
     except RowError as error:
         return Row(number, {}, str(error), error.column)
     try:
@@ -151,7 +98,7 @@ def _json_whole(source: Source, stream: Stream) -> Iterator[Row]:
         line = data[: data.index(0)].count(b"\n") + 1
         raise DataError(f"{source.name}:{line}: a NUL byte; the file is damaged, or not text: remove it")
     try:
-        text = _decoded(data, 0)
+        text = decoded(data, 0)
     except RowError as error:
         line = data[: error.column or 0].count(b"\n") + 1
         raise DataError(f"{source.name}:{line}: {error}") from None
@@ -211,173 +158,6 @@ def _json_fault(source: Source, text: str, start: int, error: RowError) -> DataE
     return DataError(f"{source.name}:{line}:{at - begin + 1}: {error}{cut}\n{shown}")
 
 
-# ---- CSV
-
-_STRUCTURED = frozenset(
-    {
-        "messages",
-        "conversations",
-        "answers",
-        "ranking",
-        "votes",
-        "tokens",
-        "logprobs",
-        "finished",
-        "scores",
-        "sources",
-        "flags",
-    }
-)
-_NUMBERS = frozenset({"score", "margin", "acceptable", "confidence", "seconds", "seed"})
-
-
-def _csv(source: Source, stream: Stream) -> Iterator[Row]:
-    csv.field_size_limit(max(csv.field_size_limit(), ROW_LIMIT))
-    feed = _Feed(source, stream)
-    reader = csv.reader(feed, strict=True)
-    header = _header(source, reader)
-    start = reader.line_num + 1
-    while True:
-        try:
-            cells = next(reader, None)
-        except csv.Error as error:
-            raise DataError(
-                f"{source.name}:{start}: the quoting is wrong ({error}); wanted the {len(header)} columns "
-                f'{listed(header)}; put texts with commas, quotes or line ends in "…", and write a quote in it as ""'
-            ) from None
-        if cells is None:
-            return
-        if feed.size > ROW_LIMIT:
-            yield Row(start, {}, f"the row is longer than {ROW_LIMIT >> 20} MB; split it")
-        elif cells:
-            yield _csv_row(start, header, cells)
-        feed.size = 0
-        start = reader.line_num + 1
-
-
-class _Feed:
-    """Decoded lines for the csv module. `size` counts characters since it was last set to 0."""
-
-    def __init__(self, source: Source, stream: Stream) -> None:
-        self.source = source
-        self.lines = _lines(source, stream)
-        self.offset = 0
-        self.size = 0
-
-    def __iter__(self) -> "_Feed":
-        return self
-
-    def __next__(self) -> str:
-        number, line = next(self.lines)
-        if line is None:
-            raise DataError(f"{self.source.name}:{number}: the line is longer than {ROW_LIMIT >> 20} MB; split it")
-        try:
-            text = _decoded(line, self.offset)
-        except RowError as error:
-            raise DataError(f"{self.source.name}:{number}:{error.column}: {error}") from None
-        self.offset += len(line)
-        self.size += len(text)
-        return text
-
-
-def _header(source: Source, reader: Iterator[list[str]]) -> list[str]:
-    try:
-        header = [name.strip() for name in next(reader, [])]
-    except csv.Error as error:
-        raise DataError(f"{source.name}:1: the quoting of the header is wrong ({error})") from None
-    twice = sorted({name for name in header if header.count(name) > 1})
-    if twice:
-        raise DataError(f"{source.name}:1: column {listed(twice)} stands twice; rename one")
-    if len(header) > FIELD_LIMIT:
-        raise DataError(f"{source.name}:1: {len(header)} columns, the limit is {FIELD_LIMIT}; remove some")
-    if len(header) == 1:
-        other = next((sign for sign in ("\t", ";", "|") if sign in header[0]), "")
-        if other:
-            raise DataError(f"{source.name}:1: the columns are parted by {other!r}; write commas")
-    return header
-
-
-def _csv_row(line: int, header: list[str], cells: list[str]) -> Row:
-    if len(cells) != len(header):
-        return Row(
-            line,
-            {},
-            f"found {len(cells)} columns, wanted {len(header)} ({listed(header)}); look for a missing or open quote",
-        )
-    try:
-        value = {name: _cell(name, cell) for name, cell in zip(header, cells, strict=True) if cell != "" and name}
-        for name in ("prompt", "response", "completion", "chosen", "rejected", "output", "text", "instruction"):
-            if name in header:
-                value.setdefault(name, "")
-        check_strings(value)
-    except RowError as error:
-        return Row(line, {}, str(error))
-    return Row(line, value)
-
-
-def _cell(name: str, cell: str) -> Any:
-    """A cell is text, but for the fields that hold lists, numbers or true and false in every format."""
-    try:
-        if name in _STRUCTURED or (name in ("prompt", "chosen", "rejected", "completion") and cell.startswith('[{"')):
-            return parse(cell)
-        if name == "label" and cell.lower() in ("true", "false"):
-            return cell.lower() == "true"
-        if name in _NUMBERS:
-            return parse(cell)
-    except RowError as error:
-        raise RowError(f"column {name}: {error}; found {described(cell)}") from None
-    return cell
-
-
-# ---- parquet
-
-
-def _parquet(source: Source, stream: Stream) -> Iterator[Row]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    file: Any = source.path
-    if source.packed:
-        data = stream.read(WHOLE_LIMIT + 1)
-        if len(data) > WHOLE_LIMIT:
-            raise DataError(f"{source.name}: more than {WHOLE_LIMIT >> 30} GB unpacked; unpack it yourself")
-        file = io.BytesIO(data)
-    line = unpacked = 0
-    size = source.path.stat().st_size
-    try:
-        with pq.ParquetFile(file) as table:
-            names = table.schema_arrow.names
-            if len(set(names)) != len(names) or len(names) > FIELD_LIMIT:
-                raise DataError(
-                    f"{source.name}: columns stand twice, or are more than {FIELD_LIMIT}; found {listed(names)}"
-                )
-            groups = [table.metadata.row_group(index) for index in range(table.num_row_groups)]
-            check_ratio(source, sum(group.total_byte_size for group in groups), size)
-            for batch in table.iter_batches(batch_size=64):
-                values = batch.to_pylist()
-                texts = sum(len(text) for value in values for text in strings(value))
-                unpacked += max(batch.nbytes, texts)  # the file's own figure counts a text that repeats once
-                check_ratio(source, unpacked, size)
-                for value in values:
-                    line += 1
-                    yield _parquet_row(line, value)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise DataError(
-            f"{source.name}: damaged parquet after row {line} ({printable(str(error), 160)}); fetch it again"
-        ) from None
-
-
-def _parquet_row(line: int, value: dict[str, Any]) -> Row:
-    fields = {name: inner for name, inner in value.items() if inner is not None}
-    try:
-        if sum(len(text) for text in strings(fields)) > ROW_LIMIT:
-            raise RowError(f"the row is longer than {ROW_LIMIT >> 20} MB; split it")
-        check_strings(fields)
-    except RowError as error:
-        return Row(line, {}, str(error))
-    return Row(line, fields)
-
-
 # ---- plain text
 
 
@@ -386,11 +166,11 @@ def _text(source: Source, stream: Stream) -> Iterator[Row]:
     held: list[str] = []
     size = offset = 0
     first = 1
-    for number, line in _lines(source, stream):
+    for number, line in lines_of(source, stream):
         if line is None:
             raise DataError(f"{source.name}:{number}: the line is longer than {ROW_LIMIT >> 20} MB; break it")
         try:
-            text = _decoded(line, offset).replace("\r\n", "\n")
+            text = decoded(line, offset).replace("\r\n", "\n")
             check_strings(text)
         except RowError as error:
             raise DataError(f"{source.name}:{number}: {error}") from None

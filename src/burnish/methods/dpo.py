@@ -31,8 +31,9 @@ from burnish.models.model import Policy
 from burnish.objectives import gains, preference, ranking
 from burnish.objectives.likelihood import answer_sums
 from burnish.training.identity import identity, rows_hash
-from burnish.training.loop import Evaluate, Loss, StepLoss, WholeBatch, loss_on, train_on
+from burnish.training.loop import Evaluate, train_on
 from burnish.training.metrics import Figures
+from burnish.training.update import Loss, StepLoss, WholeBatch, loss_on
 from burnish.types import Tree
 
 

@@ -19,8 +19,9 @@ from burnish.methods.inputs import DataInput, as_groups
 from burnish.models.model import Model
 from burnish.objectives import ranking
 from burnish.training.config import MethodConfig
-from burnish.training.loop import Evaluate, Loss, WholeBatch, loss_on
+from burnish.training.loop import Evaluate
 from burnish.training.metrics import Figures
+from burnish.training.update import Loss, WholeBatch, loss_on
 from burnish.types import Group, Tree
 
 

@@ -33,8 +33,9 @@ from burnish.models.model import Policy
 from burnish.objectives import judgement
 from burnish.training.config import MethodConfig
 from burnish.training.identity import identity, rows_hash
-from burnish.training.loop import Loss, StepLoss, WholeBatch, train_on
+from burnish.training.loop import train_on
 from burnish.training.metrics import Figures
+from burnish.training.update import Loss, StepLoss, WholeBatch
 from burnish.types import Branch, Group, Tree
 
 GOOD, BAD = 0, 1

@@ -19,8 +19,8 @@ from burnish.methods.on_policy_settings import OnPolicyConfig
 from burnish.methods.sft import next_token_loss
 from burnish.models.model import Policy
 from burnish.training.identity import rows_hash
-from burnish.training.loop import Mixed
 from burnish.training.order import Order, derived_seed
+from burnish.training.update import Mixed
 from burnish.types import Group, Tree
 
 

@@ -41,10 +41,11 @@ from burnish.objectives.ratio import farthest_from_1
 from burnish.rollout.gap import sampler_gap
 from burnish.rollout.local import LocalEngine
 from burnish.training.identity import identity
-from burnish.training.loop import Apart, Update, train
+from burnish.training.loop import train
 from burnish.training.metrics import Figures
 from burnish.training.order import Order, derived_seed
 from burnish.training.saving import Kept
+from burnish.training.update import Apart, Update
 from burnish.types import Group, Tree
 
 

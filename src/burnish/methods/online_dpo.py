@@ -26,8 +26,8 @@ from burnish.models.model import Policy
 from burnish.objectives import kl, preference, ranking
 from burnish.objectives.likelihood import answer_sums
 from burnish.objectives.ratio import ratio
-from burnish.training.loop import Loss, StepLoss
 from burnish.training.metrics import Figures
+from burnish.training.update import Loss, StepLoss
 
 
 class OnlineDPOConfig(OnPolicyConfig):

@@ -18,9 +18,9 @@ from burnish.objectives import policy as surrogate
 from burnish.objectives.likelihood import answer_sums
 from burnish.objectives.policy import Denominator
 from burnish.objectives.ratio import ratio
-from burnish.training.loop import Loss, StepLoss
 from burnish.training.metrics import Figures
 from burnish.training.saving import Kept
+from burnish.training.update import Loss, StepLoss
 from burnish.types import Tree
 
 RatioOf = Literal["token", "sequence"]

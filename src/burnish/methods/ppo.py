@@ -32,8 +32,8 @@ from burnish.models.model import Scorer
 from burnish.models.one_base import clear
 from burnish.objectives import advantages
 from burnish.objectives import policy as surrogate
-from burnish.training.loop import StepLoss, Update
 from burnish.training.metrics import Figures
+from burnish.training.update import StepLoss, Update
 from burnish.types import Tree
 
 HEAD_RATE = 1e-4

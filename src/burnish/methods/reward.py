@@ -46,9 +46,10 @@ from burnish.models.model import Scorer
 from burnish.objectives import ranking
 from burnish.training.config import MethodConfig
 from burnish.training.identity import identity
-from burnish.training.loop import Loss, StepLoss, train_on
+from burnish.training.loop import train_on
 from burnish.training.metrics import Figures
 from burnish.training.order import derived_seed
+from burnish.training.update import Loss, StepLoss
 from burnish.types import Group, Tree
 
 

@@ -20,8 +20,9 @@ from burnish.models.model import Policy
 from burnish.objectives import likelihood
 from burnish.training.config import MethodConfig
 from burnish.training.identity import identity
-from burnish.training.loop import Loss, StepLoss, train_on
+from burnish.training.loop import train_on
 from burnish.training.metrics import Figures
+from burnish.training.update import Loss, StepLoss
 
 
 class SFTConfig(MethodConfig):

@@ -1,0 +1,285 @@
+"""One optimiser step: global batch → micro-batches → summed losses, divided once → clip → step.
+
+Sums are divided once by the global count (tokens, pairs, groups), so the step does not depend on how the batch was cut.
+"""
+
+import gc
+import math
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from burnish.batch.pack import TreeBatch, micro_batches, pack
+from burnish.errors import ConfigError, NonFiniteLoss, is_out_of_memory
+from burnish.models.model import Model
+from burnish.testing.faults import reach
+from burnish.training.bad_batch import batch_facts
+from burnish.training.checkpoint import optimiser_tensors, restore_optimiser
+from burnish.training.config import MethodConfig
+from burnish.training.memory import out_of_memory
+from burnish.training.metrics import Figures
+from burnish.training.order import derived_seed
+from burnish.training.schedule import rate
+from burnish.types import Tree
+
+
+@dataclass(frozen=True)
+class StepLoss:
+    """What a loss says of one micro-batch: the sum over its units, how many units, and figures, one value a unit."""
+
+    total: Tensor
+    count: float
+    figures: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+Loss = Callable[[TreeBatch], StepLoss]
+
+
+@dataclass(frozen=True)
+class WholeBatch:
+    """A loss that must know something of its whole batch: `of` gives the loss of a batch's trees, without gradient and
+    before any micro-batch is computed."""
+
+    of: Callable[[Sequence[Tree]], Loss]
+
+
+def loss_on(trees: Sequence[Tree], loss: Loss | WholeBatch) -> Loss:
+    """What `loss` is on a batch of these trees."""
+    return loss.of(trees) if isinstance(loss, WholeBatch) else loss
+
+
+@dataclass(frozen=True)
+class Apart:
+    """Parameters with a peak rate and a clipping of their own; `name` stands before `_grad_norm` in the figures."""
+
+    name: str
+    parameters: frozenset[str]
+    learning_rate: float
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """Rows of another kind that join an update: `weight` times the mean of their loss is added to the loss.
+
+    `units` is what that mean is over: the sum of `loss`'s counts, known before any of them is computed.
+    """
+
+    trees: Sequence[Tree]
+    loss: Loss
+    weight: float
+    units: float
+
+
+@dataclass
+class _Summed:
+    """What the micro-batches of a step add up to, their gradient beside it."""
+
+    total: float = 0.0
+    count: float = 0.0
+    tokens: int = 0
+    sums: dict[str, float] = field(default_factory=dict)
+    units: dict[str, int] = field(default_factory=dict)
+    beside: Figures = field(default_factory=dict)
+
+    def means(self) -> Figures:
+        return {name: self.sums[name] / self.units[name] for name in self.sums if self.units[name]}
+
+
+class Update:
+    """One optimiser step on one model from one global batch. Holds the optimiser, so a checkpoint asks it for state."""
+
+    def __init__(
+        self, learner: Model, config: MethodConfig, *, learning_rate: float | None = None, apart: Apart | None = None
+    ) -> None:
+        self.learner = learner
+        self.config = config
+        self.peak = config.learning_rate if learning_rate is None else learning_rate
+        self.apart = apart
+        self.budget = config.micro_batch_tokens
+        self.parameters = learner.trainable()
+        named = frozenset() if apart is None else apart.parameters
+        self.common = [p for name, p in self.parameters.items() if name not in named]
+        self.own = [p for name, p in self.parameters.items() if name in named]
+        groups = self._groups(self.common, self.peak)
+        if apart is not None:
+            groups += self._groups(self.own, apart.learning_rate)
+        self.optimiser = torch.optim.AdamW(
+            groups,
+            lr=self.peak,
+            betas=(config.adam.beta1, config.adam.beta2),
+            eps=config.adam.epsilon,
+            fused=True,
+        )
+
+    def _groups(self, parameters: Sequence[torch.nn.Parameter], peak: float) -> list[dict[str, Any]]:
+        # biases and norms are not pulled to zero: it is a prior on directions, which they are not
+        decayed = [p for p in parameters if p.dim() >= 2]
+        kept = [p for p in parameters if p.dim() < 2]
+        return [
+            {"params": decayed, "weight_decay": self.config.weight_decay, "peak": peak},
+            {"params": kept, "weight_decay": 0.0, "peak": peak},
+        ]
+
+    def __call__(
+        self,
+        trees: Sequence[Tree],
+        loss: Loss,
+        *,
+        step: int,
+        steps: int,
+        whole: bool = False,
+        mixed: Mixed | None = None,
+    ) -> Figures:
+        """Step `step` of `steps`. `whole`: the loss compares a tree's answers, so no tree may be split.
+
+        `mixed` rows learn in the same step; `mix_loss` is their mean loss, `own_grad_norm` the gradient's norm without
+        them. Raises NonFiniteLoss, before the weights change, where the loss or the gradient is not finite.
+        """
+        self.learner.model.train(self.config.dropout > 0 or self.config.activation_checkpointing)
+        found = self._gradient(trees, loss, step, whole=whole, mixed=mixed)
+        self.learner.model.eval()
+        reach("step.after_backward", step + 1)
+        if not found.count:
+            raise ConfigError(
+                f"step {step + 1} has nothing to learn: none of its {len(trees)} groups gives a learned token or a "
+                f"decided pair (first: {trees[0].origin or trees[0].id})"
+            )
+        parts, norms = self._norms(found.count)
+        if not (math.isfinite(found.total) and all(map(math.isfinite, norms.values()))):
+            raise self._not_finite(trees, loss, step, found, norms)
+        self._step(found.count, rate(self.config, step, steps), parts, norms)
+        figures = {"loss": found.total / found.count, **norms, **found.beside}
+        figures["learning_rate"] = rate(self.config, step, steps) * self.peak
+        figures["tokens"] = found.tokens
+        if self.budget != self.config.micro_batch_tokens:
+            figures["micro_batch_tokens"] = self.budget
+        return figures | found.means()
+
+    def _gradient(self, trees: Sequence[Tree], loss: Loss, step: int, *, whole: bool, mixed: Mixed | None) -> _Summed:
+        """The gradient of a step, in smaller parts where memory runs out and `auto_micro_batch` is set.
+
+        Raises OutOfMemory where it still does.
+        """
+        while True:
+            self.optimiser.zero_grad(set_to_none=True)
+            try:
+                return self._summed(trees, loss, step, whole=whole, mixed=mixed)
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                smaller = self._smaller(trees, whole=whole) if self.config.auto_micro_batch else None
+                if smaller is None:
+                    where = f"step {step + 1}, at most {self.budget} tokens a micro-batch"
+                    raise out_of_memory(where, error, self.learner.model) from error
+                told = f"step {step + 1}: out of memory at {self.budget} tokens a micro-batch; {smaller} from here on"
+            # out of the handler, whose error holds on to the tensors of what failed; its frames may refer to each other
+            gc.collect()
+            print(f"warning: {told}. Results may differ in their last bits from an unbroken run.", file=sys.stderr)
+            self.budget = smaller
+
+    def _smaller(self, trees: Sequence[Tree], *, whole: bool) -> int | None:
+        """The next budget, by halves, that cuts a batch into more parts; None where nothing is left to cut."""
+        parts, budget = len(micro_batches(trees, self.budget, whole=whole)), self.budget // 2
+        while budget:
+            if len(micro_batches(trees, budget, whole=whole)) > parts:
+                return budget
+            budget //= 2
+        return None
+
+    def _summed(self, trees: Sequence[Tree], loss: Loss, step: int, *, whole: bool, mixed: Mixed | None) -> _Summed:
+        found = _Summed()
+        for batch in self._batches(trees, step, whole=whole):
+            told = self._told(loss, batch, step)
+            told.total.backward()
+            found.total += told.total.item()
+            found.count += told.count
+            found.tokens += len(batch.token_T)
+            for name, values in told.figures.items():
+                found.sums[name] = found.sums.get(name, 0.0) + values.detach().double().sum().item()
+                found.units[name] = found.units.get(name, 0) + values.numel()
+        if mixed is not None:
+            found.beside = self._mix(mixed, found.count, step)
+            found.total += mixed.weight * found.beside["mix_loss"] * found.count
+        return found
+
+    @staticmethod
+    def _told(loss: Loss, batch: TreeBatch, step: int) -> StepLoss:
+        told = loss(batch)
+        return replace(told, total=told.total * math.nan) if reach("loss", step + 1) else told
+
+    def _not_finite(
+        self, trees: Sequence[Tree], loss: Loss, step: int, found: _Summed, norms: Mapping[str, float]
+    ) -> NonFiniteLoss:
+        """The error, with each row's loss computed alone: one row may have made all of them what they are."""
+
+        @torch.no_grad()
+        def alone(tree: Tree) -> float:
+            told = self._told(loss, pack([tree]).to(self.learner.device), step)
+            return told.total.item() / max(told.count, 1)
+
+        mean = found.total / found.count
+        return NonFiniteLoss(
+            f"step {step + 1}: loss {mean}, gradient norm {norms['grad_norm']}. The weights were not changed. Usual "
+            "causes: a learning rate that is too high, float16, a damaged model file. The batch, row by row, is in "
+            "bad_batch.json.",
+            batch_facts(trees, alone, loss=mean, **norms),
+        )
+
+    def _batches(self, trees: Sequence[Tree], step: int, *, whole: bool, name: str = "dropout") -> Iterator[TreeBatch]:
+        """The micro-batches of a step, each with the random numbers of its own place."""
+        for index, part in enumerate(micro_batches(trees, self.budget, whole=whole)):
+            if self.config.dropout:
+                torch.manual_seed(derived_seed(self.config.seed, name, step, index))
+            yield pack(part).to(self.learner.device)
+
+    def _mix(self, mixed: Mixed, count: float, step: int) -> Figures:
+        """Add the gradient of `mixed` to one that will be divided by `count`."""
+        alone = [p.grad for p in self.common if p.grad is not None]
+        figures = {"own_grad_norm": torch.nn.utils.get_total_norm(alone).item() / max(count, 1)}
+        total = 0.0
+        for batch in self._batches(mixed.trees, step, whole=False, name="mixed"):
+            told = mixed.loss(batch)
+            (told.total * (mixed.weight * count / mixed.units)).backward()
+            total += told.total.item()
+        return figures | {"mix_loss": total / mixed.units}
+
+    def _norms(self, count: float) -> tuple[dict[str, list[Tensor]], Figures]:
+        """The gradients that are clipped together, and the norm of each such part as it will be stepped with."""
+        parts = {"grad_norm": [p.grad for p in self.common if p.grad is not None]}
+        if self.apart is not None:
+            parts[f"{self.apart.name}_grad_norm"] = [p.grad for p in self.own if p.grad is not None]
+        return parts, {name: torch.nn.utils.get_total_norm(grads).item() / count for name, grads in parts.items()}
+
+    def _step(self, count: float, share: float, parts: Mapping[str, list[Tensor]], norms: Figures) -> None:
+        limit = self.config.max_grad_norm
+        for name, grads in parts.items():
+            scale = min(1.0, limit / (norms[name] + 1e-6)) if limit else 1.0
+            if grads:
+                torch._foreach_mul_(grads, scale / count)
+        for group in self.optimiser.param_groups:
+            group["lr"] = share * group["peak"]
+        self.optimiser.step()
+
+    def tensors(self) -> dict[str, Tensor]:
+        names = {p: name for name, p in self.parameters.items()}
+        weights = {f"weight//{name}": p.detach() for name, p in self.parameters.items()}
+        return weights | {f"adam//{k}": v for k, v in optimiser_tensors(self.optimiser, names).items()}
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        weights = {k.removeprefix("weight//"): v for k, v in tensors.items() if k.startswith("weight//")}
+        if weights.keys() != self.parameters.keys():
+            raise ConfigError(
+                f"the checkpoint's weights are others: {sorted(weights.keys() ^ self.parameters.keys())[:5]}"
+            )
+        with torch.no_grad():
+            for name, parameter in self.parameters.items():
+                parameter.copy_(weights[name])
+        restore_optimiser(
+            self.optimiser,
+            self.parameters,
+            {k.removeprefix("adam//"): v for k, v in tensors.items() if k.startswith("adam//")},
+        )
