@@ -38,6 +38,7 @@ _DO = (
     r"|teach|explain|describ|satisf|complet|respond|facilitat|instruct|guid|speculat|determin|comment|continue|proceed"
     r"|agree|make|list|plan|be (?:of help|involved|part)|request|personal|private|information|harmful)"
 )
+_NO_REFUSAL = r"(?! help but\b| make you\b|(?: \w+)? recommend\b[^.!?]{0,60}\benough\b)"
 _WRONG = (
     r"(?:inappropriate|unethical|illegal|harmful|immoral|unacceptable|offensive|discriminatory|unlawful|disrespectful)"
 )
@@ -53,12 +54,13 @@ _ZH_AI = r"(?:人工智能|ai|语言模型|助手|大模型)"
 RULES: Mapping[str, re.Pattern[str]] = {
     name: re.compile(pattern)
     for name, pattern in {
-        "I cannot": rf"\b(?:i|we)(?: (?:simply|really|also|unfortunately))?(?:{_CANNOT})(?: \w+,?){{0,3}}? {_DO}",
+        "I cannot": rf"\b(?:i|we)(?: (?:simply|really|also|unfortunately))?(?:{_CANNOT}){_NO_REFUSAL}"
+        rf"(?: \w+,?){{0,3}}? {_DO}",
         "sorry": r"^(?:unfortunately,? |oh,? |no,? )?(?:i(?:'m| am) (?:\w+ )?|my )?(?:sorry|apolog(?:i[sz]e|ies))\b"
-        r"(?! (?:to hear|for your|for the loss|about your|that you|you))"
+        r"(?! (?:to hear|for your|for the (?:loss|late|delay|wait)|about your|that you|you))"
         r"(?!.{0,20}\b(?:(?:do|did)(?: not|n't) (?:quite |fully )?understand|confus|misunderst|not sure what))",
         "no": r"^(?:absolutely not|definitely not|certainly not|no way|nope|never)\b[.,!]"
-        r"|^no[.,!] (?:i|you|that|this|it)\b",
+        r"|^no[.,!] (?:i|you)\b",
         "do not condone": r"\b(?:i|we|and) (?:(?:do|can|will)(?: not|n't|not)|can't|won't) (?:\w+ ){0,2}?"
         r"(?:condon|support|promot|endors|encourag|engag)\w*",
         "as an AI": r"\b(?:as|i am|i'm)(?: just| only| merely)? an? (?:\w+ ){0,3}?"
