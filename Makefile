@@ -2,6 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+JOBS ?= 2  # processes that test at once; a file's tests stay together
 
 .PHONY: install test test-faults test-fuzz proofs demo bench smollm2 clean
 
@@ -20,7 +21,7 @@ test: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(JOBS) --dist loadfile
 
 # the faults that `make test` has no time for, and SIGKILL at 140 random times: writes a table of docs/reliability.md
 test-faults: install

@@ -18,13 +18,14 @@ from burnish.training.update import Update
 
 HERE = Path(__file__).parent
 MODEL = HERE.parent / "models" / "smollm2"
+DATA = HERE.parent / "data" / "hh_harmless.jsonl.gz"
 BATCH = 8
 
 
 def main(kind: str = "sft") -> None:
     torch.set_num_threads(2)
     with tempfile.TemporaryDirectory() as folder:
-        given = [kind, str(MODEL), folder, str(2 * BATCH)]
+        given = [kind, str(MODEL), folder, str(2 * BATCH), str(DATA)]
         subprocess.run([sys.executable, str(HERE / "rows.py"), *given], check=True)
         trees = trees_of(kind, Path(folder) / "rows.jsonl")
         start = str(Path(folder) / "start") if kind == "reward" else str(MODEL)

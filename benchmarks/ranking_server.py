@@ -30,7 +30,7 @@ from burnish.feedback.database.assignment import Policy
 from burnish.feedback.database.schema import connect
 from burnish.feedback.store import Store
 
-COMMAND = [sys.executable, "-c", "import sys; from burnish.cli.main import main; sys.exit(main(sys.argv[1:]))"]
+COMMAND = [sys.executable, "-m", "burnish"]
 LIMITS = {"import_seconds": 30.0, "next_ms_p99": 50.0, "submit_ms_p99": 150.0}
 
 

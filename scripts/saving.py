@@ -48,8 +48,8 @@ def resume(model: Path, folder: Path) -> None:
     data.write_text("".join(json.dumps(row) + "\n" for row in ROWS), encoding="utf-8")
     command = [
         sys.executable,
-        "-c",
-        "import sys; from burnish.cli.main import main; sys.exit(main())",
+        "-m",
+        "burnish",
         "sft",
         "--model",
         str(model),

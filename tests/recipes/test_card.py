@@ -25,7 +25,7 @@ FIGURES: dict[str, Any] = {"win_rate": 0.63, "win_rate_low": 0.58, "win_rate_hig
 
 
 def step(name: str, method: str, *inputs: Input, **settings: Any) -> Step:
-    return Step(name, Path(name), method, inputs, settings, {"loss": 0.5}, "2026-01-01", 60.0, {"torch": "2.13.0"})
+    return Step(name, method, inputs, settings, {"loss": 0.5}, {"torch": "2.13.0"})
 
 
 def chain(**changes: Any) -> Lineage:

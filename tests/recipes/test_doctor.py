@@ -67,7 +67,7 @@ def test_files_that_everybody_may_write_are_told():
 
 
 def test_a_token_that_others_can_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "token"))
     token = tmp_path / "token"
     token.write_text("secret")
     token.chmod(0o644)

@@ -12,6 +12,7 @@ from burnish.errors import ConfigError, DataError, NotOurs
 from burnish.evaluation.gate import RequirementError
 from burnish.recipes.load import one_stage
 from burnish.recipes.run import run, run_stage
+from burnish.recipes.stages import METHODS
 
 CHAIN = """\
 name: chain
@@ -147,6 +148,17 @@ def test_another_commit_of_a_hub_model_is_a_change(place: Workplace, hub: Path):
     told = r"first\.model: someone/tiny \(aaaaaaaaaaaa\) then, someone/tiny \(bbbbbbbbbbbb\) now"
     with pytest.raises(ConfigError, match=told):
         go(place, text)
+
+
+def test_every_input_that_may_be_a_hub_model_is_fetched():
+    given = {
+        "models": {"a": "org/a"},
+        "base": "org/base",
+        "by": "org/judge",
+        "prompts": ["p.jsonl"],
+        "text": ["t.jsonl"],
+    }
+    assert METHODS["evaluate"].naming_models(given).keys() == {"models", "base", "by"}
 
 
 def test_a_hub_model_is_fetched_before_its_commit_is_written_down(

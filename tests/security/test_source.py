@@ -32,8 +32,6 @@ CALLS = {
     "logging.config.listen": "runs what it is sent",
     "tempfile.mktemp": "names a file that another may make first",
 }
-FROM_PRETRAINED = {"AutoConfig", "AutoTokenizer", "AutoModelForCausalLM", "AutoModelForSequenceClassification", "kind"}
-"""What transformers loads by name; `kind` is one of them in models/load.py."""
 
 
 def dotted(node: ast.expr) -> str:
@@ -70,11 +68,12 @@ def troubles(call: ast.Call) -> list[str]:
     if "trust_remote_code" in keywords and constant(call, "trust_remote_code") is not False:
         told.append("trust_remote_code")
     owner, _, method = name.rpartition(".")
-    if method in ("from_pretrained", "from_config") and owner in FROM_PRETRAINED:
+    if method in ("from_pretrained", "from_config") and owner != "PeftModel":  # peft has no such code
         if "trust_remote_code" not in keywords:
             told.append(f"{name} without trust_remote_code=False: the default may change")
         if method == "from_pretrained" and owner not in ("AutoConfig", "AutoTokenizer"):
-            told += [] if constant(call, "use_safetensors") is True else [f"{name} without use_safetensors=True"]
+            safe = constant(call, "use_safetensors") is True or "gguf_file" in keywords
+            told += [] if safe else [f"{name} without use_safetensors=True"]
     return told
 
 
@@ -97,6 +96,8 @@ def test_no_file_can_run_what_it_reads(file: Path):
         "AutoModelForCausalLM.from_pretrained(path, use_safetensors=True)",
         "AutoModelForCausalLM.from_pretrained(path, trust_remote_code=False)",
         "AutoTokenizer.from_pretrained(path, trust_remote_code=wish)",
+        "loader.from_pretrained(path, use_safetensors=True)",
+        "loader.from_pretrained(path, gguf_file=name)",
     ],
 )
 def test_what_could_is_found(line: str):

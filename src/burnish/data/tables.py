@@ -155,22 +155,22 @@ def parquet_rows(source: Source, stream: Stream) -> Iterator[Row]:
             check_ratio(source, sum(group.total_byte_size for group in groups), size)
             for batch in table.iter_batches(batch_size=64):
                 values = batch.to_pylist()
-                texts = sum(len(text) for value in values for text in strings(value))
-                unpacked += max(batch.nbytes, texts)  # the file's own figure counts a text that repeats once
+                sizes = [sum(map(len, strings(value))) for value in values]
+                unpacked += max(batch.nbytes, sum(sizes))  # the file's own figure counts a text that repeats once
                 check_ratio(source, unpacked, size)
-                for value in values:
+                for value, characters in zip(values, sizes, strict=True):
                     line += 1
-                    yield _parquet_row(line, value)
+                    yield _parquet_row(line, value, characters)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise DataError(
             f"{source.name}: damaged parquet after row {line} ({printable(str(error), 160)}); fetch it again"
         ) from None
 
 
-def _parquet_row(line: int, value: dict[str, Any]) -> Row:
+def _parquet_row(line: int, value: dict[str, Any], characters: int) -> Row:
     fields = {name: inner for name, inner in value.items() if inner is not None}
     try:
-        if sum(len(text) for text in strings(fields)) > ROW_LIMIT:
+        if characters > ROW_LIMIT:
             raise RowError(f"the row is longer than {ROW_LIMIT >> 20} MB; split it")
         check_strings(fields)
     except RowError as error:

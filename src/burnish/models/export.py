@@ -3,7 +3,7 @@
 What is written is loaded again by transformers and must give the same tokens and, to rounding, the same outputs.
 """
 
-import json
+import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from burnish.data.builtin_templates import BUILTIN
 from burnish.data.templates import Template, resolve
 from burnish.errors import ConfigError, DataError, MissingInput, WriteFailed
 from burnish.models.copies import difference, outputs, read_rows, require_same, require_same_tokens
-from burnish.models.files import check_safetensors, json_object, model_directory
+from burnish.models.files import PICKLES, check_safetensors, is_scorer, json_object, model_directory
 from burnish.models.load import Placement, load_policy, load_scorer, naming, require_reward_head
 
 Dtype = Literal["float32", "bfloat16", "float16"]
@@ -56,10 +56,7 @@ def _held(folder: Path) -> dict[str, int]:
         with safe_open(file, framework="numpy") as tensors:
             for name in tensors.keys():  # noqa: SIM118  # it is no mapping
                 piece = tensors.get_slice(name)
-                size = 1
-                for length in piece.get_shape():
-                    size *= length
-                held[piece.get_dtype()] = held.get(piece.get_dtype(), 0) + size
+                held[piece.get_dtype()] = held.get(piece.get_dtype(), 0) + math.prod(piece.get_shape())
     return held
 
 
@@ -77,12 +74,6 @@ def stored_otherwise(folder: Path, dtype: Dtype) -> bool:
     return any(_STORED.get(kind) != dtype for kind in _held(folder))
 
 
-def is_scorer(folder: Path) -> bool:
-    """Does a model's config say that it is a reward model?"""
-    kinds = json_object(folder / "config.json").get("architectures") or []
-    return any("SequenceClassification" in str(kind) for kind in kinds)
-
-
 def load_source(folder: Path, *, dtype: Dtype | None = None, template: str = "auto") -> Source:
     """Load a model directory as it is stored, or rounded to `dtype`. `template`: by which one it was trained.
 
@@ -90,7 +81,7 @@ def load_source(folder: Path, *, dtype: Dtype | None = None, template: str = "au
     """
     kept = dtype or stored_dtype(folder)
     place = Placement(device="cpu", dtype=kept)
-    if is_scorer(folder):
+    if is_scorer(json_object(folder / "config.json")):
         require_reward_head(folder)
         scorer = load_scorer(folder, place, packed=False)
         return Source(scorer.model, scorer.tokenizer, None, kept)
@@ -139,7 +130,7 @@ def check_copy(out: Path, source: Source) -> dict[str, Any]:
     """
     for file in out.glob("*.safetensors"):
         check_safetensors(file)
-    if pickles := sorted(p.name for p in out.iterdir() if p.suffix in (".bin", ".pt", ".pth", ".pkl")):
+    if pickles := sorted(p.name for p in out.iterdir() if p.name.endswith(PICKLES)):
         raise ConfigError(f"{out}: pickles in the copy: {', '.join(pickles)}")
     kind: Any = AutoModelForCausalLM if source.kind == "policy" else AutoModelForSequenceClassification
     with naming(out):
@@ -218,11 +209,6 @@ def merge_adapter(folder: Path, base: Path, out: Path) -> Path:
 
 def parameters(model: PreTrainedModel) -> int:
     return sum(p.numel() for p in model.parameters())
-
-
-def config_of(folder: Path) -> dict[str, Any]:
-    """A model's config, as JSON."""
-    return dict(json.loads((folder / "config.json").read_text(encoding="utf-8")))
 
 
 def special_ids(source: Source) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import json
 import struct
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,11 @@ def json_object(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise DataError(f"{path}: a JSON object is expected, this is a {type(value).__name__}")
     return value
+
+
+def is_scorer(config: Mapping[str, Any]) -> bool:
+    """Does a model's config say that it is a reward model?"""
+    return any("SequenceClassification" in str(kind) for kind in config.get("architectures") or [])
 
 
 def check_safetensors(path: Path) -> None:

@@ -4,7 +4,7 @@ Two kinds are written. `gpt2` is byte-level BPE: its merges stand in the file, a
 cutting text that llama.cpp has built in. `llama` is BPE over characters with bytes to fall back on, as SentencePiece
 makes it: the file has no merges but a score a piece, and whatever makes the best piece is put together first.
 
-Reading is left to others; models/gguf.py holds what they read against the tokenizer that came in.
+Reading is left to others; models/gguf_check.py holds what they read against the tokenizer that came in.
 """
 
 import json

@@ -21,7 +21,7 @@ from transformers.utils import logging
 from burnish.errors import BurnishError, ConfigError, DataError
 from burnish.models.adapters import Lora, added_adapter, seeded
 from burnish.models.check import Route, route_of
-from burnish.models.files import check_model_directory, model_directory
+from burnish.models.files import check_model_directory, is_scorer, model_directory
 from burnish.models.model import Model, Policy, Scorer
 from burnish.models.padding import give_pad_token
 
@@ -240,7 +240,7 @@ def _dtype(name: str, device: torch.device) -> torch.dtype:
 def require_reward_head(path: str | Path) -> None:
     config = check_model_directory(model_directory(path))
     kinds = config.get("architectures") or []
-    if not any("SequenceClassification" in str(kind) for kind in kinds):
+    if not is_scorer(config):
         raise ConfigError(
             f"{path}: not a reward model: its config says {', '.join(map(str, kinds)) or 'no architecture'}. Train one "
             "with `burnish reward`, and point at its `model/` folder."

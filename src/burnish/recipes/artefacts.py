@@ -15,7 +15,6 @@ from burnish.training import bad_batch, watchdog
 from burnish.training.checkpoint import file_hash, write_durably
 
 LINES = (".jsonl", ".txt", ".csv")
-NAME_MODELS = ("model", "models", "reference", "by", "judge")
 
 
 @dataclass
@@ -87,11 +86,10 @@ def _text(value: str, hashes: Hashes, place: Path) -> Any:
 
 
 def fetch(inputs: Mapping[str, Any]) -> None:
-    """Download the hub models among a stage's inputs that are not there yet, so that their commit is known."""
+    """Download the hub models among inputs that may name some, and are not there yet, so that their commit is known."""
     for key, value in inputs.items():
-        if key in NAME_MODELS:
-            for name in _hub_ids(value.values() if key == "models" and isinstance(value, Mapping) else value):
-                model_directory(name)
+        for name in _hub_ids(value.values() if key == "models" and isinstance(value, Mapping) else value):
+            model_directory(name)
 
 
 def _hub_ids(value: Any) -> Iterator[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from burnish.data.problems import listed
-from burnish.models.files import PICKLES, model_directory
+from burnish.models.files import PICKLES, is_scorer, json_object, model_directory
 from burnish.recipes import machine
 from burnish.recipes.folder import versions
 from burnish.recipes.graph import Result, Stage
@@ -107,6 +107,8 @@ def slow(found: Mapping[str, Any]) -> list[str]:
 
 def unsafe() -> list[str]:
     """What gives others, or what others wrote, more than they need, each with what to do."""
+    from huggingface_hub.constants import HF_TOKEN_PATH
+
     told = [f"{name}: burnish needs {needed}" for name, needed in outdated().items()]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         told.append(
@@ -117,7 +119,7 @@ def unsafe() -> list[str]:
     os.umask(mask)
     if not mask & 0o002:
         told.append(f"umask {mask:04o}: others may change what is written here; umask 022")
-    token = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser() / "token"
+    token = Path(HF_TOKEN_PATH)
     if token.is_file() and token.stat().st_mode & 0o077:
         told.append(f"{token}: the hub's token can be read by others; chmod 600 {token}")
     return told
@@ -196,7 +198,7 @@ def _unsafe_model(path: str) -> list[str]:
 def _scores(path: Path) -> bool:
     """Whether a folder says that it holds a reward model; what is no folder is taken for a language model."""
     file = path / "config.json"
-    return file.is_file() and "SequenceClassification" in file.read_text(encoding="utf-8", errors="replace")
+    return file.is_file() and is_scorer(json_object(file))
 
 
 def a_recipe(path: Path, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ nothing, and another one is refused.
 
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -18,6 +18,7 @@ from burnish.data.durable import sync_folder
 from burnish.data.problems import listed
 from burnish.errors import ConfigError, DataError, MissingInput, NotOurs, UsageError
 from burnish.methods.ensemble import refuse_ensemble
+from burnish.models.files import is_scorer, json_object
 from burnish.recipes.artefacts import Hashes, damage, described_inputs
 from burnish.recipes.card import Subject, card
 from burnish.recipes.folder import content, held, ours, read_json, write_json
@@ -29,7 +30,6 @@ FORMATS: tuple[Format, ...] = ("hf", "gguf")
 RECORD = "export.json"
 CARD = "README.md"
 SIZE = re.compile(r"\d+(\.\d+)?[KMGT]B", re.IGNORECASE)
-Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Written:
-    """What an export left in its folder, and what was seen of it. `stored`: the precision as a reader is told it."""
+    """What an export left in its folder, and what was seen of it."""
 
     subject: Subject
     checks: Mapping[str, Any]
@@ -255,7 +255,7 @@ def _hf(folder: Path, aside: Path, known: Lineage, *, dtype: str | None, name: s
         format="hf",
         dtype=source.dtype,
         parameters=models.parameters(source.model),
-        config=models.config_of(aside),
+        config=json_object(aside / "config.json"),
         files={p.name: file_hash(p) for p in sorted(aside.glob("*.safetensors"))},
         **_spoken(source),
     )
@@ -277,7 +277,7 @@ def _gguf(folder: Path, aside: Path, known: Lineage, *, dtype: str | None, name:
     from burnish.models.gguf_check import check_gguf
     from burnish.models.gguf_vocab import vocabulary
 
-    if models.is_scorer(folder):
+    if is_scorer(json_object(folder / "config.json")):
         raise ConfigError(
             f"{folder}: a reward model, and GGUF has no score head that its readers know; export it with --format hf"
         )

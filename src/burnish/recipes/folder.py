@@ -28,6 +28,7 @@ from burnish.errors import ConfigError, DataError, NotOurs
 from burnish.recipes.artefacts import Hashes, damage, described_inputs
 from burnish.recipes.graph import Stage
 from burnish.testing.faults import reach
+from burnish.training import bad_batch, watchdog
 from burnish.training.checkpoint import write_durably
 from burnish.training.identity import NOT_IDENTITY
 
@@ -41,8 +42,8 @@ LOSES_NOTHING = {
     "samples.jsonl",
     "safety.jsonl",
     "choices.jsonl",
-    "bad_batch.json",
-    "hang.txt",
+    bad_batch.FILE,
+    watchdog.FILE,
     "reference.safetensors",
     "reference-heldout.safetensors",
     "run.lock",

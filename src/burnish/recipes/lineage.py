@@ -42,13 +42,10 @@ class Step:
     and names of inputs that were changed with --allow-changed after it began."""
 
     name: str
-    folder: Path
     method: str
     inputs: tuple[Input, ...]
     settings: Mapping[str, Any]
     figures: Mapping[str, Any]
-    finished: str
-    seconds: float | None
     versions: Mapping[str, str]
     allowed: Mapping[str, Any] = field(default_factory=dict)
 
@@ -138,16 +135,13 @@ def _step(folder: Path, name: str) -> Step | None:
     method = str(begun.get("method"))
     inputs = begun.get("inputs")
     settings = begun.get("settings")
-    figures, seconds, allowed = done.get("figures"), done.get("seconds"), begun.get("allowed")
+    figures, allowed = done.get("figures"), begun.get("allowed")
     return Step(
         name=name,
-        folder=folder,
         method=method,
         inputs=tuple(_inputs(inputs if isinstance(inputs, dict) else {})),
         settings=changed_settings(method, settings if isinstance(settings, dict) else {}),
         figures=figures if isinstance(figures, dict) else {},
-        finished=str(done.get("finished") or ""),
-        seconds=float(seconds) if isinstance(seconds, int | float) else None,
         versions={str(k): str(v) for k, v in (begun.get("versions") or {}).items()},
         allowed=dict(_allowed(allowed, inputs)) if isinstance(allowed, dict) and isinstance(inputs, dict) else {},
     )

@@ -181,7 +181,7 @@ def _perform(
         return done_figures(folder)
     tell(f"{stage.name}: {stage.method}, {found.why}")
     if found.does == "run":
-        fetch(stage.inputs)
+        fetch(METHODS[stage.method].naming_models(stage.inputs))
         begin(folder, facts(stage, run, hashes))
     began = time.monotonic()
     try:

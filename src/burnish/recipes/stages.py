@@ -42,6 +42,10 @@ class Method:
     gives: Mapping[Takes, str]
     beside: Mapping[str, str] = field(default_factory=dict)
 
+    def naming_models(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Those of a stage's inputs that may name a model: all that are not records."""
+        return {key: value for key, value in given.items() if self.inputs[key].takes != "groups"}
+
     def config_class(self) -> type[BaseModel]:
         found: type[BaseModel] = imported(self.config)
         return found
