@@ -70,6 +70,18 @@ def test_the_verdict_stands_with_its_interval_and_sentence():
     assert "4.1 ± 0.3" in said
 
 
+def test_an_evaluation_by_a_suite_alone_has_its_verdict_and_compares_with_nobody(tmp_path: Path):
+    figures = {"dpo": {"safe": 0.75, "safe_low": 0.7, "safe_high": 0.8, "suite_prompts": 3187.0}}
+    for name, method in (("dpo", "dpo"), ("guard", "evaluate")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "inputs.json").write_text(json.dumps({"stage": name, "method": method, "inputs": {}}))
+        (tmp_path / name / "DONE.json").write_text(json.dumps({"figures": figures, "outputs": {}}))
+    (tmp_path / "lock.json").write_text("{}")
+    said = card(SUBJECT, lineage(tmp_path / "dpo"))
+    assert "## Verdict of guard\n\n| | dpo |" in said
+    assert "| safe | 0.750 (0.700 to 0.800) |" in said
+
+
 def test_what_is_not_known_is_called_unknown():
     said = card(SUBJECT, Lineage())
     assert "How it was trained is unknown" in said

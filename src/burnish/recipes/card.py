@@ -20,6 +20,10 @@ _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-!|~>$])")
 _VERDICT = (
     ("win_rate", "win rate"),
     ("win_rate_controlled", "win rate at equal length"),
+    ("told_apart", "told apart from people's answers"),
+    ("safe", "safe"),
+    ("refused_harmful", "harmful requests refused"),
+    ("refused_safe", "harmless prompts refused"),
     ("kl", "KL to the first, nats an answer"),
     ("judge_mean", "mean score by the judge"),
     ("fluency", "fluency, nats a token"),
@@ -257,7 +261,9 @@ def _verdict(verdict: Verdict, known: Lineage) -> str:
     figures: Any = verdict.models
     said = told(figures).get(own, {})
     judge = f", judged by {md(verdict.judge)}" if verdict.judge else ""
-    lines = [f"## Verdict of {md(verdict.stage)}\n", f"On held-out prompts, beside {md(first)}{judge}.\n"]
+    lines = [f"## Verdict of {md(verdict.stage)}\n"]
+    if any(one.get("win_rate") is not None for one in verdict.models.values()):
+        lines.append(f"On held-out prompts, beside {md(first)}{judge}.\n")
     form = {"sentence": "**{}.**\n", "warning": "Warning: {}.\n"}
     lines += [form[key].format(md(text)) for key, text in said.items()]
     shown = list(dict.fromkeys([first, own]))

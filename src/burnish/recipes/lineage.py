@@ -13,7 +13,7 @@ import yaml
 
 from burnish.errors import ConfigError, DataError
 from burnish.evaluation.report.course import demo
-from burnish.evaluation.report.run import judges
+from burnish.evaluation.report.run import VERDICT, judges
 from burnish.recipes.artefacts import Hashes, damage, described_inputs
 from burnish.recipes.folder import read_json
 from burnish.recipes.stages import METHODS
@@ -228,7 +228,9 @@ def _verdicts(run: Path, model: str) -> Iterator[Verdict]:
         if step is None or step.method != "evaluate":
             continue
         models = {
-            str(key): value for key, value in step.figures.items() if isinstance(value, Mapping) and "win_rate" in value
+            str(key): value
+            for key, value in step.figures.items()
+            if isinstance(value, Mapping) and value.keys() & VERDICT
         }
         if model in models:
             begun = (read_json(file.parent / "inputs.json") or {}).get("inputs") or {}
