@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from burnish.errors import ConfigError
 
 if TYPE_CHECKING:
     from peft import LoraConfig, PeftModel
+    from transformers import PreTrainedModel
 
 _NAMED = re.compile(r"(\.lora_[^.]+)\.([^.]+)")  # `….lora_A.reward.weight`, `….lora_embedding_A.reward`
 
@@ -128,7 +128,7 @@ def lora_config(lora: Lora, task: str) -> "LoraConfig":
     )
 
 
-def added_adapter(model: PreTrainedModel, lora: Lora, *, seed: int = 0) -> Adapter:
+def added_adapter(model: "PreTrainedModel", lora: Lora, *, seed: int = 0) -> Adapter:
     """A fresh adapter, which is added to `model` in place and drawn from `seed`.
 
     Everything else is frozen; a scorer's head stays trainable.
@@ -144,12 +144,12 @@ def added_adapter(model: PreTrainedModel, lora: Lora, *, seed: int = 0) -> Adapt
     return Adapter(peft)
 
 
-def merged_weights(model: PreTrainedModel, adapter: Adapter) -> dict[str, Tensor]:
+def merged_weights(model: "PreTrainedModel", adapter: Adapter) -> dict[str, Tensor]:
     """The weights that a model without adapter would need to give the same outputs: see `merged`."""
     return dict(merged(model, adapter))
 
 
-def merged(model: PreTrainedModel, adapter: Adapter) -> Iterator[tuple[str, Tensor]]:
+def merged(model: "PreTrainedModel", adapter: Adapter) -> Iterator[tuple[str, Tensor]]:
     """Name and weight, one after the other: W + (alpha / rank) · B·A where `adapter` acts, else W.
 
     The model is left as it is: what peft merges in place it cannot take out again exactly.

@@ -2,6 +2,8 @@
 
 import base64
 import json
+import subprocess
+import sys
 from hashlib import sha256
 
 import pytest
@@ -20,6 +22,11 @@ HOSTILE = (
 def test_the_same_run_gives_the_same_bytes(read_only_run, whole_html, tmp_path):
     again = write_report(read_only_run, out=tmp_path / "again.html", price=36)
     assert again.read_text(encoding="utf-8") == whole_html
+
+
+def test_it_is_written_without_waiting_for_what_models_need():
+    code = "import sys, burnish.evaluation.report.write; sys.exit('transformers' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
 def test_it_is_one_file_that_fetches_and_runs_nothing(whole_html):
