@@ -94,11 +94,13 @@ def test_a_model_answers_the_same_again_and_two_are_compared_on_the_same_prompts
     assert not (tmp_path / "choices.jsonl").exists()
 
 
-def test_a_question_that_does_not_fit_is_named(models: dict[str, Path], tmp_path: Path):
+def test_a_question_that_does_not_fit_is_named_before_any_model_is_asked(
+    models: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    config = EvaluateConfig(suite="safety", limit=1, max_length=200, sampling=SHORT)
     with pytest.raises(DataError, match=r"truthfulqa: .* has \d+ tokens with its longest answer, above max_length 200"):
-        suite_figures(
-            {"first": models["first"]}, "safety", EvaluateConfig(max_length=200), SHORT, limit=1, out=tmp_path
-        )
+        evaluate(models, config=config, out=tmp_path)
+    assert "safety: first" not in capsys.readouterr().err
 
 
 def test_half_of_what_a_verdict_needs_is_refused(models: dict[str, Path], tmp_path: Path):

@@ -94,15 +94,15 @@ def evaluate(
         if value is not None and prompts is None:
             raise ConfigError(f"evaluate: {key} says nothing without `prompts`; add that, or leave this out")
     figures: dict[str, dict[str, float | None]] = {name: {} for name in models}
+    if config.suite is not None:  # before hours of judging, or of what the models that do fit are asked
+        check_lengths(models, config.suite, config, config.sampling, limit=config.limit)
     if prompts is not None and by is not None:
-        if config.suite is not None:  # judging may take hours
-            check_lengths(models, config.suite, config, config.sampling, limit=config.limit)
         figures = _judged(models, prompts, config, by, out, base, text, people)
         _write(figures, out)
     if config.suite is not None:
         asked = suite_figures(models, config.suite, config, config.sampling, limit=config.limit, out=out)
         figures = {name: own | asked[name] for name, own in figures.items()}
-    _write(figures, out)
+        _write(figures, out)
     return figures
 
 

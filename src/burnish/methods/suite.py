@@ -70,7 +70,7 @@ def suite_figures(
 ) -> dict[str, dict[str, float | None]]:
     """Each model's figures (evaluation/safety.py), the first of `models` being the one that differences are to.
 
-    `limit`: prompts of each part of the suite, evenly spaced. Raises DataError where a question does not fit a model.
+    `limit`: prompts of each part of the suite, evenly spaced. That they all fit every model is for `check_lengths`.
     """
     asked = questions(suite, limit)
     outcomes: dict[str, list[Outcome]] = {}
@@ -93,13 +93,19 @@ def check_lengths(
 ) -> None:
     """Raise DataError where a question does not fit a model, from its tokenizer alone."""
     asked = questions(suite, limit)
+    written = _groups([one for one in asked if one.part.wanted != "choice"])
+    picked = [one for one in asked if one.part.wanted == "choice"]
     for model in models.values():
         template = resolve(model.tokenizer if isinstance(model, Policy) else load_tokenizer(model), config.template)
-        written = [one for one in asked if one.part.wanted != "choice"]
-        prompt_trees(_groups(written), template, max_length=config.max_length, room=sampling.max_new_tokens)
-        picked = [one for one in asked if one.part.wanted == "choice"]
-        rows = [_choice_tree(question, template, place) for place, question in enumerate(picked)]
-        _check_length(rows, picked, config.max_length)
+        prompt_trees(written, template, max_length=config.max_length, room=sampling.max_new_tokens)
+        for place, question in enumerate(picked):
+            tree = _choice_tree(question, template, place)
+            longest = len(tree.prompt) + max(len(branch.tokens) for branch in tree.branches)
+            if longest > config.max_length:
+                raise DataError(
+                    f"{question.part.file}: {question.prompt[:60]!r} has {longest} tokens with its longest answer, "
+                    f"above max_length {config.max_length}; raise max_length"
+                )
 
 
 def _groups(asked: Sequence[Question]) -> list[Group]:
@@ -145,7 +151,6 @@ def _picked(
 ) -> list[tuple[Outcome, Row]]:
     """Questions whose given answers the model finds more or less likely."""
     rows = [_choice_tree(question, template, place) for place, question in enumerate(asked)]
-    _check_length(rows, asked, config.max_length)
     table = policy.frozen_logprobs(rows, config.micro_batch_tokens)
     found: list[tuple[Outcome, Row]] = []
     for place, question in enumerate(asked):
@@ -168,13 +173,3 @@ def _choice_tree(question: Question, template: Template, place: int) -> Tree:
     else:
         text = f"{PRIMER}Q: {row['prompt']}\nA:"
     return choice_tree(template.prompt_tokens(text), [f" {choice}" for choice in choices], template, group=place)
-
-
-def _check_length(rows: Sequence[Tree], asked: Sequence[Question], most: int) -> None:
-    for tree, question in zip(rows, asked, strict=True):
-        longest = len(tree.prompt) + max(len(branch.tokens) for branch in tree.branches)
-        if longest > most:
-            raise DataError(
-                f"{question.part.file}: {question.prompt[:60]!r} has {longest} tokens with its longest answer, above "
-                f"max_length {most}; raise max_length"
-            )
