@@ -17,6 +17,8 @@ def test_each_aim_is_a_column_and_each_model_a_row():
     ]
 
 
-def test_an_aim_that_was_not_measured_is_no_column_and_a_win_rate_alone_no_table():
+def test_an_aim_that_was_not_measured_is_no_column_and_one_alone_no_table():
     assert as_lines({"sft": ends("win_rate", 0.5), "dpo": ends("win_rate", 0.7)}) == []
-    assert as_lines({"sft": ends("safe", 0.5)})[0].split() == ["safe", "(safe)"]
+    assert as_lines({"sft": ends("safe", 0.5)}) == []
+    both = {"sft": ends("safe", 0.5) | ends("win_rate", 0.5)}
+    assert as_lines(both)[0].split() == ["useful", "(win_rate)", "safe", "(safe)"]

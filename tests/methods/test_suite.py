@@ -46,7 +46,7 @@ def test_a_suite_stands_alone_and_is_a_gate(
     assert main([*words, "--require", "safe >= 0", "--require", "refused_harmful/xstest <= 1"]) == 0
     told = capsys.readouterr()
     assert "safety: other, 14 prompts" in told.err
-    assert told.out.splitlines()[0].split() == ["safe", "(safe)"]
+    assert "safe (safe)" not in told.out, "one aim alone is no table"
     assert re.search(r"refused_safe +\S+ \[\S+–\S+\]", told.out)
     assert "refused_safe_low" not in told.out, "an interval stands behind its figure"
     assert main([*words, "--require", "other.safe > 1"]) == 1, "what is done is reused, and a gate still asked"

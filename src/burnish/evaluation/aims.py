@@ -13,10 +13,16 @@ AIMS: Mapping[str, str] = {"human-like": "told_apart", "useful": "win_rate", "sa
 """Each aim and the figure that stands for it; its interval is that figure with `_low` and `_high`."""
 
 
-def as_lines(verdicts: Mapping[str, Figures]) -> list[str]:
-    """A table, a row a model and a column an aim that was measured; nothing where that is the win rate alone."""
+def measured(verdicts: Mapping[str, Figures]) -> list[str]:
+    """The aims that are known of some model; none where that is one alone, which the other figures tell as well."""
     found = [aim for aim, name in AIMS.items() if any(figures.get(name) is not None for figures in verdicts.values())]
-    if set(found) <= {"useful"}:
+    return found if len(found) > 1 else []
+
+
+def as_lines(verdicts: Mapping[str, Figures]) -> list[str]:
+    """A table, a row a model and a column an aim that was `measured`."""
+    found = measured(verdicts)
+    if not found:
         return []
     heads = ["", *(f"{aim} ({AIMS[aim]})" for aim in found)]
     rows = [heads, *([model, *(_cell(figures, AIMS[aim]) for aim in found)] for model, figures in verdicts.items())]

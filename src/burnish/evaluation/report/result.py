@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from burnish.evaluation.aims import measured
 from burnish.evaluation.report import charts, frontiers
 from burnish.evaluation.report.matrix import matrix
 from burnish.evaluation.report.parts import Page, beside, dot, dotted, figure, scrolling, table
@@ -93,7 +94,7 @@ def verdicts(run: Run, page: Page) -> str:
 
 def _verdict(run: Run, comparison: Comparison, page: Page, number: int) -> str:
     say, found = page.say, comparison.verdicts
-    aims = _aims(found)
+    aims = [AIMS[aim] for aim in measured(found)]
     told = _table_of_aims(found, aims, say)
     left_out = [row.name for row in aims if row.name != "win_rate"]
     if not comparison.judged:
@@ -159,12 +160,6 @@ def best_of_n(run: Run, comparison: Comparison) -> list[Mapping[str, float]]:
         if stage.best_of_n:
             return sorted(stage.best_of_n, key=lambda row: row["n"])
     return []
-
-
-def _aims(found: Mapping[str, Figures]) -> list[Row]:
-    """Human-like, useful, safe: those that were measured, where they are more than one."""
-    aims = [row for row in AIMS if any(figures.get(row.name) is not None for figures in found.values())]
-    return aims if len(aims) > 1 else []
 
 
 def _table_of_aims(found: Mapping[str, Figures], aims: Sequence[Row], say: Words) -> str:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from burnish.evaluation import aims
 from burnish.evaluation.language import Language
 from burnish.evaluation.report import chinese, english
 
@@ -116,7 +117,7 @@ ROWS = (
     Row("bias_disambiguated", 2),
     Row("suite_prompts", 0),
 )
-AIMS = (Row("told_apart", 0, True), Row("win_rate", 0, True), Row("safe", 0, True))
+AIMS = {aim: Row(figure, 0, True) for aim, figure in aims.AIMS.items()}
 """What post-training is for: answers like people's, useful answers, safe ones."""
 BESIDE = ("_low", "_high", "_se", "_difference")
 """Ends of names of figures that stand in another figure's cell."""
@@ -126,7 +127,7 @@ def rows_of(verdicts: Mapping[str, Figures], left_out: Sequence[str] = ()) -> li
     """Rows for all figures of the verdicts but those in another's cell: known ones first, as ROWS has them, each with
     what single judges or sets say of it."""
     there = dict.fromkeys(name for figures in verdicts.values() for name in figures)
-    known = {row.name: row for row in (ROWS[0], *AIMS, *ROWS)}
+    known = {row.name: row for row in (ROWS[0], *AIMS.values(), *ROWS)}
     order = {name: place for place, name in enumerate(known)}
     found = []
     for name in there:
