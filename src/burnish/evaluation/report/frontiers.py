@@ -29,17 +29,10 @@ def win_rates(verdicts: Verdicts, say: Words) -> Drawing:
             axes.plot([rate], [place], color=colour, **_POINT)
             named = say.percent(rate / 100)
             axes.annotate(named, (rate, place), (0, 11), textcoords="offset points", ha="center", color=INK)
-        axes.axvline(50, color=INK, linewidth=1.2)
+        _of_win_rates(axes, shown, [verdicts[model] for model in shown])
         at: dict[str, Any] = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "va": "top"}
         axes.annotate(say("chart.as_good"), (50, 1), (5, -4), color=MUTED, **at)
-        axes.set_yticks(range(len(shown)), [label(model) for model in reversed(shown)])
-        for tick in axes.get_yticklabels():
-            tick.set_color(INK)
         axes.set_ylim(-0.6, len(shown) - 0.25)
-        axes.set_xlim(*_range([verdicts[model] for model in shown]))
-        axes.grid(visible=True, axis="x")
-        axes.grid(visible=False, axis="y")
-        axes.spines["left"].set_visible(False)
         axes.set_xlabel(say("axis.won_against", model=label(models[0])), loc="right")
 
     return draw
@@ -101,6 +94,18 @@ def _best_of_n(axes: Any, rows: BestOfN, say: Words) -> None:
     axes.annotate(name, (kl_N[-1], rate_N[-1]), (7, -12), textcoords="offset points", color=MUTED)
 
 
+def _of_win_rates(axes: Any, models: Sequence[str], shown: Sequence[Mapping[str, float | None]]) -> None:
+    """What every picture of win rates has: the line of a half, the range of what is `shown`, a model a row."""
+    axes.axvline(50, color=INK, linewidth=1.2)
+    axes.set_yticks(range(len(models)), [label(model) for model in reversed(models)])
+    for tick in axes.get_yticklabels():
+        tick.set_color(INK)
+    axes.set_xlim(*_range(shown))
+    axes.grid(visible=True, axis="x")
+    axes.grid(visible=False, axis="y")
+    axes.spines["left"].set_visible(False)
+
+
 def _of_frontier(axes: Any, shown: Sequence[Mapping[str, float | None]], best_of_n: BestOfN, say: Words) -> None:
     """What every picture of win rate over KL has: the line of a half, its ranges and what stands upwards."""
     axes.axhline(50, color=INK, linewidth=1.2)
@@ -131,15 +136,8 @@ def win_rates_beside(verdicts_R: Sequence[Verdicts], say: Words) -> Drawing:
                 colour = of_run(number)
                 axes.plot([low, high], [at, at], color=colour, linewidth=4, alpha=0.35, solid_capstyle="round")
                 axes.plot([rate], [at], color=colour, marker="o", markersize=6, markeredgecolor=PAPER)
-        axes.axvline(50, color=INK, linewidth=1.2)
-        axes.set_yticks(range(len(models)), [label(model) for model in reversed(models)])
-        for tick in axes.get_yticklabels():
-            tick.set_color(INK)
+        _of_win_rates(axes, models, drawn)
         axes.set_ylim(-0.6, len(models) - 0.4)
-        axes.set_xlim(*_range(drawn))
-        axes.grid(visible=True, axis="x")
-        axes.grid(visible=False, axis="y")
-        axes.spines["left"].set_visible(False)
         axes.set_xlabel(say("axis.won"), loc="right")
 
     return draw

@@ -3,12 +3,10 @@ independent judge thought, and how its answers to the same prompts changed."""
 
 from burnish.evaluation.report import charts
 from burnish.evaluation.report.answers import asked_and_answered
-from burnish.evaluation.report.parts import Page, figure
+from burnish.evaluation.report.parts import SIZE, Page, figure
 from burnish.evaluation.report.run import Run, StageRecord
 from burnish.evaluation.report.svg import HUES, INK, escaped
 from burnish.evaluation.report.words import Words, number
-
-SIZE = (3.5, 2.25)
 
 
 def on_the_way(run: Run, page: Page) -> str:

@@ -19,6 +19,15 @@ class Page:
     price: float | None = None
 
 
+SIZE = (3.5, 2.25)
+"""Inches of a picture of one figure over steps."""
+
+
+def size_for(models: Sequence[str]) -> tuple[float, float]:
+    """Inches of a picture with a row a model."""
+    return 5.4, 1.5 + 0.5 * min(len(models), 12)
+
+
 def failed(what: str, error: Exception, say: Words) -> str:
     """What stands where a part could not be made."""
     why = f"{type(error).__name__}: {str(error)[:300]}"

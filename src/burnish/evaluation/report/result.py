@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from burnish.evaluation.aims import measured
 from burnish.evaluation.report import charts, frontiers
 from burnish.evaluation.report.matrix import matrix
-from burnish.evaluation.report.parts import Page, beside, dot, dotted, figure, scrolling, table
+from burnish.evaluation.report.parts import Page, beside, dot, dotted, figure, scrolling, size_for, table
 from burnish.evaluation.report.run import Comparison, Run
 from burnish.evaluation.report.svg import escaped
 from burnish.evaluation.report.words import AIMS, ROWS, Figures, Row, Words, number, rows_of
@@ -110,10 +110,6 @@ def _verdict(run: Run, comparison: Comparison, page: Page, number: int) -> str:
     )
 
 
-def _size(models: Sequence[str]) -> tuple[float, float]:
-    return 5.4, 1.5 + 0.5 * min(len(models), 12)
-
-
 def _win_rates(found: Mapping[str, Figures], page: Page, number: int) -> str:
     say, models = page.say, list(found)
     rates = [f"{m} {ROWS[0].value(found[m], say)} ({ROWS[0].between(found[m])})" for m in models[1:]]
@@ -125,7 +121,7 @@ def _win_rates(found: Mapping[str, Figures], page: Page, number: int) -> str:
         page,
         label=say("win_rates.label", rates=say("semicolon").join(rates)),
         name=f"w{number}",
-        size=_size(models),
+        size=size_for(models),
     )
 
 
@@ -140,7 +136,7 @@ def _frontier(run: Run, comparison: Comparison, page: Page, number: int) -> str:
         page,
         label=say("frontier.label"),
         name=f"k{number}",
-        size=_size(models),
+        size=size_for(models),
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from burnish.evaluation.report import charts, frontiers
 from burnish.evaluation.report.course import command
-from burnish.evaluation.report.parts import Page, beside, dotted, figure, table
+from burnish.evaluation.report.parts import SIZE, Page, beside, dotted, figure, size_for, table
 from burnish.evaluation.report.result import result
 from burnish.evaluation.report.run import Comparison, Run, StageRecord
 from burnish.evaluation.report.stages import series
@@ -13,8 +13,6 @@ from burnish.evaluation.report.svg import SERIES, escaped
 from burnish.evaluation.report.took import cost, memory, pace, seconds_said
 from burnish.evaluation.report.words import CURVES, Figures, Row, Words, number, rows_of
 from burnish.training.config import flat
-
-SIZE = (3.5, 2.25)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +61,7 @@ def verdicts(runs: Runs, page: Page) -> str:
     unlike = "".join(f'<p class="warn">▾ {escaped(say(key))}</p>' for key in _unlike(found))
     of_run = [run.comparisons[0].verdicts if run.comparisons else {} for run in runs.runs]
     models = list(dict.fromkeys(model for verdicts in of_run for model in verdicts))
-    size = (5.4, 1.5 + 0.5 * min(len(models), 12))
+    size = size_for(models)
     pictures = figure(
         say("win_rates.title"),
         say("side.win_rates"),

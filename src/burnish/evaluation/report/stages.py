@@ -4,13 +4,12 @@ import math
 from statistics import fmean
 
 from burnish.evaluation.report import charts
-from burnish.evaluation.report.parts import Page, figure, method_name
+from burnish.evaluation.report.parts import SIZE, Page, figure, method_name
 from burnish.evaluation.report.run import Run, StageRecord
 from burnish.evaluation.report.svg import INK, MUTED, escaped
 from burnish.evaluation.report.words import CURVES, FACTS, SHARES, Words, number, signed
 from burnish.evaluation.report.words import figure as figure_of
 
-SIZE = (3.5, 2.25)
 FALLEN = -1.0  # nats: an answer that has become e times less likely
 MEANT = ("apo_down",)  # losses that push both down on purpose
 
