@@ -2,7 +2,7 @@
 
 import pytest
 
-from burnish.evaluation.splits import SHARES, VERSE_SHARES, demo_split, share
+from burnish.evaluation.splits import SHARES, VERSE_SHARES, demo_split, evenly, share
 
 both_demos = pytest.mark.parametrize("shares", [SHARES, VERSE_SHARES])
 
@@ -30,3 +30,8 @@ def test_parts_have_their_shares(shares):
 def test_two_purposes_draw_independently():
     both = sum(share(f"s {n}", "split") < 0.5 and share(f"s {n}", "opening") < 0.5 for n in range(4000))
     assert abs(both - 1000) < 4 * (4000 * 0.25 * 0.75) ** 0.5
+
+
+def test_a_few_of_many_are_spread_over_them():
+    assert evenly(500, 10) == [0, 50, 100, 150, 200, 250, 300, 350, 400, 450]
+    assert evenly(3, 10) == [0, 1, 2]

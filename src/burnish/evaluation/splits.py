@@ -1,4 +1,5 @@
-"""Which part of a demo's data a text belongs to: decided by the text alone, before anything is trained."""
+"""Which part of a demo's data a text belongs to, decided by the text alone, before anything is trained; and which few
+of many are looked at, decided by their places."""
 
 from collections.abc import Mapping
 from hashlib import blake2b
@@ -21,6 +22,11 @@ def demo_split(text: str, shares: Mapping[Part, float] = SHARES) -> Part:
         if at < 0:
             return part
     return "heldout"
+
+
+def evenly(count: int, wanted: int) -> list[int]:
+    """`wanted` places in 0..count-1, evenly spaced; all of them where there are fewer."""
+    return [index * count // wanted for index in range(wanted)] if count > wanted else list(range(count))
 
 
 def share(text: str, purpose: str) -> float:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, Literal
 
+from burnish.evaluation.splits import evenly
+
 Suite = Literal["safety", "safety-zh"]
 Wanted = Literal["answer", "refusal", "choice"]
 
@@ -60,15 +62,10 @@ PARTS: Mapping[Suite, tuple[Part, ...]] = {
 
 def questions(suite: Suite, limit: int | None = None) -> list[Question]:
     """Every prompt of a suite, or at most `limit` of each of its parts, evenly spaced in the order of the file."""
-    return [Question(part, row) for part in PARTS[suite] for row in _spaced(_rows(part), limit)]
+    return [Question(part, row) for part in PARTS[suite] for row in _rows(part, limit)]
 
 
-def _rows(part: Part) -> list[dict[str, Any]]:
+def _rows(part: Part, limit: int | None) -> list[dict[str, Any]]:
     packed = files("burnish").joinpath("assets", "suites", f"{part.file}.jsonl.gz").read_bytes()
-    return [json.loads(line) for line in gzip.decompress(packed).decode().splitlines()]
-
-
-def _spaced(rows: list[dict[str, Any]], limit: int | None) -> list[dict[str, Any]]:
-    if limit is None or limit >= len(rows):
-        return rows
-    return [rows[place * len(rows) // limit] for place in range(limit)]
+    lines = gzip.decompress(packed).decode().splitlines()
+    return [json.loads(lines[place]) for place in evenly(len(lines), len(lines) if limit is None else limit)]

@@ -9,7 +9,6 @@ import pytest
 from evaluation.report.pages import Page, changed, page_of
 
 from burnish.evaluation.report import frontiers
-from burnish.evaluation.report.answers import evenly
 from burnish.evaluation.report.write import write_report
 from burnish.training.config import settings_from
 
@@ -81,11 +80,6 @@ def test_ten_prompts_stand_with_each_models_answer(run_folder):
         for row in rows[number::500]:
             assert row["prompt"] in shown
             assert row["answers"][0].strip() in shown
-
-
-def test_the_shown_prompts_are_spread_over_the_file():
-    assert evenly(500, 10) == [0, 50, 100, 150, 200, 250, 300, 350, 400, 450]
-    assert evenly(3, 10) == [0, 1, 2]
 
 
 def test_the_curves_and_the_reward_models_accuracy_are_there(whole_html):

@@ -8,6 +8,7 @@ from burnish.evaluation.report.parts import Page, dot, dotted
 from burnish.evaluation.report.run import Comparison, Run, Sample
 from burnish.evaluation.report.svg import escaped
 from burnish.evaluation.report.words import Words, number
+from burnish.evaluation.splits import evenly
 
 PROMPTS = 10
 ANSWER_LIMIT, PROMPT_LIMIT = 1500, 800  # characters shown
@@ -34,11 +35,6 @@ def _side_by_side(comparison: Comparison, say: Words) -> str:
         f'<section><h2>{escaped(say("answers.title"))}</h2><p class="aside">{escaped(about + differing)}</p>'
         f"{body}</section>"
     )
-
-
-def evenly(count: int, wanted: int) -> list[int]:
-    """`wanted` places in 0..count-1, evenly spaced; all of them where there are fewer."""
-    return [index * count // wanted for index in range(wanted)] if count > wanted else list(range(count))
 
 
 def asked_and_answered(given: Sequence[tuple[str, str, Sample]], say: Words) -> str:
