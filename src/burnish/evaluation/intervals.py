@@ -82,11 +82,7 @@ def _drawn_towards_a_coin(mean: float, between: float, n: float, level: float) -
 
 
 def between(value_G: Sequence[float], low: float, high: float, *, level: float = 0.95) -> Interval:
-    """The mean of one value a prompt, all between `low` and `high`, with `proportion`'s interval drawn to that scale.
-
-    For a difference of rates the values are how far apart two models are on each prompt, between -1 and 1: then it is
-    the interval of a win rate, in which no difference is a tie.
-    """
+    """The mean of one value a prompt, all from `low` to `high`, with `proportion`'s interval drawn to that scale."""
     size = high - low
     found = proportion([[(value - low) / size] for value in value_G], level=level)
     return Interval(low + size * found.mean, low + size * found.low, low + size * found.high, found.prompts)

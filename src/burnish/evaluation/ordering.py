@@ -196,7 +196,6 @@ def _calibration(pairs: Sequence[_Pair], scale: float) -> tuple[float, tuple[Bin
     count = Counter(pair.prompt for pair in pairs)
     weight_P = np.array([1 / count[pair.prompt] / len(count) for pair in pairs])
     sure_P = 1 / (1 + np.exp(-scale * np.abs([pair.gap for pair in pairs])))
-    right_P = np.array([pair.right for pair in pairs])
     bin_P = np.minimum(((sure_P - 0.5) * 2 * BINS).astype(int), BINS - 1)
     bins = []
     for b in np.unique(bin_P):
@@ -208,7 +207,7 @@ def _calibration(pairs: Sequence[_Pair], scale: float) -> tuple[float, tuple[Bin
                 low=0.5 + b / (2 * BINS),
                 high=0.5 + (b + 1) / (2 * BINS),
                 sure=float(weight_P[inside_P] @ sure_P[inside_P]) / share,
-                right=float(weight_P[inside_P] @ right_P[inside_P]) / share,
+                right=right.mean,
                 right_low=right.low,
                 right_high=right.high,
                 share=share,

@@ -55,6 +55,7 @@ def agreement(folder: Path, stage: StageRecord) -> Agreement | None:
 
 def _of_store(path: Path) -> Agreement | None:
     from burnish.feedback.agreement.verdicts import readings, verdicts
+    from burnish.feedback.records import ANNOTATED
     from burnish.feedback.store import Store
 
     with TemporaryDirectory() as aside:
@@ -63,7 +64,7 @@ def _of_store(path: Path) -> Agreement | None:
             source.execute("PRAGMA query_only = ON")  # mode=ro would leave the files of its log behind
             source.backup(target)
         with Store.open(copied) as store:
-            ranked = list(store.rankings(layers=("people", "imported")))
+            ranked = list(store.rankings(layers=ANNOTATED))
     by_item = readings(ranked)
     if not by_item:
         return None

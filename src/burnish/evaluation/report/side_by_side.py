@@ -10,7 +10,7 @@ from burnish.evaluation.report.result import result
 from burnish.evaluation.report.run import Comparison, Run, StageRecord
 from burnish.evaluation.report.stages import series
 from burnish.evaluation.report.svg import SERIES, escaped
-from burnish.evaluation.report.took import cost, memory, pace, seconds_said
+from burnish.evaluation.report.took import cost, memory, pace
 from burnish.evaluation.report.words import CURVES, Figures, Row, Words, number, rows_of
 from burnish.training.config import flat
 
@@ -223,4 +223,5 @@ def _taken(stage: StageRecord | None, say: Words) -> str:
         say("took.tokens", pace=number(p, 0)) if (p := pace(stage)) is not None else "",
         f"{number(gb, 2)} GB" if (gb := memory(stage)) is not None else "",
     ]
-    return beside(seconds_said(stage, say), say("comma").join(filter(None, found)))
+    seconds = "–" if stage.seconds is None else say.duration(stage.seconds)
+    return beside(seconds, say("comma").join(filter(None, found)))

@@ -7,7 +7,7 @@ from burnish.evaluation.report import charts
 from burnish.evaluation.report.parts import SIZE, Page, figure, method_name
 from burnish.evaluation.report.run import Run, StageRecord
 from burnish.evaluation.report.svg import INK, MUTED, escaped
-from burnish.evaluation.report.words import CURVES, FACTS, SHARES, Words, number, signed
+from burnish.evaluation.report.words import CURVES, FACTS, SHARES, Words, between, number, signed
 from burnish.evaluation.report.words import figure as figure_of
 
 FALLEN = -1.0  # nats: an answer that has become e times less likely
@@ -44,7 +44,7 @@ def _fact(stage: StageRecord, key: str, say: Words) -> str:
         return ""
     written = say.percent(float(value), 1) if key in SHARES else figure_of(float(value))
     low, high = (100 * float(end) if isinstance(end, int | float) else None for end in ends)
-    return written + (f" ({number(low, 0)}–{number(high, 0)})" if low is not None and high is not None else "")
+    return written + (f" ({between(low, high, 0)})" if low is not None and high is not None else "")
 
 
 # ---- curves

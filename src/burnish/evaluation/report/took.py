@@ -6,7 +6,7 @@ from burnish.evaluation.report.parts import Page, table
 from burnish.evaluation.report.result import moment
 from burnish.evaluation.report.run import Run, StageRecord
 from burnish.evaluation.report.svg import escaped
-from burnish.evaluation.report.words import Words, number
+from burnish.evaluation.report.words import number
 
 
 def took(run: Run, page: Page) -> str:
@@ -48,8 +48,3 @@ def memory(stage: StageRecord) -> float | None:
 
 def cost(seconds: float, price: float) -> str:
     return number(seconds / 3600 * price, 2)
-
-
-def seconds_said(stage: StageRecord | None, say: Words) -> str:
-    """A stage's time; a dash where there is none."""
-    return "–" if stage is None or stage.seconds is None else say.duration(stage.seconds)
