@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from burnish.cli.main import main
-from burnish.recipes.demo import RECIPES, ranked_by_people
+from burnish.evaluation.again import RECIPES
+from burnish.recipes.demo import ranked_by_people
 from burnish.recipes.load import Recipe, load
 
 ASSETS = Path(str(files("burnish"))) / "assets"

@@ -1,11 +1,12 @@
 """The whole chain on the tiny model that comes with burnish."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
 from burnish.cli.common import StageSetOption, command, settings_of
+from burnish.evaluation.language import Language
 
 app = typer.Typer()
 
@@ -17,7 +18,7 @@ def run_demo(
         typer.Option("--out", help="The run's folder; runs/demo, in Chinese runs/demo-zh.", metavar="DIR"),
     ] = None,
     language: Annotated[
-        Literal["en", "zh"],
+        Language,
         typer.Option("--language", help="en: sentences about films; zh: classical verse, in Chinese.", metavar="LANG"),
     ] = "en",
     people: Annotated[bool, typer.Option("--people", help="Rank twelve prompts' answers yourself, on a page.")] = False,

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from burnish.evaluation.again import RECIPES
+from burnish.evaluation.language import Language
 from burnish.recipes.load import load
 from burnish.recipes.run import Tell, on_stderr, run
 
-Language = Literal["en", "zh"]
-RECIPES: Mapping[Language, str] = {"en": "demo/recipe.yaml", "zh": "demo-zh/recipe.yaml"}
 RUNS: Mapping[Language, Path] = {"en": Path("runs/demo"), "zh": Path("runs/demo-zh")}
 """Where a demo runs unless it is told."""
 

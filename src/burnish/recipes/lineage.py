@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from burnish.errors import ConfigError, DataError
-from burnish.evaluation.report.course import demo
+from burnish.evaluation import again
 from burnish.evaluation.report.run import VERDICT, judges
 from burnish.recipes.artefacts import Hashes, damage, described_inputs
 from burnish.recipes.folder import read_json
@@ -243,9 +243,7 @@ def command(known: Lineage) -> str:
     if stage is None:
         return ""
     if known.run is not None:
-        recipe = PurePath(known.run.recipe_path.replace("\\", "/"))
-        typed = demo(known.run.recipe_path) or ["burnish", "run", recipe.name or "recipe.yaml"]
-        return shlex.join([*typed, *as_typed(known.run.typed), "--out", f"runs/{known.run.name}"])
+        return again.command(known.run.recipe_path, known.run.typed, f"runs/{known.run.name}", folders=False)
     typed = ["burnish", stage.method]
     for one in stage.inputs:
         typed += [f"--{one.key.replace('_', '-')}", one.name]

@@ -1,23 +1,17 @@
 """How the run came about, and how to come there again: the chain, and what repeats it."""
 
-import shlex
 from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
+from burnish.evaluation.again import command
 from burnish.evaluation.report import charts
 from burnish.evaluation.report.chain import ACROSS, DOWN, Box, chain
 from burnish.evaluation.report.parts import Page, dot, drawn, method_name, table
 from burnish.evaluation.report.run import Edge, Run, StageRecord
 from burnish.evaluation.report.svg import escaped
 from burnish.evaluation.report.words import Words, figure, number
-from burnish.training.config import as_typed, flat
-
-DEMOS = {
-    "demo/recipe.yaml": ["burnish", "demo"],
-    "demo-zh/recipe.yaml": ["burnish", "demo", "--language", "zh"],
-}
-"""How the recipes that ship are run."""
+from burnish.training.config import flat
 
 
 def the_chain(run: Run, page: Page) -> str:
@@ -92,7 +86,7 @@ def again(run: Run, page: Page) -> str:
     every = f"<details><summary>{escaped(say('again.settings'))}</summary>{settings}</details>" if settings else ""
     made = table([escaped(say("stage")), escaped(say("again.from"))], rows, say("again.from"), texts=2)
     return (
-        f"<section><h2>{escaped(say('again.title'))}</h2><pre>{escaped(command(run))}</pre>"
+        f"<section><h2>{escaped(say('again.title'))}</h2><pre>{escaped(command_of(run))}</pre>"
         f'<p class="small">{escaped(", ".join(facts))}</p>{recipe}{every}{made}</section>'
         f'<footer><p class="small">{escaped(say("footer"))}</p></footer>'
     )
@@ -102,15 +96,9 @@ def _lines(settings: Mapping[str, Any]) -> str:
     return "\n".join(f"{key}: {value}" for key, value in flat(settings).items())
 
 
-def command(run: Run) -> str:
-    """The command that made the run, with everything that was set on it."""
-    typed = demo(run.recipe_path) or ["burnish", "run", run.recipe_path or "recipe.yaml"]
-    return shlex.join([*typed, *as_typed(run.settings), "--out", str(run.folder)])
-
-
-def demo(recipe_path: str) -> list[str]:
-    """How the recipe is run where it is one of those that ship; empty for any other."""
-    return list(DEMOS.get(recipe_path.replace("\\", "/").partition("burnish/assets/")[2], []))
+def command_of(run: Run) -> str:
+    """The command that made the run."""
+    return command(run.recipe_path, run.settings, str(run.folder))
 
 
 def _from(stage: StageRecord) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from burnish.evaluation.report import charts, frontiers
-from burnish.evaluation.report.course import command
+from burnish.evaluation.report.course import command_of
 from burnish.evaluation.report.parts import SIZE, Page, beside, dotted, figure, size_for, table
 from burnish.evaluation.report.result import result
 from burnish.evaluation.report.run import Comparison, Run, StageRecord
@@ -202,7 +202,7 @@ def took(runs: Runs, page: Page) -> str:
     paid = [say("took.cost_of", cost=cost(total, price)) if price else "" for total in totals]
     cells = [beside(say.duration(total), one) for total, one in zip(totals, paid, strict=True)]
     rows.append([f"<b>{escaped(say('took.all'))}</b>", *cells])
-    again = "".join(f"<pre>{escaped(command(run))}</pre>" for run in runs.runs)
+    again = "".join(f"<pre>{escaped(command_of(run))}</pre>" for run in runs.runs)
     made = table([escaped(say("stage")), *runs.heads()], rows, say("took.title"))
     about = f'<p class="small">{escaped(say("side.took"))}</p>'
     return (
