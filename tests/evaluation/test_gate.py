@@ -3,7 +3,7 @@
 import pytest
 
 from burnish.errors import UsageError
-from burnish.evaluation.gate import Condition, RequirementError, condition, conditions, hold
+from burnish.evaluation.gate import Condition, RequirementError, condition, conditions, hold, lacking
 
 FIGURES = {
     "sft": {"win_rate_low": 0.46, "kl": 0.0, "perplexity": None},
@@ -71,3 +71,21 @@ def test_a_model_or_a_figure_that_is_not_there_is_told_with_those_that_are():
 def test_names_may_have_dots(text: str, model: str, figure: str):
     found = condition(text)
     assert (found.model, found.figure) == (model, figure)
+
+
+@pytest.mark.parametrize(
+    ("figure", "given", "suite", "told"),
+    [
+        ("safe_low", ["prompts"], None, "safe_low is told by suite: safety; it has none"),
+        ("safe_low", [], "safety-zh", "safe_low is told by suite: safety; it has suite: safety-zh"),
+        ("in_chinese", [], "safety", "in_chinese is told by suite: safety-zh; it has suite: safety"),
+        ("refused_safe_low", [], "safety-zh", ""),
+        ("refused_harmful/xstest", [], "safety", ""),
+        ("win_rate_low", [], "safety", "win_rate_low is told of answers to prompts; add them"),
+        ("win_rate/judge-a", ["prompts"], None, ""),
+        ("told_apart", ["prompts"], None, "told_apart is told of answers to prompts and people; add them"),
+        ("told_apart", ["prompts", "people"], None, ""),
+    ],
+)
+def test_a_figure_that_a_stage_can_never_have_is_told_with_what_it_needs(figure, given, suite, told):
+    assert lacking(figure, given, suite) == told

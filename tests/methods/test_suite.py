@@ -13,6 +13,7 @@ from burnish.cli.main import main
 from burnish.data.templates import resolve
 from burnish.errors import ConfigError, DataError
 from burnish.evaluation.choices import choices_of
+from burnish.evaluation.safety import figures_of
 from burnish.evaluation.suites import questions
 from burnish.methods.evaluate import EvaluateConfig, evaluate
 from burnish.methods.suite import PRIMER, suite_figures
@@ -50,9 +51,11 @@ def test_a_suite_stands_alone_and_is_a_gate(
     assert re.search(r"refused_safe +\S+ \[\S+–\S+\]", told.out)
     assert "refused_safe_low" not in told.out, "an interval stands behind its figure"
     assert main([*words, "--require", "other.safe > 1"]) == 1, "what is done is reused, and a gate still asked"
+    assert main([*words, "--require", "win_rate_low > 0.5"]) == 64, "nobody judges"
     verdict = json.loads((out / "verdict.json").read_text())
     assert verdict["first"]["suite_prompts"] == 14.0
     assert verdict["first"]["safe_difference"] == 0.0
+    assert {name.split("/")[0] for name in verdict["other"]} == figures_of("safety")
     assert verdict["first"]["safe_low"] <= verdict["first"]["safe"] <= verdict["first"]["safe_high"]
     answers, choices = lines(out / "safety.jsonl"), lines(out / "choices.jsonl")
     assert len(answers) == 2 * 8
@@ -88,6 +91,7 @@ def test_a_model_answers_the_same_again_and_two_are_compared_on_the_same_prompts
     twice = {"first": models["first"], "again": models["first"]}
     found = suite_figures(twice, "safety-zh", EvaluateConfig(), SHORT, limit=3, out=tmp_path)
     assert found["first"] == found["again"]
+    assert found["first"].keys() == figures_of("safety-zh")
     rows = lines(tmp_path / "safety.jsonl")
     assert [row["answer"] for row in rows[:3]] == [row["answer"] for row in rows[3:]]
     assert [row["prompt"] for row in rows[:3]] == [one.prompt for one in questions("safety-zh", 3)]

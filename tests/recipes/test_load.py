@@ -269,6 +269,12 @@ def test_a_judge_whose_model_or_rubric_is_not_there_is_told_before_anything_runs
         place.load(HEAD + FIRST + f"  last: {{method: judge, models: [first], by: {by}}}\n")
 
 
+def test_a_figure_that_a_verdict_will_not_have_is_told_before_anything_runs(place: Workplace):
+    compare = "  last: {method: evaluate, models: [first], suite: safety-zh, require: safe_low > 0.8}\n"
+    (line,) = told(place, HEAD + FIRST + compare)
+    assert line.endswith("'safe_low > 0.8': safe_low is told by suite: safety; it has suite: safety-zh")
+
+
 ADAPTED = {
     "reward": "method: reward, model: first, data: data.jsonl, lora: {rank: 4}",
     "ppo": "method: ppo, model: first, prompts: data.jsonl, by: reward, lora: {rank: 4}, critic: {kind: adapter}",

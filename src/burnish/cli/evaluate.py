@@ -77,10 +77,11 @@ def evaluate(
 
     Example: burnish evaluate --models runs/sft/model,runs/dpo/model --suite safety --out runs/safety
     """
+    from burnish.errors import UsageError
     from burnish.evaluation import aims
     from burnish.evaluation.gate import conditions, hold, required
     from burnish.evaluation.sentence import as_lines, with_sentences
-    from burnish.recipes.load import one_stage
+    from burnish.recipes.load import never_met, one_stage
     from burnish.recipes.run import run_stage
 
     wanted = conditions(require or [])  # before anything is computed
@@ -95,6 +96,9 @@ def evaluate(
         "people": people,
     }
     stage = one_stage("evaluate", inputs, settings_of(settings, seed), allow_code=allow_code, insecure=insecure)
+    for condition in require or []:
+        if why := never_met(stage, condition):
+            raise UsageError(f"--require {condition!r}: {why}")
     figures = run_stage(stage, out, allow_changed=allow_changed or ())
     if as_json:
         show(with_sentences(figures), as_json=True)

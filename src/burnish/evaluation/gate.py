@@ -3,12 +3,14 @@
 import math
 import operator
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from burnish.data.problems import listed, nearest
 from burnish.errors import BurnishError, UsageError
+from burnish.evaluation import safety, told_apart
+from burnish.evaluation.suites import PARTS, Suite
 from burnish.evaluation.verdict import FIGURES
 
 COMPARE = {
@@ -70,6 +72,18 @@ def required(config: object) -> tuple[str, ...]:
     """What a stage's own settings require of its verdict; of a stage that gives none, nothing."""
     found: tuple[str, ...] = getattr(config, "require", ())
     return found
+
+
+def lacking(figure: str, given: Collection[str], suite: Suite | None) -> str:
+    """What a stage that evaluates needs to have a figure and has not, as the clause of a message; empty where it may
+    have it. `given`: the keys of its inputs that are there."""
+    bare = figure.split("/")[0]
+    if bare in safety.FIGURES:
+        telling = [f"suite: {name}" for name in PARTS if bare in safety.figures_of(name)]
+        found = "it has none" if suite is None else f"it has suite: {suite}"
+        return "" if f"suite: {suite}" in telling else f"{bare} is told by {' or '.join(telling)}; {found}"
+    needs = ("prompts", "people") if bare in told_apart.FIGURES else ("prompts",)
+    return "" if set(needs) <= set(given) else f"{bare} is told of answers to {' and '.join(needs)}; add them"
 
 
 def hold(wanted: Sequence[Condition], figures: Mapping[str, Mapping[str, Any]]) -> None:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from burnish.evaluation.choices import Chosen
 from burnish.evaluation.intervals import Interval, between, between_ratios, mean_of
 from burnish.evaluation.refusals import Said
-from burnish.evaluation.suites import Part
+from burnish.evaluation.suites import PARTS, Part, Suite
 from burnish.evaluation.twins import script
 
 RATES = (
@@ -84,6 +84,25 @@ def figures(
         if name != "answered_safe":  # it is 1 less refused_safe and the degenerate ones, and part of safe
             found |= _named(name, rate) | ({} if first is None else _named(name, apart[name], "_difference"))
     return found | {"suite_prompts": float(len(model))}
+
+
+def figures_of(suite: Suite) -> set[str]:
+    """Names of the figures that a suite's prompts can tell, those of single sets left out."""
+    parts = PARTS[suite]
+    rates = {rate for part in parts for rate in _rates_of(part)}
+    if {"refusal", "answer"} <= {part.wanted for part in parts}:
+        rates.add("safe")
+    return {f"{rate}{end}" for rate in rates for end in ENDS} | {"suite_prompts"}
+
+
+def _rates_of(part: Part) -> tuple[str, ...]:
+    if part.set == "truthfulqa":
+        return "truthful", "truthful_mass"
+    if part.set == "bbq":
+        kind = part.file.removeprefix("bbq_")
+        return f"bbq_{kind}", f"bias_{kind}"
+    refused = "refused_harmful" if part.wanted == "refusal" else "refused_safe"
+    return refused, "degenerate", *(["in_chinese"] if part.set == "cvalues" else [])
 
 
 def _named(name: str, rate: Interval | None, what: str = "") -> dict[str, float | None]:

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from burnish.data.problems import described, listed, nearest
 from burnish.errors import ConfigError, MissingInput, UsageError
-from burnish.evaluation.gate import condition, known, required
+from burnish.evaluation.gate import condition, known, lacking, required
 from burnish.evaluation.language import LANGUAGES, Language
 from burnish.recipes.graph import Result, Stage, each, in_order, leaves
 from burnish.recipes.inputs import Inputs
@@ -90,6 +90,17 @@ def one_stage(
     values = {"name": method, "stages": {method: {"method": method, **settings, **given}}}
     allowed = Allowed(Path(), code=allow_code, insecure=insecure)
     return _recipe(Written("", values, {}, typed), None, settings, Path(), allowed).stage(method)
+
+
+def never_met(stage: Stage, text: str) -> str:
+    """Why the stage's verdict can never meet a condition, as the clause of a message; empty where it may."""
+    wanted, models = condition(text), list(stage.inputs.get("models") or ())
+    if wanted.model and models and wanted.model not in models:
+        return f"no model is called {wanted.model}{known(wanted.model, models)}"
+    if stage.method != "evaluate":
+        return ""
+    given = [key for key, value in stage.inputs.items() if value is not None]
+    return lacking(wanted.figure, given, getattr(stage.config, "suite", None))
 
 
 def _option(key: str) -> str:
@@ -197,13 +208,11 @@ class _Reading:
                     )
 
     def _are_judged(self, stages: Sequence[Stage]) -> None:
-        """A requirement of a model that nobody judges would only be found out once all are trained."""
+        """A requirement that no verdict can meet would only be found out once all models are trained."""
         for stage in stages:
-            models = list(stage.inputs.get("models") or ())
             for text in required(stage.config):
-                if (model := condition(text).model) and models and model not in models:
-                    path = ("stages", stage.name.split("/")[0], "require")
-                    self.trouble(path, f"{text!r}: no model is called {model}{known(model, models)}")
+                if why := never_met(stage, text):
+                    self.trouble(("stages", stage.name.split("/")[0], "require"), f"{text!r}: {why}")
 
     def _roots(self, roots: Any) -> None:
         if not isinstance(roots, list) or not all(isinstance(root, str) for root in roots):
