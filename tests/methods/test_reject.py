@@ -15,7 +15,9 @@ from burnish.errors import ConfigError, DataError
 from burnish.methods.reject import reject
 from burnish.methods.reject_settings import RejectConfig
 from burnish.methods.round_samples import samples_in
+from burnish.models import load
 from burnish.models.load import load_policy
+from burnish.models.model import Scorer
 from burnish.rollout.settings import Sampling
 from burnish.training.config import resolve
 from burnish.training.identity import allowing, weights_hash
@@ -91,6 +93,20 @@ def test_all_answers_and_scores_of_a_round_are_samples_that_every_stage_reads(ti
     assert [answer.score for answer in answers] == letters([], [answer.text for answer in answers])
     paid = [answer.score - 0.5 * (not answer.finished) for answer in answers]
     assert figures["score_mean"] == pytest.approx(sum(paid) / len(paid))
+
+
+def test_a_round_loads_its_reward_model_once(
+    tiny_model: Path, reward_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    loaded: list[str | Path] = []
+
+    def load_scorer(model: str | Path, *given: Any) -> Scorer:
+        loaded.append(model)
+        return load.load_scorer(model, *given)
+
+    monkeypatch.setattr("burnish.methods.inputs.load_scorer", load_scorer)
+    reject(tiny_model, PROMPTS[:4], config(samples=2), by=reward_model, out=tmp_path)
+    assert loaded == [reward_model]
 
 
 def test_again_nothing_is_asked_or_learned(tiny_model: Path, tmp_path: Path):

@@ -15,9 +15,8 @@ from typing import Any
 from burnish.data.convert import write_rows
 from burnish.errors import ConfigError
 from burnish.evaluation.best_of_n import curve, doublings
-from burnish.methods.inputs import as_scorer
 from burnish.methods.rewarding import names_of
-from burnish.methods.scoring import By, Judge, judges, scores_by
+from burnish.methods.scoring import By, loaded_judges, scores_by
 from burnish.training.config import StageConfig
 from burnish.training.metrics import Figures
 from burnish.types import Group
@@ -44,15 +43,12 @@ class BestOf:
     ) -> None:
         self.config = config
         self.n, self.samples, self.penalty = n, samples, unfinished_penalty
-        self.by = self._loaded(by)
-        self.judge = self._loaded(judge) if judge is not None else []
+        self.by = loaded_judges(by, config)
+        self.judge = loaded_judges(judge, config) if judge is not None else []
         if self.judge and names_of(self.judge, config) == names_of(self.by, config):
             print(
                 "warning: judge: it is the one that chooses, so it says what it chose by; name another", file=sys.stderr
             )
-
-    def _loaded(self, by: By) -> list[Judge]:
-        return [judge.loaded(lambda model: as_scorer(model, self.config)) for judge in judges(by, self.config)]
 
     def identity(self) -> dict[str, str]:
         """What a run that goes on must have again."""

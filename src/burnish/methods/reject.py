@@ -46,7 +46,7 @@ from burnish.methods.reject_settings import RejectConfig, check_inputs
 from burnish.methods.rewarding import Rewards, by_weights, names_of
 from burnish.methods.round_evaluation import evaluated
 from burnish.methods.round_samples import RoundSamples
-from burnish.methods.scoring import By, judges, scores_by
+from burnish.methods.scoring import By, loaded_judges, scores_by
 from burnish.methods.sft import next_token_loss
 from burnish.rollout.gap import sampler_gap, training_logprobs
 from burnish.rollout.local import LocalEngine
@@ -177,8 +177,9 @@ class _Rounds:
             picks = picked_by_people(samples.groups(rollouts), rollouts, config, folder, lineage)
             self.flag(folder, picks.flagged)
             return [((rollout, None),) for rollout in picks.chosen], picks.figures
-        asked = judges(self.by, config) if self.heldout is None else self.heldout.rewards.judges
-        known = {"reward": names_of(asked, config), "template.hash": self.template.hash}
+        asked = loaded_judges(self.by, config) if self.heldout is None else self.heldout.rewards.judges
+        names = names_of(asked, config) if self.heldout is None else self.heldout.rewards.identity()
+        known = {"reward": names, "template.hash": self.template.hash}
         common = known | {"parts": json.dumps([judge.part.name for judge in asked])} if by_weights(asked) else None
         scored = samples.scored(known, rollouts, lambda groups: scores_by(asked, groups, config), common=common)
         taken = taken_off(rollouts, config).tolist()

@@ -55,6 +55,7 @@ class Rewards:
         self.template = template
         self._config = config
         self._one_base = one_base
+        self._identity: str | None = None
         if one_base:
             clear(policy)  # of what a run that failed has left
         self._judges = [judge.loaded(self._load) for judge in judges(by, config)]
@@ -106,7 +107,10 @@ class Rewards:
         return critic
 
     def identity(self) -> str:
-        return names_of(self._judges, self._config)
+        """Names who scores, by the hashes of weights, which nothing changes; they are taken once."""
+        if self._identity is None:
+            self._identity = names_of(self._judges, self._config)
+        return self._identity
 
     def same_as(self, other: "Rewards") -> bool:
         """Do both ask the same? A reward model on one base has weights of other names than alone, but one folder."""

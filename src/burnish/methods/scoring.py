@@ -71,7 +71,7 @@ class Judge:
     """A part that can be asked: reward models (several are an ensemble), or a function of text.
 
     A model that is named by its folder is loaded when it is asked and then let go, so that an ensemble takes the memory
-    of one member; who asks again and again loads it once (`loaded`).
+    of one member; who asks again and again loads it once (`loaded_judges`).
     """
 
     part: Part
@@ -92,6 +92,11 @@ def judges(by: By, config: StageConfig) -> list[Judge]:
     if isinstance(by, Scorer):
         return [Judge(Part(by.source), (by,))]
     return [_judge(part, config) for part in parts(by)]
+
+
+def loaded_judges(by: By, config: StageConfig) -> list[Judge]:
+    """The same with their reward models in memory, for whoever asks them more than once."""
+    return [judge.loaded(lambda model: as_scorer(model, config)) for judge in judges(by, config)]
 
 
 def _judge(part: Part, config: StageConfig) -> Judge:
