@@ -91,7 +91,8 @@ def test_picks_outlive_a_killed_rejection_sampling(model: Path, tmp_path: Path):
     said = byte_tokenizer()
     learned = {row["prompt"]: said.decode(row["tokens"], skip_special_tokens=True) for row in kept["kept"]}
     assert {PROMPTS[place].prompt: visible(text) for place, text in learned.items()} == best
-    assert kept["figures"]["picked"] == len(PROMPTS)
+    (told,) = map(json.loads, (tmp_path / "metrics.jsonl").read_text().splitlines())
+    assert told["picked"] == len(PROMPTS)
     assert (tmp_path / "model" / "model.safetensors").exists()
 
 

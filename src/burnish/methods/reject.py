@@ -146,7 +146,7 @@ class _Rounds:
         config, folder = self.config, self.folder(number)
         lessons, figures = self.chosen(number)
         kept = [_told(one, place) for lesson in lessons for place, one in enumerate(lesson)]
-        write_durably(folder / "kept.json", json.dumps({"kept": kept, "figures": figures}))
+        write_durably(folder / "kept.json", json.dumps({"kept": kept}))
         rows = [*(self.rows if config.accumulate else []), *(self.tree(lesson) for lesson in lessons)]
         self.rows = [replace(row, group=place) for place, row in enumerate(rows)]
         self.begin_anew()
