@@ -14,7 +14,7 @@ from burnish.data.read import read
 from burnish.errors import ConfigError, DataError
 from burnish.methods.reject import reject
 from burnish.methods.reject_settings import RejectConfig
-from burnish.methods.round_samples import samples_in
+from burnish.methods.shared import sharing_in
 from burnish.models import load
 from burnish.models.load import load_policy
 from burnish.models.model import Scorer
@@ -141,7 +141,7 @@ def test_answers_outlive_a_judge_that_dies_and_scores_a_rule_that_changes(
 def test_stages_of_a_recipe_that_only_keep_and_learn_otherwise_draw_once(
     tiny_model: Path, reward_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    with samples_in(tmp_path / "shared"):
+    with sharing_in(tmp_path / "shared"):
         reject(tiny_model, PROMPTS[:8], config(), by=reward_model, out=tmp_path / "one")
         monkeypatch.setattr("burnish.methods.reject.LocalEngine", None)
         reject(tiny_model, PROMPTS[:8], config(), by=letters, out=tmp_path / "other")
@@ -155,7 +155,7 @@ def test_stages_of_a_recipe_that_only_keep_and_learn_otherwise_draw_once(
 
 
 def test_no_stage_takes_scores_of_another_judge_that_has_the_same_name(tiny_model: Path, tmp_path: Path):
-    with samples_in(tmp_path / "shared"):
+    with sharing_in(tmp_path / "shared"):
         for out, by in (("one", letters), ("other", no_letters)):
             reject(tiny_model, PROMPTS[:8], config(), by={"by": by, "name": "judge"}, out=tmp_path / out)
     one, other = ([row["scores"] for row in rows(tmp_path / out, 1)] for out in ("one", "other"))

@@ -3,12 +3,8 @@
 log p of each answer is taken once, before the first step.
 """
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from hashlib import sha256
 from pathlib import Path
 
 import torch
@@ -19,22 +15,11 @@ from torch import Tensor
 from burnish.batch.pack import Key
 from burnish.methods.checks import refused
 from burnish.methods.inputs import PolicyInput, as_policy
+from burnish.methods.shared import place
 from burnish.models.model import Policy
 from burnish.training.checkpoint import telling_damage, write_tensors
 from burnish.training.config import MethodConfig
 from burnish.types import Tree
-
-_shared: ContextVar[Path | None] = ContextVar("_shared", default=None)
-
-
-@contextmanager
-def references_in(folder: Path) -> Iterator[None]:
-    """Within, what references say is kept in `folder`, for every stage that asks the same rows and weights."""
-    token = _shared.set(folder)
-    try:
-        yield
-    finally:
-        _shared.reset(token)
 
 
 def reference_model(policy: Policy, named: PolicyInput | None, config: MethodConfig) -> Policy:
@@ -56,7 +41,7 @@ def reference_table(
     """log p of each answer under the reference, (1,), or of each of its learned tokens.
 
     It is read from `cache` where it was taken for the same rows and weights, else taken and written there; within
-    `references_in` from a file of that folder, named by the hash of both.
+    `sharing_in` from a file that every stage finds which asks the same.
     """
     if not rows:
         return {}
@@ -65,8 +50,8 @@ def reference_table(
         "model": known.get("reference", known["model"]),
         "of": "tokens" if each_token else "answers",
     }
-    if (shared := _shared.get()) is not None:
-        cache = shared / f"{sha256(json.dumps(tag, sort_keys=True).encode()).hexdigest()}.safetensors"
+    if (shared := place("reference", tag)) is not None:
+        cache = shared.with_suffix(".safetensors")
     with telling_damage(cache, "remove it, and run the same command again"):
         stored = load_file(cache) if cache.exists() and _tag(cache) == tag else {}
     if stored:

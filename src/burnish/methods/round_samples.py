@@ -7,9 +7,7 @@ in what they keep and how they learn it take each other's.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -19,6 +17,7 @@ from burnish.data.convert import record, write_rows
 from burnish.data.templates import Template
 from burnish.errors import DataError
 from burnish.methods.scoring import Scores, answered
+from burnish.methods.shared import place
 from burnish.training.checkpoint import write_durably
 from burnish.training.identity import refuse_another
 from burnish.training.metrics import Figures
@@ -27,17 +26,6 @@ from burnish.types import Group, Rollout
 SAMPLES, STATE = "samples.jsonl", "samples.json"
 Known = Mapping[str, str]
 """Names what shapes answers or scores: other settings, weights or rows, another value."""
-_shared: ContextVar[Path | None] = ContextVar("_shared", default=None)
-
-
-@contextmanager
-def samples_in(folder: Path) -> Iterator[None]:
-    """Within, answers and scores are also kept in `folder`, for every round that would draw and score the same."""
-    token = _shared.set(folder)
-    try:
-        yield
-    finally:
-        _shared.reset(token)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +130,7 @@ class RoundSamples:
 
     def _taken(self, known: Known) -> dict[str, Any] | None:
         """What another stage drew, or scored too, with the same; it is this one's then."""
-        there = _place(known)
+        there = place("samples", known)
         if there is None or not (there / STATE).exists():
             return None
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -151,7 +139,7 @@ class RoundSamples:
         return self._state()
 
     def _give(self, known: Known) -> None:
-        there = _place(known)
+        there = place("samples", known)
         if there is not None:
             there.mkdir(parents=True, exist_ok=True)
             for name in (SAMPLES, STATE):
@@ -171,11 +159,6 @@ class RoundSamples:
 def _asked(known: Known) -> tuple[Any, ...]:
     """What answers belong to: the prompts, how these were written, and how many answers each has."""
     return known["rows"], known["template.hash"], json.loads(known["settings"])["samples"]
-
-
-def _place(known: Known) -> Path | None:
-    folder = _shared.get()
-    return None if folder is None else folder / sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 
 
 def _with_scores(group: Group, given: Scores, place: int) -> Group:

@@ -15,8 +15,7 @@ from burnish.data.secrets import masked
 from burnish.errors import BurnishError, ConfigError, NotOurs
 from burnish.evaluation.gate import RequirementError, conditions, hold, required
 from burnish.evaluation.sentence import as_lines
-from burnish.methods.reference import references_in
-from burnish.methods.round_samples import samples_in
+from burnish.methods.shared import sharing_in
 from burnish.recipes import machine
 from burnish.recipes.artefacts import Hashes, fetch, outputs_of
 from burnish.recipes.folder import (
@@ -190,8 +189,7 @@ def _perform(
             within.enter_context(allowing(allowed_before(folder)))
             within.enter_context(ending_hangs())
             if run != folder:  # a single command keeps what its reference says, and its samples, beside its result
-                within.enter_context(references_in(run / ".cache" / "reference"))
-                within.enter_context(samples_in(run / ".cache" / "samples"))
+                within.enter_context(sharing_in(run / ".cache"))
             figures = METHODS[stage.method].load()(**given, config=stage.config, out=folder)
     except BurnishError as error:
         error.add_note(f"in stage {stage.name}, {folder}")
