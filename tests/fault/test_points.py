@@ -1,5 +1,6 @@
 """Killed at every point at which something could be half done: the same command gives what an unbroken run gives."""
 
+import json
 import os
 from pathlib import Path
 
@@ -59,6 +60,20 @@ def test_a_run_with_two_models_and_sampling_too(point: str, here: Path, unbroken
     assert with_fault(words("ppo", "run"), f"kill@{point}", os.environ)[0] == -9
     assert main(words("ppo", "run")) == 0
     assert results(here / "run") == unbroken("ppo")
+
+
+def test_a_kill_amid_a_rounds_answers_costs_no_more_than_a_chunk(
+    here: Path, unbroken: Unbroken, capsys: pytest.CaptureFixture[str]
+):
+    """The third chunk of four lies in the file and was not committed."""
+    assert with_fault(words("reject", "run"), "kill@chunk.write:3", os.environ)[0] == -9
+    begun = json.loads((here / "run/rounds/1/samples.part.json").read_text())
+    assert begun["chunks"] == 2
+    capsys.readouterr()
+    assert main(words("reject", "run")) == 0
+    drawn = [line for line in capsys.readouterr().err.splitlines() if line.startswith("reject: round 1: ")]
+    assert drawn == [f"reject: round 1: {count} of 16 prompts" for count in (12, 16)]
+    assert results(here / "run") == unbroken("reject")
 
 
 def test_a_folder_that_was_claimed_and_not_begun_is_still_ours(here: Path, unbroken: Unbroken):

@@ -24,7 +24,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "ppo": LOOP | SAMPLED | {"steps": 6, "minibatches": 2},
     "reject": {key: LOOP[key] for key in ("batch_size", "max_length", "learning_rate")}
     | SAMPLED
-    | {"rounds": 2, "epochs": 2, "save_every": 1},
+    | {"rounds": 2, "epochs": 2, "save_every": 1, "chunk": 4},
 }
 DATA = {
     "sft": ["--data", "demonstrations.jsonl"],

@@ -18,10 +18,11 @@ from burnish.methods.shared import sharing_in
 from burnish.models import load
 from burnish.models.load import load_policy
 from burnish.models.model import Scorer
+from burnish.rollout.local import LocalEngine
 from burnish.rollout.settings import Sampling
 from burnish.training.config import resolve
 from burnish.training.identity import allowing, weights_hash
-from burnish.types import Group, Prompt
+from burnish.types import Group, Prompt, Rollout
 
 SHORT = Sampling(max_new_tokens=8)
 PROMPTS = [Group(f"{i} is ", id=f"p{i}", origin=f"prompts:{i + 1}") for i in range(24)]
@@ -248,6 +249,39 @@ def test_pairs_start_at_the_model_that_they_are_held_to(tiny_model: Path, tmp_pa
         for found in rounds(out):
             scores = [row["score"] for row in found["kept"]]
             assert all(better > worse for better, worse in zip(scores[::2], scores[1::2], strict=True))
+
+
+class Dying(LocalEngine):
+    """An engine that dies in its second call."""
+
+    calls = 0
+
+    def sample(self, *given: Any, **named: Any) -> list[Rollout]:
+        Dying.calls += 1
+        if Dying.calls == 2:
+            raise KeyboardInterrupt
+        return super().sample(*given, **named)
+
+
+@pytest.mark.parametrize(("changes", "first_kept"), [({}, True), ({"samples": 3}, False)], ids=["same", "other count"])
+def test_a_round_goes_on_behind_its_last_whole_chunk_unless_its_answers_are_to_be_others(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], first_kept: bool
+):
+    with monkeypatch.context() as dying:
+        dying.setattr("burnish.methods.reject.LocalEngine", Dying)
+        dying.setattr(Dying, "calls", 0)
+        with pytest.raises(KeyboardInterrupt):
+            reject(tiny_model, PROMPTS[:6], config(chunk=4), by=letters, out=tmp_path / "cut")
+    left = (tmp_path / "cut/rounds/1/samples.part.jsonl").read_bytes()
+    assert left.count(b"\n") == 4
+    with allowing(["samples"]):
+        reject(tiny_model, PROMPTS[:6], config(chunk=4, **changes), by=letters, out=tmp_path / "cut")
+    reject(tiny_model, PROMPTS[:6], config(chunk=4, **changes), by=letters, out=tmp_path / "whole")
+    cut, whole = rows(tmp_path / "cut", 1), rows(tmp_path / "whole", 1)
+    assert cut == whole
+    texts = [json.loads(line)["answers"] for line in left.splitlines()]
+    assert ([row["answers"] for row in cut[:4]] == texts) == first_kept
+    assert not list((tmp_path / "cut/rounds/1").glob("samples.part*"))
 
 
 def test_with_an_adapter_a_round_goes_on_with_it(tiny_model: Path, tmp_path: Path):

@@ -108,6 +108,16 @@ def test_an_answer_does_not_depend_on_what_is_computed_beside_it(policy: MakePol
 
 
 @pytest.mark.parametrize("padded", [False, True])
+def test_prompts_that_are_sampled_part_by_part_get_the_answers_that_they_get_at_once(policy: MakePolicy, padded: bool):
+    model = policy("llama", padded=padded)
+    parts = [
+        LocalEngine(model).sample(PROMPTS[at : at + 2], 3, SETTINGS, end_tokens=ENDS, seed=1, first=at)
+        for at in (0, 2, 4)
+    ]
+    assert [(r.tokens, r.seed) for part in parts for r in part] == [(r.tokens, r.seed) for r in sample(model)]
+
+
+@pytest.mark.parametrize("padded", [False, True])
 def test_a_second_call_gives_the_same_bits(policy: MakePolicy, padded: bool):
     model = policy("gemma2", padded=padded)
     assert sample(model, slots=5) == sample(model, slots=5)

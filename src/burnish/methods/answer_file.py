@@ -1,31 +1,36 @@
 """The file of a sampler's answers.
 
-It grows in chunks as `answers.part.jsonl`, and takes its name, `answers.jsonl`, when it is whole. A chunk counts when
-it lies on the disk and `answers.part.json` says so: a run that was killed cuts off what came after and samples that
-chunk again, so the file has the same bytes as if nothing had happened.
+It grows in chunks as `NAME.part.jsonl`, and takes its name, `NAME.jsonl`, when it is whole. A chunk counts when it lies
+on the disk and `NAME.part.json` says so: a run that was killed cuts off what came after and samples that chunk again,
+so the file has the same bytes as if nothing had happened.
 """
 
 import json
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from burnish.errors import NotOurs, WriteFailed
+from burnish.errors import Interrupted, NotOurs, WriteFailed
+from burnish.testing.faults import reach
 from burnish.training.checkpoint import write_durably
 from burnish.training.identity import refuse_another
 from burnish.training.metrics import Figures
+from burnish.training.signals import StopAskedError, signals
 
 ANSWERS = "answers.jsonl"
+Sampled = tuple[Sequence[dict[str, Any]], int]
+"""Sample records, and how many tokens their answers have."""
 
 
 class AnswerFile:
-    """`answers.jsonl` while it grows. `chunks` are committed; `figures` are of what they hold."""
+    """`out/name` while it grows. `chunks` are committed; `figures` are of what they hold."""
 
-    def __init__(self, out: Path, identity: dict[str, str]) -> None:
-        self.whole = out / ANSWERS
-        self.part = out / "answers.part.jsonl"
-        self.state = out / "answers.part.json"
+    def __init__(self, out: Path, identity: dict[str, str], name: str = ANSWERS) -> None:
+        self.whole = out / name
+        self.part = self.whole.with_suffix(".part.jsonl")
+        self.state = self.whole.with_suffix(".part.json")
         self.identity = identity
         self.chunks, self.bytes = 0, 0
         self.counts = {"prompts": 0, "answers": 0, "tokens": 0, "ended": 0}
@@ -51,6 +56,25 @@ class AnswerFile:
             "ended": counts["ended"] / answers,
         }
 
+    def fill(self, prompts: int, chunk: int, sample: Callable[[int, int], Sampled], *, told: str) -> None:
+        """Sample and commit what is missing of so many prompts, `chunk` of them at a time.
+
+        `sample` is given the number of the first prompt that is wanted and that of the first that is not. Raises
+        Interrupted on SIGTERM or SIGINT, WriteFailed as `append`: the chunks that are whole stay.
+        """
+        with signals() as wish:
+            for first in range(self.chunks * chunk, prompts, chunk):
+                try:
+                    with wish.at_once():  # a chunk that is cut is sampled again, so there is nothing to wait for
+                        rows, tokens = sample(first, first + chunk)
+                except StopAskedError:
+                    raise Interrupted(
+                        f"stopped after {self.counts['prompts']} of {prompts} prompts, saved. Run the same command "
+                        "again to go on."
+                    ) from None
+                self.append(rows, tokens)
+                print(f"{told}: {self.counts['prompts']} of {prompts} prompts", file=sys.stderr)
+
     def append(self, rows: Sequence[dict[str, Any]], tokens: int) -> None:
         """Commit a chunk of samples. Raises WriteFailed where the disk is full; what was committed stays."""
         text = "".join(json.dumps(row, ensure_ascii=False, allow_nan=False, default=str) + "\n" for row in rows)
@@ -61,6 +85,7 @@ class AnswerFile:
                 self.bytes += file.write(text.encode())
                 file.flush()
                 os.fsync(file.fileno())
+            reach("chunk.write", self.chunks + 1, file=self.part)
             self.chunks += 1
             self.counts = {
                 "prompts": self.counts["prompts"] + len(rows),

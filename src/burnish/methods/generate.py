@@ -8,7 +8,6 @@ chunks (answer_file.py): a run that was killed ends with the same bytes as if no
 With `best_of` each answer is the best of so many draws by `by` (best_of.py).
 """
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -21,11 +20,10 @@ from burnish.address import Address
 from burnish.batch.trees import prompt_trees
 from burnish.data.convert import record
 from burnish.data.templates import resolve
-from burnish.errors import Interrupted
-from burnish.methods.answer_file import AnswerFile
+from burnish.methods.answer_file import AnswerFile, Sampled
 from burnish.methods.best_of import BestOf, Kept, check_inputs, figures_of
 from burnish.methods.inputs import DataInput, PolicyInput, as_groups, as_policy, say
-from burnish.methods.scoring import By, answered
+from burnish.methods.scoring import By, answered, as_written
 from burnish.rewards.by import URL
 from burnish.rollout.engine import Engine
 from burnish.rollout.local import LocalEngine
@@ -35,7 +33,6 @@ from burnish.training.config import StageConfig
 from burnish.training.identity import identity, settings_identity
 from burnish.training.metrics import Figures
 from burnish.training.order import derived_seed
-from burnish.training.signals import StopAskedError, signals
 from burnish.types import Group
 
 
@@ -100,19 +97,12 @@ def generate(
     source = _Elsewhere(model, groups, config) if isinstance(model, Address) else _Here(model, groups, config, engine)
     best = None if by is None else _best_of(by, judge, config)
     answers = AnswerFile(out, source.identity | ({} if best is None else best.identity()))
-    chunks = range(0, source.prompts, config.chunk)
-    with signals() as wish:
-        for number in range(answers.chunks, len(chunks)):
-            told = f"{answers.counts['prompts']} of {source.prompts} prompts"
-            try:
-                with wish.at_once():  # a chunk that is cut is sampled again, so there is nothing to wait for
-                    first = chunks[number]
-                    drawn = source.chunk(first, first + config.chunk, derived_seed(config.seed, "generate", number))
-                    rows, tokens = _kept(drawn, best, source, config)
-            except StopAskedError:
-                raise Interrupted(f"stopped after {told}, saved. Run the same command again to go on.") from None
-            answers.append(rows, tokens)
-            print(f"generate: {answers.counts['prompts']} of {source.prompts} prompts", file=sys.stderr)
+
+    def sample(first: int, last: int) -> Sampled:
+        seed = derived_seed(config.seed, "generate", first // config.chunk)
+        return _kept(source.chunk(first, last, seed), best, source, config)
+
+    answers.fill(source.prompts, config.chunk, sample, told="generate")
     figures = answers.finish() | source.told
     if best is not None and source.prompts:
         figures |= figures_of(answers.whole, out, n=config.best_of, with_curve=config.curve)
@@ -197,11 +187,9 @@ class _Elsewhere:
         ]
 
 
-def _kept(
-    drawn: Sequence[_Drawn], best: BestOf | None, source: _Here | _Elsewhere, config: GenerateConfig
-) -> tuple[list[dict[str, Any]], int]:
+def _kept(drawn: Sequence[_Drawn], best: BestOf | None, source: _Here | _Elsewhere, config: GenerateConfig) -> Sampled:
     """Sample records of the answers that are kept, and how many tokens these have."""
-    groups = [_as_written(one.group, config) for one in drawn]
+    groups = [replace(d.group, answers=tuple(as_written(a, config) for a in d.group.answers)) for d in drawn]
     kept = [Kept(group, list(range(len(group.answers)))) for group in groups]
     if best is not None:
         cut_GK = [
@@ -212,12 +200,3 @@ def _kept(
     tokens = sum(one.token_K[k] for one, own in zip(drawn, kept, strict=True) for k in own.draws)
     known = {"model": source.version, "seed": config.seed, "template": source.template}
     return [record(replace(o.group, extra={**o.group.extra, **known}), "sample") for o in kept], tokens
-
-
-def _as_written(group: Group, config: GenerateConfig) -> Group:
-    """The text ends before a stop string; the tokens are all that were drawn."""
-    answers = []
-    for answer in group.answers:
-        logprobs = None if answer.logprobs is None else tuple(round(value, 6) for value in answer.logprobs)
-        answers.append(replace(answer, text=config.before_stop(answer.text), logprobs=logprobs))
-    return replace(group, answers=tuple(answers))

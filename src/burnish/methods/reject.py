@@ -10,8 +10,9 @@ to the model that the round's learning starts from (Dong et al. 2024, arXiv 2405
     start: incoming   learning begins again from the model that came in, on answers of a better one (Singh et al. 2023)
     accumulate        a round also learns what earlier rounds kept, lest a later one unlearn it (Touvron et al. 2023)
 
-Each round lies in a folder of its own, so a killed run goes on with its round: `samples.jsonl` has all answers and
-scores, `kept.json` what is learned of them, `flagged.jsonl` the prompts that left nothing to choose.
+Each round lies in a folder of its own, so a killed run goes on with its round: `samples.jsonl` has all answers, drawn
+and committed chunk by chunk, and scores, `kept.json` what is learned of them, `flagged.jsonl` the prompts that left
+nothing to choose.
 
 Who scores is `by`. Where it is people, they pick the best answer of each prompt on the page, or say that none is good
 enough, which leaves the prompt out of the round. A round's answers are kept before anybody is asked, so whoever comes
@@ -22,6 +23,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -171,8 +173,9 @@ class _Rounds:
         """What of the round's answers is learned, and what was seen of all of them. Writes `flagged.jsonl`."""
         config, folder, version = self.config, self.folder(number), weights_hash(self.policy)
         lineage = {"model": version, "seed": config.seed, "template": self.template.name, "round": number}
-        samples = RoundSamples(folder, self.asked, self.template, lineage)
-        rollouts = samples.drawn(self.shaped_by(number, version), lambda: self.draw(number))
+        _, sampling = config.drawn_in(number)
+        samples = RoundSamples(folder, self.asked, self.template, lineage, sampling, config.chunk)
+        rollouts = samples.drawn(self.shaped_by(number, version), partial(self.draw, number))
         if self.by == "people":
             picks = picked_by_people(samples.groups(rollouts), rollouts, config, folder, lineage)
             self.flag(folder, picks.flagged)
@@ -196,20 +199,24 @@ class _Rounds:
         """What a round's answers follow from."""
         samples, sampling = self.config.drawn_in(number)
         settings = {"samples": samples, "sampling": sampling.model_dump(mode="json"), "seed": self.config.seed}
+        settings |= {"round": number, "chunk": self.config.chunk}
         return {
-            "settings": json.dumps(masked(settings | {"round": number}), sort_keys=True),
+            "settings": json.dumps(masked(settings), sort_keys=True),
             "rows": rows_hash(self.prompts),
             "template.hash": self.template.hash,
             "model": version,
         }
 
-    def draw(self, number: int) -> list[Rollout]:
-        """A round's answers; of the first round some are held against the training pass."""
+    def draw(self, number: int, first: int, last: int) -> list[Rollout]:
+        """A round's answers to the prompts from `first` on, before `last`; some of the very first ones are held against
+        the training pass."""
         samples, sampling = self.config.drawn_in(number)
-        prompts, ends = [tree.prompt for tree in self.prompts], sorted(self.template.end_tokens)
+        prompts, ends = [tree.prompt for tree in self.prompts[first:last]], sorted(self.template.end_tokens)
         seed = derived_seed(self.config.seed, "reject", number)
-        rollouts = LocalEngine(self.policy).sample(prompts, samples, sampling, end_tokens=ends, seed=seed)
-        if number == 1 and not sampling.beyond_training():  # a training pass cannot follow a distribution that was cut
+        engine = LocalEngine(self.policy)
+        rollouts = engine.sample(prompts, samples, sampling, end_tokens=ends, seed=seed, first=first)
+        followed = not sampling.beyond_training()  # a training pass cannot follow a distribution that was cut
+        if number == 1 and first == 0 and followed:
             few = rollouts[:CHECKED]
             learned = training_logprobs(self.policy, prompts, few, sampling, end_tokens=ends)
             check_sampler(sampler_gap(few, learned), self.policy.model.dtype, self.config)

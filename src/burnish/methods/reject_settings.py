@@ -28,6 +28,7 @@ class RejectConfig(OwnAnswersConfig, PeopleConfig):
     temperatures: tuple[Temperature, ...] = Field(
         (), description="each round's, in the place of sampling.temperature; empty is that in all"
     )
+    chunk: int = Field(128, ge=1, description="prompts whose answers are drawn and committed together")
     keep: int = Field(1, ge=1, description="best answers of a prompt that are learned")
     threshold: float | None = Field(None, description="score that an answer must be above to be kept; unset is any")
     learn: Literal["sft", "dpo"] = Field("sft", description="imitate the best answers, or prefer the best to the worst")

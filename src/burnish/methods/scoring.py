@@ -23,6 +23,7 @@ from burnish.rewards.by import Part, parts, weighted
 from burnish.rewards.language_model import LanguageModel
 from burnish.rewards.rubric import Judged, RubricJudge
 from burnish.rewards.scores import Table, TextReward
+from burnish.rollout.settings import Sampling
 from burnish.training.config import StageConfig
 from burnish.types import Answer, Group, Rollout, Tree
 
@@ -218,6 +219,13 @@ def scores_in(table: Mapping[Key, Tensor], rows: Sequence[Tree], groups: Sequenc
         [float(table[tree.group, answer]) for answer in range(len(group.answers))]
         for tree, group in zip(rows, groups, strict=True)
     ]
+
+
+def as_written(answer: Answer, sampling: Sampling) -> Answer:
+    """A sampled answer as a record has it: its text ends before a stop string, its tokens are all that were drawn, and
+    their log-probabilities have six digits."""
+    logprobs = None if answer.logprobs is None else tuple(round(value, 6) for value in answer.logprobs)
+    return replace(answer, text=sampling.before_stop(answer.text), logprobs=logprobs)
 
 
 def answered(groups: Sequence[Group], rollouts: Sequence[Rollout], template: Template) -> list[Group]:

@@ -12,6 +12,7 @@ from burnish.batch.trees import prompt_trees
 from burnish.data.templates import Template, resolve
 from burnish.errors import ConfigError, DataError
 from burnish.methods.inputs import PolicyInput, as_policy
+from burnish.methods.scoring import as_written
 from burnish.models.model import Policy
 from burnish.rewards.by import model_name
 from burnish.rollout.draw import Drawn
@@ -61,9 +62,8 @@ class StreamingModel:
         return config.certain(self.template.text(tokens)).rstrip("\ufffd")
 
     def finished(self, answer: Answer, config: StreamingConfig) -> Answer:
-        """The answer as it is kept: its text ends before a stop string, its tokens are all that were drawn."""
-        logprobs = None if answer.logprobs is None else tuple(round(value, 6) for value in answer.logprobs)
-        return replace(answer, text=config.before_stop(answer.text), logprobs=logprobs, source=self.name)
+        """The answer as it is kept."""
+        return replace(as_written(answer, config), source=self.name)
 
 
 def streaming_models(models: Sequence[PolicyInput], config: StreamingConfig) -> list[StreamingModel]:

@@ -4,7 +4,7 @@ Every sample has random numbers of its own, one a token, so what it draws does n
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
@@ -31,6 +31,10 @@ def uniforms(seed: int, count: int) -> Tensor:
     numpy's Philox and not torch's generator, which keeps 32 bits of a seed: of 100,000 samples two would be equal.
     """
     return torch.from_numpy(np.random.Generator(np.random.Philox(key=seed)).random(count))
+
+
+OwnSeed = Callable[[int, int], int]
+"""The number of a prompt, and of its sample → the seed of that sample's random numbers."""
 
 
 class Drawn(NamedTuple):

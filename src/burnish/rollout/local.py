@@ -18,7 +18,7 @@ from burnish.errors import ConfigError
 from burnish.models.attention import TREE_ATTENTION, TreeLayout
 from burnish.models.model import Policy
 from burnish.rollout.cache import ROLLOUT_ATTENTION, Cache, DecodePass, Neighbours, PromptPass, moves
-from burnish.rollout.draw import Drawing, Drawn, StopStrings, uniforms
+from burnish.rollout.draw import Drawing, Drawn, OwnSeed, StopStrings, uniforms
 from burnish.rollout.padded import padded_steps
 from burnish.rollout.prepacked import prepacked
 from burnish.rollout.settings import Sampling
@@ -49,13 +49,22 @@ class LocalEngine:
 
     @torch.inference_mode()
     def sample(
-        self, prompts: Sequence[Sequence[int]], n: int, settings: Sampling, *, end_tokens: Sequence[int], seed: int
+        self,
+        prompts: Sequence[Sequence[int]],
+        n: int,
+        settings: Sampling,
+        *,
+        end_tokens: Sequence[int],
+        seed: int,
+        first: int = 0,
     ) -> list[Rollout]:
         """`n` answers to each prompt, those of one prompt together; see `Engine`.
 
-        Raises ConfigError where an answer could grow beyond the positions that the model has.
+        `first`: the first prompt's number among more that are sampled part by part: its answers draw the random numbers
+        that they would draw if all were sampled at once. Raises ConfigError where an answer could grow beyond the
+        positions that the model has.
         """
-        with closing(self._steps(prompts, n, settings, end_tokens, seed)) as steps:
+        with closing(self._steps(prompts, n, settings, end_tokens, seed, first)) as steps:
             while True:
                 try:
                     next(steps)
@@ -82,18 +91,28 @@ class LocalEngine:
                 yield drawn()
 
     def _steps(
-        self, prompts: Sequence[Sequence[int]], n: int, settings: Sampling, end_tokens: Sequence[int], seed: int
+        self,
+        prompts: Sequence[Sequence[int]],
+        n: int,
+        settings: Sampling,
+        end_tokens: Sequence[int],
+        seed: int,
+        first: int = 0,
     ) -> Generator[Callable[[], list[Drawn]], None, list[Rollout]]:
         """A step a token. What was drawn is told when it is asked for: to read it waits for the device."""
         check_room(self.policy, prompts, settings)
         if not prompts or n < 1:
             return []
+
+        def own_seed(prompt: int, k: int) -> int:
+            return derived_seed(seed, first + prompt, k)
+
         with _sampling(self.policy), prepacked(self.policy, n * len(prompts)) as head:
             drawing = Drawing.of(self.policy, head, settings, end_tokens)
             if not self.policy.packed:
                 slots = self.slots_for(prompts, n, settings)
-                return (yield from padded_steps(self.policy, prompts, n, drawing, seed, slots))
-            return (yield from _Sampler(self, prompts, n, drawing, seed).steps())
+                return (yield from padded_steps(self.policy, prompts, n, drawing, own_seed, slots))
+            return (yield from _Sampler(self, prompts, n, drawing, own_seed).steps())
 
     def slots_for(self, prompts: Sequence[Sequence[int]], n: int, settings: Sampling) -> int:
         """`slots`, or what `CACHE_BYTES` hold of the longest prompt, which `n` answers share, and a full answer."""
@@ -179,14 +198,14 @@ class _Sampler:
     """One call of `sample`. Slots [0, live) hold answers, rows [0, len(row_of_prompt)) their prompts."""
 
     def __init__(
-        self, engine: LocalEngine, prompts: Sequence[Sequence[int]], n: int, drawing: Drawing, seed: int
+        self, engine: LocalEngine, prompts: Sequence[Sequence[int]], n: int, drawing: Drawing, own_seed: OwnSeed
     ) -> None:
         self.policy = engine.policy
         self.prompts = prompts
         self.n = n
         self.drawing = drawing
         self.length = drawing.settings.max_new_tokens
-        self.seed = seed
+        self.own_seed = own_seed
         self.prompt_tokens = engine.prompt_tokens
         # prompts of like length lie side by side, so little is computed for the places that the shorter ones lack
         order = sorted(range(len(prompts)), key=lambda i: (-len(prompts[i]), i))
@@ -218,9 +237,6 @@ class _Sampler:
             if self.live:
                 self.decode()
         return [self.done[i, k] for i in range(len(self.prompts)) for k in range(self.n)]
-
-    def own_seed(self, prompt: int, k: int) -> int:
-        return derived_seed(self.seed, prompt, k)
 
     def admit(self) -> None:
         """Fill free slots: an answer's first token is drawn from what its prompt's last token says."""

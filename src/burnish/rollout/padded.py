@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 from burnish.models.model import Policy
-from burnish.rollout.draw import Drawing, Drawn, StopStrings, uniforms
-from burnish.training.order import derived_seed
+from burnish.rollout.draw import Drawing, Drawn, OwnSeed, StopStrings, uniforms
 from burnish.types import Rollout
 
 Which = tuple[int, int]
@@ -22,7 +21,7 @@ Which = tuple[int, int]
 
 
 def padded_steps(
-    policy: Policy, prompts: Sequence[Sequence[int]], n: int, drawing: Drawing, seed: int, slots: int
+    policy: Policy, prompts: Sequence[Sequence[int]], n: int, drawing: Drawing, own_seed: OwnSeed, slots: int
 ) -> Generator[Callable[[], list[Drawn]], None, list[Rollout]]:
     """`n` answers to each prompt, at most `slots` side by side. Each step hands out how to learn what was drawn."""
     by_length: dict[int, list[int]] = {}
@@ -43,7 +42,7 @@ def padded_steps(
                 cache = kept if first + slots >= len(wanted) else copy.deepcopy(kept)
                 if cache is not None:
                     cache.reorder_cache(row_S)
-                answers = _Answers([(part[g], k) for g, k in some], token_GP[row_S], policy, drawing, seed)
+                answers = _Answers([(part[g], k) for g, k in some], token_GP[row_S], policy, drawing, own_seed)
                 done.update((yield from answers.steps(out.last_hidden_state[row_S, -1], cache)))
     return [done[i, k] for i in range(len(prompts)) for k in range(n)]
 
@@ -51,13 +50,15 @@ def padded_steps(
 class _Answers:
     """Answers to prompts of equal length, written in step. Rows [0, len(live)) of a pass are the live answers'."""
 
-    def __init__(self, which: Sequence[Which], prompt_SP: Tensor, policy: Policy, drawing: Drawing, seed: int) -> None:
+    def __init__(
+        self, which: Sequence[Which], prompt_SP: Tensor, policy: Policy, drawing: Drawing, own_seed: OwnSeed
+    ) -> None:
         self.which = which
         self.written_SP = prompt_SP
         self.policy = policy
         self.drawing = drawing
         self.length = drawing.settings.max_new_tokens
-        self.seeds = [derived_seed(seed, i, k) for i, k in which]
+        self.seeds = [own_seed(i, k) for i, k in which]
         self.uniform_ST = torch.stack([uniforms(s, self.length) for s in self.seeds]).to(drawing.device)
         self.tokens: list[list[int]] = [[] for _ in which]
         self.logprobs: list[list[float]] = [[] for _ in which]

@@ -34,6 +34,7 @@ POINTS = {
     "ckpt.after_rename": "the checkpoint has its name, and nothing older is pruned",
     "ckpt.prune": "an old checkpoint has lost its name and is not yet deleted",
     "ckpt.read": "a checkpoint is about to be verified",
+    "chunk.write": "the sampler's Nth chunk of answers is on the disk, and nothing says yet that it counts",
     "stage.before_done": "a stage has computed everything, and DONE.json is not written",
 }
 """Each point, and what is true when it is reached. N counts from 1."""
