@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, cast
 from burnish.data.problems import listed
 from burnish.models.files import PICKLES, is_scorer, json_object, model_directory
 from burnish.recipes import machine
-from burnish.recipes.folder import versions
 from burnish.recipes.graph import Result, Stage
 from burnish.recipes.load import load
 from burnish.recipes.run import run_folder
 from burnish.recipes.stages import METHODS
 from burnish.recipes.status import status
 from burnish.training.config import MethodConfig, StageConfig
+from burnish.training.machine import versions
 
 if TYPE_CHECKING:
     from burnish.models.model import Model

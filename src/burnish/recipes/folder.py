@@ -31,6 +31,7 @@ from burnish.testing.faults import reach
 from burnish.training import bad_batch, watchdog
 from burnish.training.checkpoint import write_durably
 from burnish.training.identity import NOT_IDENTITY
+from burnish.training.machine import versions
 
 Changes = Mapping[str, tuple[Any, Any]]
 """A field's name → what it was and what it is."""
@@ -214,13 +215,6 @@ def held(folder: Path) -> Iterator[None]:
         file.write(f"process {os.getpid()} on {platform.node()} since {moment()}\n")
         file.flush()
         yield
-
-
-def versions() -> dict[str, str]:
-    from importlib.metadata import version
-
-    names = ("burnish", "torch", "transformers", "tokenizers", "safetensors", "peft", "numpy")
-    return {"python": platform.python_version(), **{name: version(name) for name in names}}
 
 
 def moment() -> str:

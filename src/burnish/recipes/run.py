@@ -34,7 +34,6 @@ from burnish.recipes.folder import (
     refusal,
     remove_checkpoints,
     standing,
-    versions,
     write_json,
 )
 from burnish.recipes.graph import Stage
@@ -43,6 +42,8 @@ from burnish.recipes.partial import warnings
 from burnish.recipes.stages import METHODS
 from burnish.training.checkpoint import write_durably
 from burnish.training.identity import allowing
+from burnish.training.machine import changes_told, machine_changes, warning
+from burnish.training.machine import machine as this_machine
 from burnish.training.signals import outlived
 from burnish.training.watchdog import ending_hangs
 
@@ -74,8 +75,9 @@ def run(
     folder = run_folder(recipe, out)
     _known_fields(recipe, allow_changed)
     ours(folder, "lock.json")
-    with held(folder), outlived(signal.SIGUSR1):
+    with held(folder), outlived(signal.SIGUSR1), ExitStack() as within:
         history = _history(recipe, folder, tell)
+        within.enter_context(changes_told([change for one in history for change in one["changed"]]))
         hashes = Hashes.of(folder)
         found = standings(recipe, folder, hashes)
         _refuse(found, folder, allow_changed)
@@ -233,9 +235,9 @@ def _history(recipe: Recipe, folder: Path, tell: Tell) -> list[dict[str, Any]]:
         return []
     if lock.get("name") != recipe.name:
         raise NotOurs(f"{folder}: is a run of {lock.get('name')}, not of {recipe.name}; choose another --out")
-    changes = _changed_machine(lock, _machine())
-    for line in changes:
-        tell(f"warning: {line}; what is still to come may differ in its last bits from an unbroken run")
+    changes = machine_changes(lock, this_machine())
+    for change in changes:
+        tell(warning(change))
     return list(lock["history"]) + ([{"at": moment(), "changed": changes}] if changes else [])
 
 
@@ -256,7 +258,7 @@ def _claim(recipe: Recipe, folder: Path, history: Sequence[Mapping[str, Any]]) -
         "set": dict(recipe.settings),
         "typed_in": str(recipe.typed_in.resolve()),
         "language": recipe.language,
-        **_machine(),
+        **this_machine(),
         "stages": stages,
         "history": list(history),
     }
@@ -264,23 +266,6 @@ def _claim(recipe: Recipe, folder: Path, history: Sequence[Mapping[str, Any]]) -
     if recipe.file is not None:
         text = recipe.file.read_text(encoding="utf-8-sig")
         write_durably(folder / "recipe.yaml", masked(text))
-
-
-def _machine() -> dict[str, Any]:
-    import torch
-
-    return {"versions": versions(), "threads": torch.get_num_threads()}
-
-
-def _changed_machine(lock: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    lines = [
-        f"{name}: {lock['versions'].get(name)} then, {version} now"
-        for name, version in now["versions"].items()
-        if lock["versions"].get(name) != version
-    ]
-    if lock["threads"] != now["threads"]:
-        lines.append(f"threads: {lock['threads']} then, {now['threads']} now")
-    return lines
 
 
 def _readable(value: Any) -> Any:

@@ -13,9 +13,8 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-import torch
 from torch import Tensor
 
 from burnish.errors import CheckpointError
@@ -28,6 +27,7 @@ from burnish.training.checkpoint import (
 )
 from burnish.training.config import SaveEvery
 from burnish.training.identity import refuse_another
+from burnish.training.machine import machine, machine_changes, still_to_tell, warning
 
 SHORTEST, LONGEST = 60.0, 600.0  # seconds between saves
 USUAL, MOST = 0.02, 0.03  # of the time
@@ -65,7 +65,6 @@ class Saves:
         self._clock = clock
         self._since = clock()
         self._cost: float | None = None
-        self._changed: list[str] = []
 
     def resume(self) -> int:
         """Put back what the newest whole checkpoint holds, and return the bytes of metrics.jsonl that belong to it.
@@ -81,10 +80,8 @@ class Saves:
             return 0
         refuse_another(found.facts["identity"], self._identity, f"{found.path} was written by another run")
         self._restore(found)
-        self._changed = list(found.facts.get("changed", ()))
-        for line in _machine_changes(found.facts.get("machine", {})):
-            _say(f"warning: {line}; what is still to come may differ in its last bits from an unbroken run")
-            self._changed.append(f"after step {found.step}: {line}")
+        for change in still_to_tell(machine_changes(found.facts.get("machine", {}), machine())):
+            _say(warning(change))
         self.last = found.step
         return int(found.facts["metrics_offset"])
 
@@ -105,8 +102,7 @@ class Saves:
         facts = {
             "metrics_offset": metrics_offset,
             "identity": dict(self._identity),
-            "machine": _machine(),
-            "changed": self._changed,
+            "machine": machine(),
         }
         save_checkpoint(self._folder, step, self._shards(), facts)
         self.last = step
@@ -126,15 +122,6 @@ class Saves:
                     "with the version that wrote it, or choose another --out"
                 ) from None
             one.restore(tensors)
-
-
-def _machine() -> dict[str, Any]:
-    """What the last bits of a result depend on besides settings and data."""
-    return {"threads": torch.get_num_threads(), "torch": str(torch.__version__)}
-
-
-def _machine_changes(then: Mapping[str, Any]) -> list[str]:
-    return [f"{name}: {then[name]} then, {now} now" for name, now in _machine().items() if then.get(name, now) != now]
 
 
 def _say(line: str) -> None:
