@@ -30,6 +30,7 @@ from burnish.recipes.graph import Stage
 from burnish.testing.faults import reach
 from burnish.training import bad_batch, watchdog
 from burnish.training.checkpoint import write_durably
+from burnish.training.config import flat, flat_defaults
 from burnish.training.identity import NOT_IDENTITY
 from burnish.training.machine import versions
 
@@ -109,8 +110,7 @@ def _unfinished(name: str) -> bool:
 
 def changed(kept: Mapping[str, Any], now: Mapping[str, Any], kind: type[BaseModel]) -> Changes:
     """Fields that differ and were not allowed to. A key that is new in `kind` and at its default has not changed."""
-    before, after = _flat(kept["settings"]), _flat(now["settings"])
-    default = _flat({k: f.get_default(call_default_factory=True) for k, f in kind.model_fields.items()})
+    before, after, default = flat(kept["settings"]), flat(now["settings"]), flat_defaults(kind)
     found: dict[str, tuple[Any, Any]] = {}
     for key in sorted(before.keys() | after.keys()):
         if key.split(".")[0] in NOT_IDENTITY or before.get(key, default.get(key)) == after.get(key, default.get(key)):
@@ -245,17 +245,6 @@ def read_json(path: Path) -> dict[str, Any] | None:
     if not isinstance(found, dict):
         raise DataError(f"{path}: damaged (no object); remove {path.parent} to make the stage again")
     return found
-
-
-def _flat(settings: Mapping[str, Any], at: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        value = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{at}{key}.")
-        else:
-            flat[f"{at}{key}"] = list(value) if isinstance(value, tuple) else value
-    return flat
 
 
 def _shown(value: Any) -> str:

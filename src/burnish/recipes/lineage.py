@@ -17,7 +17,7 @@ from burnish.evaluation.report.run import VERDICT, judges
 from burnish.recipes.artefacts import Hashes, damage, described_inputs
 from burnish.recipes.folder import read_json
 from burnish.recipes.stages import METHODS
-from burnish.training.config import as_typed, flat
+from burnish.training.config import as_typed, flat, flat_defaults
 
 _MOST_FRONT_MATTER = 20_000  # characters in which a card's front matter has to end
 
@@ -189,13 +189,8 @@ def changed_settings(method: str, settings: Mapping[str, Any]) -> dict[str, Any]
     """Settings that differ from the method's defaults, groups taken apart."""
     if method not in METHODS:
         return flat(settings)
-    fields = METHODS[method].config_class().model_fields
-    default = flat({name: _plain(f.get_default(call_default_factory=True)) for name, f in fields.items()})
+    default = flat_defaults(METHODS[method].config_class())
     return {key: value for key, value in flat(settings).items() if key not in default or default[key] != value}
-
-
-def _plain(value: Any) -> Any:
-    return value.model_dump(mode="json") if hasattr(value, "model_dump") else value
 
 
 def _collect(step: Step, run: Path | None, found: dict[str, Step]) -> None:

@@ -245,6 +245,12 @@ def flat(settings: Mapping[str, Any], at: str = "") -> dict[str, Any]:
     return found
 
 
+def flat_defaults(kind: type[BaseModel]) -> dict[str, Any]:
+    """What the settings of this kind are where nobody sets any, as `flat` has them."""
+    values = {name: field.get_default(call_default_factory=True) for name, field in kind.model_fields.items()}
+    return flat({name: v.model_dump(mode="json") if isinstance(v, BaseModel) else v for name, v in values.items()})
+
+
 def plainly(path: KeyPath) -> str:
     return ".".join(str(part) for part in path)
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from burnish.data.secrets import masked
 from burnish.errors import ConfigError
 from burnish.models.model import Model
+from burnish.training.config import flat
 from burnish.types import Tree
 
 NOT_IDENTITY = {"save_every", "keep_checkpoints", "auto_micro_batch", "evaluate_every", "skip_check", "require"}
@@ -58,17 +59,8 @@ def refuse_another(before: Mapping[str, str], now: Mapping[str, str], what: str)
 
 def _fields(identity: Mapping[str, str]) -> dict[str, object]:
     """An identity with its settings taken apart, groups by dots."""
-    flat: dict[str, object] = {key: value for key, value in identity.items() if key != "settings"}
-
-    def take(settings: Mapping[str, object], at: str) -> None:
-        for key, value in settings.items():
-            if isinstance(value, Mapping):
-                take(value, f"{at}{key}.")
-            else:
-                flat[f"{at}{key}"] = value
-
-    take(json.loads(identity.get("settings", "{}")), "")
-    return flat
+    hashes = {key: value for key, value in identity.items() if key != "settings"}
+    return hashes | flat(json.loads(identity.get("settings", "{}")))
 
 
 def settings_identity(config: BaseModel) -> str:
