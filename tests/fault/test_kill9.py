@@ -1,20 +1,18 @@
 """A run that is killed goes on bit by bit: real processes, real SIGKILL."""
 
-import json
 import shutil
 import time
 from pathlib import Path
 
 import pytest
 from fault.runs import RUNS, run_alone, run_reward
+from fault.typed import lines
 from forks import FORKS
 from safetensors.torch import load_file
 from torch import equal
 
 from burnish.models.adapters import Lora
 from burnish.models.load import load_scorer
-
-CLOCK = {"seconds", "tokens_per_second", "peak_gb"}
 
 
 @pytest.fixture(scope="module")
@@ -25,11 +23,6 @@ def model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "reward" / "model").rename(folder / "scorer")
     load_scorer(folder / "model", lora=Lora(rank=2), fresh_head=True).save(folder / "adapted" / "model")
     return folder / "model"
-
-
-def lines(out: Path) -> list[dict[str, float]]:
-    text = (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    return [{k: v for k, v in json.loads(line).items() if k not in CLOCK} for line in text]
 
 
 def written(out: Path) -> dict[str, str]:

@@ -1,7 +1,6 @@
 """Killed at every point at which something could be half done: the same command gives what an unbroken run gives."""
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -29,7 +28,7 @@ FIRST_SAVE = {"before the first save", "in the first file of the first save"}
 
 @pytest.mark.parametrize("when", [pytest.param(when, marks=MORE if when in OF_MANY else ()) for when in POINTS])
 def test_killed_at_any_point_a_run_gives_the_same_losses_and_weights(when: str, here: Path, unbroken: Unbroken):
-    code, told = with_fault(words("sft", "run"), POINTS[when], os.environ)
+    code, told = with_fault(words("sft", "run"), POINTS[when])
     assert code == -9, told
     found, troubles = newest_checkpoint(here / "run/checkpoints")
     assert (found is None, troubles) == (when in FIRST_SAVE, [])
@@ -39,7 +38,7 @@ def test_killed_at_any_point_a_run_gives_the_same_losses_and_weights(when: str, 
 
 
 def test_a_save_that_was_cut_is_told_and_leaves_no_bytes(here: Path, capsys: pytest.CaptureFixture[str]):
-    with_fault(words("sft", "run"), "exit:1@ckpt.before_rename:6", os.environ)
+    with_fault(words("sft", "run"), "exit:1@ckpt.before_rename:6")
     (left,) = (here / "run/checkpoints").glob(".tmp-step-000006-*")
     capsys.readouterr()
     assert main(words("sft", "run", keep_checkpoints="true")) == 0
@@ -57,7 +56,7 @@ def test_a_save_that_was_cut_is_told_and_leaves_no_bytes(here: Path, capsys: pyt
 )
 def test_a_run_with_two_models_and_sampling_too(point: str, here: Path, unbroken: Unbroken):
     """The second file of a checkpoint is the critic's."""
-    assert with_fault(words("ppo", "run"), f"kill@{point}", os.environ)[0] == -9
+    assert with_fault(words("ppo", "run"), f"kill@{point}")[0] == -9
     assert main(words("ppo", "run")) == 0
     assert results(here / "run") == unbroken("ppo")
 
@@ -66,7 +65,7 @@ def test_a_kill_amid_a_rounds_answers_costs_no_more_than_a_chunk(
     here: Path, unbroken: Unbroken, capsys: pytest.CaptureFixture[str]
 ):
     """The third chunk of four lies in the file and was not committed."""
-    assert with_fault(words("reject", "run"), "kill@chunk.write:3", os.environ)[0] == -9
+    assert with_fault(words("reject", "run"), "kill@chunk.write:3")[0] == -9
     begun = json.loads((here / "run/rounds/1/samples.part.json").read_text())
     assert begun["chunks"] == 2
     capsys.readouterr()

@@ -66,7 +66,7 @@ def numbers_before(text: str, marks: tuple[str, ...]) -> list[str]:
 def test_a_write_that_fails_half_way_leaves_the_last_save_and_nothing_of_its_own(
     here: Path, unbroken: Unbroken, capsys: pytest.CaptureFixture[str]
 ):
-    with_fault(words("sft", "run"), "exit:1@step.end:5", os.environ)  # two saves are there
+    with_fault(words("sft", "run"), "exit:1@step.end:5")  # two saves are there
     with files_of_at_most(50_000):
         assert main(words("sft", "run")) == 74
     told = capsys.readouterr().err

@@ -1,7 +1,8 @@
 """Small runs as a user types them, by name: what is killed and typed again, and what must be equal in the end."""
 
 import json
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,9 +76,9 @@ def words(name: str, out: str, **changes: Any) -> list[str]:
     return [name, "--model", "model", *DATA[name], "--out", out, "--threads", "1", *settings]
 
 
-def with_fault(typed: Sequence[str], fault: str, environment: Mapping[str, str]) -> tuple[int, str]:
+def with_fault(typed: Sequence[str], fault: str) -> tuple[int, str]:
     """Exit code and stderr of a process of its own that has this fault."""
-    return Command(*typed, environment={**environment, "BURNISH_FAULT": fault}).end()
+    return Command(*typed, environment={**os.environ, "BURNISH_FAULT": fault}).end()
 
 
 def lines(out: Path) -> list[dict[str, Any]]:

@@ -1,4 +1,3 @@
-import json
 import os
 import signal
 import threading
@@ -7,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from fault.typed import lines
 from tiny import byte_tokenizer
 from transformers import GPT2Config, GPT2LMHeadModel
 
@@ -19,8 +19,6 @@ from burnish.training.loop import train_on
 from burnish.training.order import Order
 from burnish.training.update import Apart, Loss, Mixed, StepLoss, Update
 from burnish.types import Branch, Tree
-
-CLOCK = {"seconds", "tokens_per_second", "peak_gb"}
 
 
 def rows(count: int = 24) -> list[Tree]:
@@ -47,11 +45,6 @@ def cross_entropy(policy: Policy) -> Loss:
 
 def settings(**changes: object) -> MethodConfig:
     return MethodConfig(**({"learning_rate": 1e-3, "steps": 6, "batch_size": 4} | changes))
-
-
-def lines(out: Path) -> list[dict[str, float]]:
-    text = (out / "metrics.jsonl").read_text().splitlines()
-    return [{k: v for k, v in json.loads(line).items() if k not in CLOCK} for line in text]
 
 
 def run(model: Path, out: Path, config: MethodConfig) -> Policy:
