@@ -48,6 +48,17 @@ def test_few_prompts_are_refused(tiny_model: Path, tmp_path: Path):
         evaluate({"one": tiny_model}, PROMPTS[:6], CONFIG, by=by_length, out=tmp_path, people=PEOPLE[:5])
 
 
+def test_so_are_those_that_are_few_for_want_of_room_before_any_model_is_asked(
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    long = "0 + " * 40
+    prompts, people = ([replace(rows[0], prompt=long), *rows[1:]] for rows in (PROMPTS[:FEWEST], PEOPLE))
+    config = CONFIG.model_copy(update={"on_too_long": "skip"})
+    with pytest.raises(ConfigError, match=f"people: {FEWEST - 1} of the prompts have an answer by people"):
+        evaluate({"one": tiny_model}, prompts, config, by=by_length, out=tmp_path, people=people)
+    assert "evaluate: one" not in capsys.readouterr().err
+
+
 def test_rows_that_are_no_answer_by_a_person_are_refused(tiny_model: Path, tmp_path: Path):
     ranked = [replace(PEOPLE[0], answers=(Answer("0"), Answer("1")))]
     with pytest.raises(DataError, match=r"prompts:1: people: .* found 2 answers"):

@@ -20,7 +20,7 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from burnish.batch.trees import prompt_trees, text_trees, tree_of
+from burnish.batch.trees import TreeReport, prompt_trees, text_trees, tree_of
 from burnish.data.convert import write
 from burnish.data.templates import Template, resolve
 from burnish.errors import ConfigError
@@ -30,7 +30,7 @@ from burnish.evaluation.suites import Suite
 from burnish.evaluation.verdict import Measured
 from burnish.methods import verdicts
 from burnish.methods.human_like import beside_people, people_by_prompt
-from burnish.methods.inputs import DataInput, PolicyInput, as_groups, as_policy, say
+from burnish.methods.inputs import DataInput, PolicyInput, as_groups, as_policy, as_tokenizer, say
 from burnish.methods.people import PeopleConfig
 from burnish.methods.scoring import By, Scores, answered, score_groups
 from burnish.methods.suite import check_lengths, suite_figures
@@ -128,7 +128,8 @@ def _judged(
     if asks_people and len(models) < 2:
         raise ConfigError("by: people: they compare a model with the first one; name two models at least")
     groups = as_groups(prompts, "prompt", config, out)
-    theirs = people_by_prompt(as_groups(people, None, config, out), groups) if people is not None else None
+    asked = [groups[place] for place in _asked(models, groups, config)]
+    theirs = people_by_prompt(as_groups(people, None, config, out), asked) if people is not None else None
     known = verdicts.identity_of(config, groups, {name: _named(model) for name, model in models.items()})
     found = verdicts.kept(out, known) if asks_people else None
     given: dict[str, Scores] = {}
@@ -142,6 +143,26 @@ def _judged(
         like = beside_people(groups, found, theirs)
         figures = {name: own | like[name] for name, own in figures.items()}
     return figures
+
+
+def _asked(models: Mapping[str, PolicyInput], groups: Sequence[Group], config: EvaluateConfig) -> list[int]:
+    """The places of the prompts that there is room for, from tokenizers alone: hours of passes come first otherwise.
+
+    Raises ConfigError where models have room for different ones, DataError for one that none may be left out for.
+    """
+    fits: list[int] | None = None
+    for name, model in models.items():
+        template = resolve(as_tokenizer(model), config.template)
+        own = [tree.group for tree in _prompts(groups, template, config).trees]
+        if fits is not None and own != fits:
+            raise ConfigError(f"on_too_long: {name} has room for other prompts than the first model; raise max_length")
+        fits = own
+    return fits or []
+
+
+def _prompts(groups: Sequence[Group], template: Template, config: EvaluateConfig) -> TreeReport:
+    room = config.sampling.max_new_tokens
+    return prompt_trees(groups, template, max_length=config.max_length, room=room, on_too_long=config.on_too_long)
 
 
 def _named(model: PolicyInput) -> str:
@@ -171,9 +192,7 @@ def _measured_all(
         policy = as_policy(model, config, trained=False)
         first = first or policy
         answers, rows = _answers(policy, groups, config)
-        asked = asked or [tree.group for tree in rows]
-        if asked != [tree.group for tree in rows]:
-            raise ConfigError(f"on_too_long: {name} has room for other prompts than the first model; raise max_length")
+        asked = [tree.group for tree in rows]
         against = against or answers
         scores = _not_scored(answers) if by == "people" else score_groups(by, answers, config, against=against)
         samples += [_record(group, name, scores, place) for place, group in enumerate(answers)]
@@ -189,8 +208,7 @@ def _not_scored(answers: Sequence[Group]) -> Scores:
 
 def _answers(policy: Policy, groups: Sequence[Group], config: EvaluateConfig) -> tuple[list[Group], list[Tree]]:
     template = resolve(policy.tokenizer, config.template)
-    room = config.sampling.max_new_tokens
-    report = prompt_trees(groups, template, max_length=config.max_length, room=room, on_too_long=config.on_too_long)
+    report = _prompts(groups, template, config)
     say(report)
     asked = report.trees
     rollouts = LocalEngine(policy).sample(

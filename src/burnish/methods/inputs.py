@@ -3,14 +3,19 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from burnish.batch.trees import SHOWN, TreeReport
 from burnish.data.read import read, rejected_name
+from burnish.data.tokenizer import load_tokenizer
 from burnish.methods.ensemble import refuse_ensemble
 from burnish.models.load import Placement, load_policy, load_scorer
 from burnish.models.model import Policy, Scorer
 from burnish.training.config import MethodConfig, StageConfig
 from burnish.types import Group
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 PolicyInput = str | Path | Policy
 ScorerInput = str | Path | Scorer
@@ -29,6 +34,11 @@ def as_policy(model: PolicyInput, config: StageConfig, *, trained: bool = True) 
         return model
     lora = config.lora if trained and isinstance(config, MethodConfig) else None
     return load_policy(model, placement(config), lora=lora)
+
+
+def as_tokenizer(model: PolicyInput) -> "PreTrainedTokenizerBase":
+    """A policy's tokenizer, without its weights."""
+    return model.tokenizer if isinstance(model, Policy) else load_tokenizer(model)
 
 
 def as_scorer(model: ScorerInput, config: StageConfig) -> Scorer:

@@ -19,14 +19,13 @@ from typing import Any
 from burnish.batch.trees import choice_tree, prompt_trees
 from burnish.data.convert import write_rows
 from burnish.data.templates import Template, resolve
-from burnish.data.tokenizer import load_tokenizer
 from burnish.errors import DataError
 from burnish.evaluation.choices import choices_of, chosen
 from burnish.evaluation.intervals import each_of
 from burnish.evaluation.refusals import said
 from burnish.evaluation.safety import Answered, Outcome, Picked, figures
 from burnish.evaluation.suites import Question, Suite, questions
-from burnish.methods.inputs import PolicyInput, as_policy
+from burnish.methods.inputs import PolicyInput, as_policy, as_tokenizer
 from burnish.models.model import Policy
 from burnish.rollout.local import LocalEngine
 from burnish.rollout.settings import Sampling
@@ -96,7 +95,7 @@ def check_lengths(
     written = _groups([one for one in asked if one.part.wanted != "choice"])
     picked = [one for one in asked if one.part.wanted == "choice"]
     for model in models.values():
-        template = resolve(model.tokenizer if isinstance(model, Policy) else load_tokenizer(model), config.template)
+        template = resolve(as_tokenizer(model), config.template)
         prompt_trees(written, template, max_length=config.max_length, room=sampling.max_new_tokens)
         for place, question in enumerate(picked):
             tree = _choice_tree(question, template, place)
