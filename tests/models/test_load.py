@@ -310,6 +310,15 @@ def test_noise_of_training_is_off_unless_it_is_asked_for(folder: Path):
     assert (noisy.attention_dropout, noisy.router_jitter_noise) == (0.2, 0.0)
 
 
+def test_a_saved_model_has_the_noise_that_it_came_with_whatever_it_was_trained_with(folder: Path, tmp_path: Path):
+    edit_json(folder / "config.json", attention_dropout=0.5, router_jitter_noise=0.1)
+    policy = load_policy(folder, Placement(dropout=0.2))
+    policy.save(tmp_path / "saved")
+    saved = json.loads((tmp_path / "saved" / "config.json").read_text())
+    assert (saved["attention_dropout"], saved["router_jitter_noise"]) == (0.5, 0.1)
+    assert (policy.model.config.attention_dropout, policy.model.config.router_jitter_noise) == (0.2, 0.0)
+
+
 def test_loading_leaves_the_random_numbers_of_the_program_alone(tiny_model: Path):
     torch.manual_seed(3)
     expected = torch.rand(1)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from transformers import (
@@ -12,7 +12,6 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
-    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -23,6 +22,7 @@ from burnish.models.adapters import Lora, added_adapter, seeded
 from burnish.models.check import Route, route_of
 from burnish.models.files import check_model_directory, is_scorer, model_directory
 from burnish.models.model import Model, Policy, Scorer
+from burnish.models.noise import Noise, noise_set
 from burnish.models.padding import give_pad_token
 
 logging.disable_progress_bar()
@@ -31,6 +31,14 @@ logging.set_verbosity_error()  # its load report tells of a missing head as a re
 M = TypeVar("M", bound=Model)
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
+
+
+class Loaded(NamedTuple):
+    """`noise`: what the config came with, which is set otherwise by now."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    noise: Noise
 
 
 @dataclass(frozen=True)
@@ -59,10 +67,11 @@ def load_policy(
 
     `seed` draws a fresh adapter. Raises MissingInput, DataError or ConfigError for what cannot be loaded safely.
     """
-    model, tokenizer = _load(AutoModelForCausalLM, path, place or Placement())
+    loaded = _load(AutoModelForCausalLM, path, place or Placement())
+    model = loaded.model
     if model.get_output_embeddings() is None:
         raise ConfigError(f"{path}: {type(model).__name__} has no output layer: not a causal language model")
-    return _finish(Policy, model, tokenizer, path, lora, packed, seed)
+    return _finish(Policy, loaded, path, lora, packed, seed)
 
 
 def load_scorer(
@@ -81,9 +90,8 @@ def load_scorer(
     """
     if not fresh_head:
         require_reward_head(path)
-    model, tokenizer = _load(
-        AutoModelForSequenceClassification, path, place or Placement(), fresh_head=fresh_head, num_labels=1
-    )
+    loaded = _load(AutoModelForSequenceClassification, path, place or Placement(), fresh_head=fresh_head, num_labels=1)
+    model, tokenizer, _ = loaded
     head = getattr(model, "score", None)
     if not isinstance(head, torch.nn.Linear):
         raise ConfigError(f"{path}: {type(model).__name__} has no linear `score` head; choose another architecture")
@@ -92,7 +100,7 @@ def load_scorer(
         weight = torch.empty(head.weight.shape).normal_(0, (head.in_features + 1) ** -0.5, generator=generator)
         head.weight.data.copy_(weight)
     give_pad_token(model, tokenizer)
-    return _finish(Scorer, model, tokenizer, path, lora, packed, seed)
+    return _finish(Scorer, loaded, path, lora, packed, seed)
 
 
 def fresh_policy(path: str | Path, place: Placement, *, seed: int) -> Policy:
@@ -100,21 +108,21 @@ def fresh_policy(path: str | Path, place: Placement, *, seed: int) -> Policy:
     check_model_directory(Path(path), weights=False)
     device = _device(place.device)
     with naming(path), seeded(seed):
-        config = _config(path, place)
+        config = AutoConfig.from_pretrained(path, trust_remote_code=False)
+        noise = noise_set(config, place.dropout)
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
         model = AutoModelForCausalLM.from_config(config, dtype=_dtype(place.dtype, device), trust_remote_code=False)
     _fit_embedding(model, tokenizer, path, place)
-    return _finish(Policy, _placed(model, place), tokenizer, path, None, None, seed)
+    return _finish(Policy, Loaded(_placed(model, place), tokenizer, noise), path, None, None, seed)
 
 
-def _load(
-    kind: Any, path: str | Path, place: Placement, *, fresh_head: bool = False, **options: Any
-) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def _load(kind: Any, path: str | Path, place: Placement, *, fresh_head: bool = False, **options: Any) -> Loaded:
     folder = model_directory(path)
     check_model_directory(folder)
     device = _device(place.device)
     with naming(path), seeded(0):  # what is not in the files is drawn, and replaced or refused below
-        config = _config(folder, place)
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        noise = noise_set(config, place.dropout)
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         for name, value in options.items():
             setattr(config, name, value)
@@ -139,21 +147,7 @@ def _load(
             f"and {tuple(wanted)} by the config"
         )
     _fit_embedding(model, tokenizer, path, place)
-    return _placed(model, place), tokenizer
-
-
-def _config(path: str | Path, place: Placement) -> PreTrainedConfig:
-    """Its config with dropout as asked for, and without the other kinds of noise that a model may have in training."""
-    config: PreTrainedConfig = AutoConfig.from_pretrained(path, trust_remote_code=False)
-    for part in {id(part): part for part in (config, config.get_text_config())}.values():
-        for name, value in list(vars(part).items()):
-            if not isinstance(value, float | int) or isinstance(value, bool):
-                continue
-            if "jitter" in name or name in ("layerdrop", "layer_drop"):
-                setattr(part, name, 0.0)
-            elif "dropout" in name or name.endswith("_pdrop"):
-                setattr(part, name, place.dropout)
-    return config
+    return Loaded(_placed(model, place), tokenizer, noise)
 
 
 @contextmanager
@@ -200,19 +194,19 @@ def _placed(model: PreTrainedModel, place: Placement) -> PreTrainedModel:
 
 def _finish(
     kind: type[M],
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
+    loaded: Loaded,
     path: str | Path,
     lora: Lora | None,
     packed: bool | None,
     seed: int,
 ) -> M:
+    model, tokenizer, noise = loaded
     route = route_of(model) if packed is None else Route(padded_because="" if packed else "asked for")
-    loaded = kind(model, tokenizer, padded_because=route.padded_because, flex=route.flex, source=str(path))
-    loaded.flex_refused = route.flex_refused
+    made = kind(model, tokenizer, padded_because=route.padded_because, flex=route.flex, source=str(path), noise=noise)
+    made.flex_refused = route.flex_refused
     if lora is not None:
-        loaded.adapter = added_adapter(loaded.model, lora, seed=seed)
-    return loaded
+        made.adapter = added_adapter(made.model, lora, seed=seed)
+    return made
 
 
 def _device(name: str) -> torch.device:

@@ -22,6 +22,7 @@ from burnish.models import head as heads
 from burnish.models.adapters import Adapter, merged_weights
 from burnish.models.attention import TREE_ATTENTION, TreeLayout
 from burnish.models.head import Forbidden, Head
+from burnish.models.noise import Noise, as_it_came
 from burnish.objectives import likelihood
 from burnish.types import Tree
 
@@ -30,7 +31,7 @@ class Model:
     """Weights, tokenizer and the path that its forward pass takes, packed or padded.
 
     `padded_because` says why packing is not exact for this model; empty where it is. `flex`: attention over trees is
-    one FlexAttention call instead of a few calls a tree; None takes it on CUDA.
+    one FlexAttention call instead of a few calls a tree; None takes it on CUDA. `noise`: what its config came with.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class Model:
         padded_because: str = "",
         flex: bool | None = None,
         source: str = "",
+        noise: Noise = (),
     ) -> None:
         self.model = model
         self.tokenizer = tokenizer
@@ -48,6 +50,7 @@ class Model:
         self.flex = (model.device.type == "cuda" and model.dtype != torch.float64) if flex is None else flex
         self.flex_refused = ""  # why not, on a GPU where it was not taken
         self.source = source
+        self._noise = noise
         self.adapter: Adapter | None = None
         self.stock_attention: str = model.config._attn_implementation or "eager"
         self.longest = _longest_exact(model.config.get_text_config())
@@ -116,7 +119,8 @@ class Model:
             yield
 
     def save(self, directory: Path) -> None:
-        """Write what `from_pretrained` loads: config, safetensors, tokenizer, its chat template.
+        """Write what `from_pretrained` loads: config, safetensors, tokenizer, its chat template. Dropout is what the
+        model came with, whatever it was trained with.
 
         With LoRA the adapter goes to `adapter/` beside it, and the model is written merged. Here nothing changes.
         """
@@ -126,7 +130,8 @@ class Model:
             weights = merged_weights(self.model, self.adapter)
         for left in directory.glob(".tmp*"):  # by safetensors, of a process that was killed amid this
             left.unlink()
-        self.model.save_pretrained(directory, state_dict=weights)
+        with as_it_came(self.model.config, self._noise):
+            self.model.save_pretrained(directory, state_dict=weights)
         self.tokenizer.save_pretrained(directory)
         for file in directory.glob("*.safetensors"):
             file.chmod(0o644)  # it is written for its owner alone, unlike all else in the folder
