@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Iterable
 
 from burnish.errors import DataError
+from burnish.types import Prompt
 
 EXCERPT = 60  # characters of a line shown around a fault
 
@@ -25,6 +26,12 @@ def printable(text: str, limit: int = 200) -> str:
         for character in text[: limit + 1]
     )
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+
+
+def named_prompt(prompt: Prompt, index: int) -> str:
+    """A prompt in a message: its number, counted from 1, and its beginning."""
+    text = prompt if isinstance(prompt, str) else prompt[-1].content if prompt else ""
+    return f'prompt {index + 1} ("{printable(text, 50)}")'
 
 
 def for_terminal(text: str) -> str:

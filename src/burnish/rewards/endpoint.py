@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from burnish.address import Address, RefusedError, messages
+from burnish.data.problems import named_prompt
 from burnish.errors import ConfigError
-from burnish.rewards.scores import named, score_trouble
+from burnish.rewards.scores import score_trouble
 from burnish.types import Prompt
 
 
@@ -46,4 +47,4 @@ class Endpoint(Address):
             return [float(score) for score in scores]
 
         question = {"prompts": [messages(prompt) for prompt in prompts], "answers": list(answers)}
-        return self.ask(question, named(prompts[0], first), read)
+        return self.ask(question, named_prompt(prompts[0], first), read)

@@ -29,8 +29,9 @@ from itertools import combinations
 from pathlib import Path
 from typing import Literal, Protocol
 
+from burnish.data.problems import named_prompt
 from burnish.errors import ConfigError, DataError, MissingInput
-from burnish.rewards.scores import Table, named
+from burnish.rewards.scores import Table
 from burnish.types import Group, Prompt
 
 Ask = Literal["pairs", "score"]
@@ -112,7 +113,7 @@ class RubricJudge:
         if self.criteria.ask != "score":
             raise ConfigError("by: judge: ask: pairs compares answers to one prompt; to score single ones, ask: score")
         questions = [score_question(self.criteria.rubric, p, a) for p, a in zip(prompts, answers, strict=True)]
-        about = [named(prompt, index) for index, prompt in enumerate(prompts)]
+        about = [named_prompt(prompt, index) for index, prompt in enumerate(prompts)]
         rows = self.asked(questions, DIGITS, about)
         return [None if row is None else _expected_digit(row) for row in rows]
 
@@ -142,7 +143,7 @@ class RubricJudge:
             prompt, one, other = triples[index]
             rubric = self.criteria.rubric
             questions += [pair_question(rubric, prompt, one, other), pair_question(rubric, prompt, other, one)]
-            about += [named(prompt, index)] * 2
+            about += [named_prompt(prompt, index)] * 2
         replies = [None if row is None else _shares(row) for row in self.asked(questions, LETTERS, about)]
         found: list[Compared | None] = [None] * len(triples)
         for index, in_order, turned in zip(unlike, replies[::2], replies[1::2], strict=True):

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from burnish.data.problems import described, printable
+from burnish.data.problems import described, named_prompt
 from burnish.types import Prompt
 
 TextReward = Callable[[Sequence[Prompt], Sequence[str]], Sequence[float]]
@@ -20,14 +20,13 @@ def score_trouble(scores: Any, prompts: Sequence[Prompt], first: int = 0) -> str
     if isinstance(scores, str | bytes | dict) or not hasattr(scores, "__len__"):
         return f"a list of scores is wanted; found {described(scores)}"
     if len(scores) != len(prompts):
-        where = named(prompts[0], first) if prompts else "no prompt"
+        where = named_prompt(prompts[0], first) if prompts else "no prompt"
         return f"{len(prompts)} answers from {where} on need as many scores; found {len(scores)}"
     for index, score in enumerate(scores):
         if not is_number(score):
             found = described(score) if isinstance(score, str | list | dict | bool | None) else f"{score!r:.40}"
-            return (
-                f"the score of an answer to {named(prompts[index], first + index)} is no finite number; found {found}"
-            )
+            asked = named_prompt(prompts[index], first + index)
+            return f"the score of an answer to {asked} is no finite number; found {found}"
     return ""
 
 
@@ -39,9 +38,3 @@ def is_number(value: Any) -> bool:
         return math.isfinite(float(value))
     except (TypeError, ValueError, OverflowError):
         return False
-
-
-def named(prompt: Prompt, index: int) -> str:
-    """A prompt in a message: its number, counted from 1, and its beginning."""
-    text = prompt if isinstance(prompt, str) else prompt[-1].content if prompt else ""
-    return f'prompt {index + 1} ("{printable(text, 50)}")'

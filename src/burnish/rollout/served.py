@@ -5,8 +5,7 @@
 
 With `template: none` the prompt goes as it stands to /completions instead, whose answer is `choices[0].text`. Each
 answer is a request of its own with a seed of its own, so that a run that was cut asks for the same again; whether the
-same comes back is the server's affair. There are no tokens and no log-probabilities that training could trust:
-definitions.md, an outside engine.
+same comes back is the server's affair. There are no tokens and no log-probabilities that training could trust.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,9 +16,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from burnish.address import Address, RefusedError, completed, messages
-from burnish.data.problems import described
+from burnish.data.problems import described, named_prompt
 from burnish.errors import ConfigError
-from burnish.rewards.scores import named
 from burnish.rollout.settings import Sampling
 from burnish.training.order import derived_seed
 from burnish.types import Answer, Prompt
@@ -90,7 +88,7 @@ class Served:
         def one(at: tuple[int, int]) -> Written:
             i, k = at
             question = self._question(prompts[i], settings, derived_seed(seed, i, k) % 2**31)
-            return self.address.ask(question, named(prompts[i], first + i), self._read)
+            return self.address.ask(question, named_prompt(prompts[i], first + i), self._read)
 
         workers = ThreadPoolExecutor(min(self.server.at_once, max(1, len(asked))), "sampler")
         try:
