@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +17,7 @@ from burnish.errors import DataError, MissingInput, UsageError
 
 if TYPE_CHECKING:
     from burnish.feedback.page.reckoning import ModelFiles
+    from burnish.feedback.page.serving import Links
     from burnish.methods.live import LiveModels
 
 app = typer.Typer()
@@ -95,23 +97,13 @@ def serve(
     """
     from burnish.feedback.live import Live
     from burnish.feedback.page.reckoning import ModelFiles
-    from burnish.feedback.page.serving import Links, serve, store_of
+    from burnish.feedback.page.serving import serve, store_of
     from burnish.feedback.store import Store
 
     if (store is None) == (run is None):
         raise UsageError("name what is to be ranked: --store FILE, or --run FOLDER")
     path = store if store is not None else store_of(run or Path())
     words = _read(guidelines) if guidelines is not None else ""
-
-    def told(links: Links) -> None:
-        if as_json:
-            # not by show(), which loads torch to make figures finite: a server would keep 400 MB for it
-            print(json_for_terminal({"address": links.address, "links": links.links}), flush=True)
-        else:
-            show("\n".join([*_lines(links.links), _over_ssh(links.address)]).strip(), as_json=False)
-        if links.warning:
-            print(f"warning: {links.warning}", file=sys.stderr, flush=True)
-
     if (scores or curve) and not lead:
         raise UsageError("--scores and --curve are for a lead's statistics; name who leads: --lead NAME")
     if (settings or answers is not None) and not live:
@@ -134,7 +126,7 @@ def serve(
             browser=not no_open and not as_json,
             reveal=reveal,
             beside=beside,
-            told=told,
+            told=partial(_tell, as_json=as_json),
         )
         saved = opened.counts()
     print(f"stopped. {path} holds {saved.get('rankings_people', 0)} rankings by people.", file=sys.stderr)
@@ -157,6 +149,17 @@ def _models(models: Sequence[str], settings: list[str] | None, answers: int | No
 
     given = settings_of([*(settings or []), *([f"answers={answers}"] if answers is not None else [])], seed)
     return LiveModels(models, resolve(LiveConfig, given))
+
+
+def _tell(links: "Links", *, as_json: bool) -> None:
+    """Say on stdout where the page is, with a link for each person."""
+    if as_json:
+        # not by show(), which loads torch to make figures finite: a server would keep 400 MB for it
+        print(json_for_terminal({"address": links.address, "links": links.links}), flush=True)
+    else:
+        show("\n".join([*_lines(links.links), _over_ssh(links.address)]).strip(), as_json=False)
+    if links.warning:
+        print(f"warning: {links.warning}", file=sys.stderr, flush=True)
 
 
 def _lines(links: Mapping[str, str]) -> list[str]:
