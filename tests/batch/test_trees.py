@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from burnish.batch.trees import places, prompt_trees, shorter_prompts, text_trees, tree_of, trees
+from burnish.batch.trees import places, prompt_trees, shorter_prompts, tree_of, trees
 from burnish.data.read import read
 from burnish.data.templates import resolve
 from burnish.errors import ConfigError, DataError
@@ -239,31 +239,6 @@ def test_a_prompt_leaves_room_for_its_answer(chat):
     assert list(one(shorter).prompt) == chat.prompt_tokens((TALK[0], TALK[3]))
     with pytest.raises(DataError, match=r"rows.jsonl:7: the prompt has .* an answer needs 16"):
         prompt_trees([group(TALK)], chat, max_length=20, room=16)
-
-
-# ---- pretraining text
-
-
-def test_texts_are_joined_with_the_end_of_text_and_cut_into_rows(plain):
-    texts = ["The quick brown fox jumps.", "今天天气很好", "What is the answer?"]
-    report = text_trees([group("", text) for text in texts], plain, max_length=7)
-    end = plain.tokenizer.eos_token_id
-    joined = [token for text in texts for token in [*plain.tokenizer.encode(text), end]]
-    rows = [tree.branches[0] for tree in report.trees]
-    assert [token for row in rows for token in row.tokens] == joined
-    assert all(len(row.tokens) == 7 for row in rows[:-1])
-    assert all(tree.prompt == () for tree in report.trees)
-    assert all(row.learned == (False,) + (True,) * (len(row.tokens) - 1) for row in rows)
-
-
-def test_a_text_with_a_control_token_in_it_stays_one_text(plain):
-    report = text_trees([group("", "one<|endoftext|>two")], plain, max_length=100)
-    assert one(report).branches[0].tokens.count(plain.tokenizer.eos_token_id) == 1
-
-
-def test_prompts_are_no_texts(plain):
-    with pytest.raises(DataError, match=r"rows.jsonl:7: pretraining reads texts"):
-        text_trees([group("What?", "Yes.")], plain, max_length=100)
 
 
 # ---- real rows

@@ -20,7 +20,8 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from burnish.batch.trees import TreeReport, prompt_trees, text_trees, tree_of
+from burnish.batch.texts import text_trees
+from burnish.batch.trees import TreeReport, prompt_trees, tree_of
 from burnish.data.convert import write
 from burnish.data.templates import Template, resolve
 from burnish.errors import ConfigError

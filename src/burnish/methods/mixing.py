@@ -11,7 +11,8 @@ temperature 1, whatever answers are drawn at: texts are nobody's samples.
 from collections.abc import Sequence
 from pathlib import Path
 
-from burnish.batch.trees import text_trees, trees
+from burnish.batch.texts import text_trees
+from burnish.batch.trees import trees
 from burnish.data.templates import Template, resolve
 from burnish.errors import ConfigError
 from burnish.methods.inputs import DataInput, as_groups, say

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from burnish.batch.trees import text_trees
+from burnish.batch.texts import text_trees
 from burnish.data.templates import resolve
 from burnish.methods.checks import check_before_step_one
 from burnish.methods.heldout import evaluation, heldout_groups, something_to_evaluate_on
