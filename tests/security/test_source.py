@@ -34,6 +34,19 @@ CALLS = {
 }
 
 
+OBJECTS = {
+    f"{does}_object{rest}"
+    for does, rest in (
+        ("all_gather", ""),
+        ("gather", ""),
+        ("broadcast", "_list"),
+        ("scatter", "_list"),
+        ("send", "_list"),
+        ("recv", "_list"),
+    )
+}
+
+
 def dotted(node: ast.expr) -> str:
     """`a.b.c` of a call's function, as far as it is names."""
     if isinstance(node, ast.Attribute):
@@ -68,6 +81,8 @@ def troubles(call: ast.Call) -> list[str]:
     if "trust_remote_code" in keywords and constant(call, "trust_remote_code") is not False:
         told.append("trust_remote_code")
     owner, _, method = name.rpartition(".")
+    if method in OBJECTS:
+        told.append(f"{name} pickles what processes exchange")
     if method in ("from_pretrained", "from_config") and owner != "PeftModel":  # peft has no such code
         if "trust_remote_code" not in keywords:
             told.append(f"{name} without trust_remote_code=False: the default may change")
@@ -88,6 +103,8 @@ def test_no_file_can_run_what_it_reads(file: Path):
         "import pickle",
         "from pickle import loads",
         "import joblib.memory",
+        "distributed.all_gather_object(heard, told)",
+        "distributed.broadcast_object_list(heard)",
         "eval('1')",
         "subprocess.run('ls', shell=True)",
         "subprocess.run('ls', shell=wish)",

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
+from burnish import processes
 from burnish.cli.progress import shown_steps
 from burnish.data.problems import for_terminal, json_for_terminal, printable
 from burnish.errors import UsageError
@@ -109,10 +110,13 @@ EVERYWHERE: Mapping[str, Any] = {
 }
 
 
-def command(app: typer.Typer, name: str | None = None) -> Callable[[Callable[..., Any]], Callable[..., None]]:
+def command(
+    app: typer.Typer, name: str | None = None, *, shared: bool = False
+) -> Callable[[Callable[..., Any]], Callable[..., None]]:
     """Make a function that returns its result a command, with the options that every command has.
 
-    A function that takes `seed` or `as_json` itself is handed them too. A result is a mapping, or text.
+    A function that takes `seed` or `as_json` itself is handed them too. A result is a mapping, or text. Of several
+    processes that torchrun started the first one tells; what is not `shared` it does alone.
     """
 
     def wrap(function: Callable[..., Any]) -> Callable[..., None]:
@@ -126,13 +130,17 @@ def command(app: typer.Typer, name: str | None = None) -> Callable[[Callable[...
 
         @functools.wraps(function)
         def run(**given: Any) -> None:
+            follows = processes.rank() > 0
+            if follows and not shared:
+                return
             if given["threads"]:
                 import torch  # here, so that --help does not wait for it
 
                 torch.set_num_threads(given["threads"])
-            with _nothing_said() if given["quiet"] else shown_steps():
+            with _nothing_said() if given["quiet"] or follows else shown_steps():
                 result = function(**{key: value for key, value in given.items() if key in own})
-            show(result, as_json=given["as_json"])
+            if not follows:
+                show(result, as_json=given["as_json"])
 
         # typer reads both: the order from the signature, the options from the annotations
         run.__signature__ = inspect.Signature(takes)  # type: ignore[attr-defined]

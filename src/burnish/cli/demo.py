@@ -11,7 +11,7 @@ from burnish.evaluation.language import Language
 app = typer.Typer()
 
 
-@command(app, "demo")
+@command(app, "demo", shared=True)
 def run_demo(
     out: Annotated[
         Path | None,

@@ -13,6 +13,7 @@ import typer
 from typer.exceptions import TyperException
 from typer.main import get_command
 
+from burnish import processes
 from burnish.cli import (
     chat,
     data,
@@ -106,7 +107,7 @@ def _told(error: BurnishError, cause: BaseException, *, debug: bool) -> int:
     if debug:
         traceback.print_exception(cause)
     lines = [str(error), *getattr(cause, "__notes__", [])]
-    print(for_terminal(masked("error: " + "\n".join(lines))), file=sys.stderr)
+    print(for_terminal(masked(f"error{processes.of_rank()}: " + "\n".join(lines))), file=sys.stderr)
     return error.exit_code
 
 

@@ -46,7 +46,7 @@ def one(
     return run_stage(stage, out, allow_changed=allow_changed or ())
 
 
-@command(app)
+@command(app, shared=True)
 def pretrain(
     model: ModelOption,
     data: DataOption,
@@ -63,7 +63,7 @@ def pretrain(
     return one("pretrain", out, settings, seed, allow_changed, model=model, data=data, evaluate_on=evaluate_on)
 
 
-@command(app)
+@command(app, shared=True)
 def sft(
     model: ModelOption,
     data: DataOption,
@@ -80,7 +80,7 @@ def sft(
     return one("sft", out, settings, seed, allow_changed, model=model, data=data, evaluate_on=evaluate_on)
 
 
-@command(app)
+@command(app, shared=True)
 def reward(
     model: ModelOption,
     data: DataOption,
@@ -97,7 +97,7 @@ def reward(
     return one("reward", out, settings, seed, allow_changed, model=model, data=data, evaluate_on=evaluate_on)
 
 
-@command(app)
+@command(app, shared=True)
 def dpo(
     model: ModelOption,
     data: DataOption,
@@ -117,7 +117,7 @@ def dpo(
     )
 
 
-@command(app)
+@command(app, shared=True)
 def kto(
     model: ModelOption,
     data: DataOption,

@@ -29,7 +29,7 @@ PriceOption = Annotated[
 ForceOption = Annotated[bool, typer.Option("--force", help="Start although memory or disk may not be enough.")]
 
 
-@command(app, "run")
+@command(app, "run", shared=True)
 def run_recipe(
     recipe: RecipeArgument,
     out: RunOption = None,

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import torch
 
-from burnish.batch.pack import micro_batches, pack
+from burnish import processes
+from burnish.batch.pack import TreeBatch, micro_batches, pack
 from burnish.data.split import prompt_key
 from burnish.errors import ConfigError
 from burnish.evaluation.intervals import proportion
@@ -21,7 +22,7 @@ from burnish.objectives import ranking
 from burnish.training.config import MethodConfig
 from burnish.training.loop import Evaluate
 from burnish.training.metrics import Figures
-from burnish.training.update import Loss, WholeBatch, loss_on
+from burnish.training.update import Loss, StepLoss, WholeBatch, loss_on
 from burnish.types import Group, Tree
 
 
@@ -80,21 +81,26 @@ def _figures(
     compared: Sequence[Group] | None,
     judged: Sequence[Group] | None,
 ) -> Figures:
+    parts = micro_batches(rows, budget, whole=compared is not None)
+
+    def measured() -> dict[str, tuple[float, float, list[tuple[int, float]]]]:
+        """Of each part that this process measures: sum, count, and how right each pair or judgement of a group is."""
+        found = {}
+        for index in processes.share_of([sum(tree.size for tree in part) for part in parts]):
+            batch = pack(parts[index]).to(learner.device)
+            told = loss(batch)
+            found[str(index)] = told.total.item(), told.count, _right(batch, told, compared, judged)
+        return found
+
+    told = {index: one for found in processes.together(measured) for index, one in found.items()}
     total = count = 0.0
     right: dict[str, list[float]] = {}  # by what data are split by: dialogues on one opening are one observation
-    for part in micro_batches(rows, budget, whole=compared is not None):
-        batch = pack(part).to(learner.device)
-        told = loss(batch)
-        total += told.total.item()
-        count += told.count
-        if compared is not None:
-            better_P, _ = ranking.decided_pairs(batch.place_N, batch.group_N)
-            won_P = 0.5 * (1 + told.figures["margin"].sign())  # equal scores are half right
-            for group, won in zip(batch.group_N[better_P].tolist(), won_P.tolist(), strict=True):
-                right.setdefault(prompt_key(compared[batch.trees[group].group]), []).append(won)
-        elif judged is not None:
-            for (group, _), one in zip(batch.keys, told.figures["accuracy"].tolist(), strict=True):
-                right.setdefault(prompt_key(judged[group]), []).append(one)
+    groups = compared or judged or ()
+    for part_total, part_count, ones in (told[str(index)] for index in range(len(parts))):
+        total += part_total
+        count += part_count
+        for group, one in ones:
+            right.setdefault(prompt_key(groups[group]), []).append(one)
     figures = {"heldout_loss": total / count}
     if not right:
         return figures
@@ -106,3 +112,17 @@ def _figures(
         "heldout_pairs" if compared is not None else "heldout_judgements": sum(map(len, right.values())),
         "heldout_prompts": len(right),
     }
+
+
+def _right(
+    batch: TreeBatch, told: StepLoss, compared: Sequence[Group] | None, judged: Sequence[Group] | None
+) -> list[tuple[int, float]]:
+    """Of each decided pair, or judged answer, its group and 1 where it comes out right, ½ for equal scores, else 0."""
+    if compared is not None:
+        better_P, _ = ranking.decided_pairs(batch.place_N, batch.group_N)
+        won_P = 0.5 * (1 + told.figures["margin"].sign())
+        of_P = [batch.trees[tree].group for tree in batch.group_N[better_P].tolist()]
+        return list(zip(of_P, won_P.tolist(), strict=True))
+    if judged is not None:
+        return list(zip([group for group, _ in batch.keys], told.figures["accuracy"].tolist(), strict=True))
+    return []

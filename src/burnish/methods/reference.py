@@ -12,7 +12,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from burnish.batch.pack import Key
+from burnish import processes
+from burnish.batch.pack import Key, micro_batches
 from burnish.methods.checks import refused
 from burnish.methods.inputs import PolicyInput, as_policy
 from burnish.methods.shared import place
@@ -52,16 +53,21 @@ def reference_table(
     }
     if (shared := place("reference", tag)) is not None:
         cache = shared.with_suffix(".safetensors")
-    with telling_damage(cache, "remove it, and run the same command again"):
-        stored = load_file(cache) if cache.exists() and _tag(cache) == tag else {}
+    stored: dict[str, Tensor] = {}
+    if processes.leads():
+        with telling_damage(cache, "remove it, and run the same command again"):
+            stored = load_file(cache) if cache.exists() and _tag(cache) == tag else {}
+    if processes.count() > 1:
+        stored = processes.from_rank_0(stored)
     if stored:
         keys = [(group, answer) for group, answer in stored["keys"].tolist()]
         return dict(zip(keys, stored["values"].split(stored["lengths"].tolist()), strict=True))
     table = table_of(reference, rows, config, each_token=each_token)
     lengths = torch.tensor([len(value) for value in table.values()])
     stored = {"keys": torch.tensor(list(table)), "values": torch.cat(list(table.values())), "lengths": lengths}
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    write_tensors(cache, stored, tag)
+    if processes.leads():
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        write_tensors(cache, stored, tag)
     return table
 
 
@@ -69,8 +75,31 @@ def table_of(
     reference: Policy, rows: Sequence[Tree], config: MethodConfig, *, each_token: bool = False
 ) -> dict[Key, Tensor]:
     """`reference_table` as it is now, for a reference that does not stay as it is."""
-    table = reference.frozen_logprobs(rows, config.micro_batch_tokens)
+    table = _logprobs(reference, rows, config)
     return table if each_token else {key: logprob_L.sum().reshape(1) for key, logprob_L in table.items()}
+
+
+def _logprobs(policy: Policy, rows: Sequence[Tree], config: MethodConfig) -> dict[Key, Tensor]:
+    """`Policy.frozen_logprobs`; of several processes each computes its share, and all have the whole table."""
+    if processes.count() == 1:
+        return policy.frozen_logprobs(rows, config.micro_batch_tokens)
+    parts = micro_batches(rows, config.micro_batch_tokens, whole=False)
+    share = set(processes.share_of([sum(tree.size for tree in part) for part in parts]))
+    own: dict[Key, Tensor] = {}
+
+    def computed() -> None:
+        for index in sorted(share):
+            own.update(policy.frozen_logprobs(parts[index], config.micro_batch_tokens))
+
+    processes.together(computed)
+    last, length = {}, {}  # a row may be there twice, and then only one of its parts is added
+    for index, part in enumerate(parts):
+        for key, branch in (((tree.group, branch.answer), branch) for tree in part for branch in tree.branches):
+            last[key], length[key] = index, sum(branch.learned)
+    dtype = torch.float64 if policy.model.dtype == torch.float64 else torch.float32
+    value_L = torch.cat([own[key] if last[key] in share else torch.zeros(length[key], dtype=dtype) for key in length])
+    processes.sum_in_place([value_L])
+    return dict(zip(length, value_L.split(list(length.values())), strict=True))
 
 
 def frozen_gains(
@@ -79,7 +108,7 @@ def frozen_gains(
     """log π - log π_reference of each answer of `rows`, (N,) on the CPU, answers as they come; without gradient."""
     if not rows:
         return torch.zeros(0)
-    table = policy.frozen_logprobs(rows, config.micro_batch_tokens)
+    table = _logprobs(policy, rows, config)
     keys = [(tree.group, branch.answer) for tree in rows for branch in tree.branches]  # a row may be there twice
     return torch.cat([table[key].sum().reshape(1) - reference_N[key] for key in keys])
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+from burnish import processes
 from burnish.batch.pack import TreeBatch, micro_batches, pack
 from burnish.errors import ConfigError
 from burnish.models import head as heads
@@ -122,8 +123,11 @@ class Model:
         """Write what `from_pretrained` loads: config, safetensors, tokenizer, its chat template. Dropout is what the
         model came with, whatever it was trained with.
 
-        With LoRA the adapter goes to `adapter/` beside it, and the model is written merged. Here nothing changes.
+        With LoRA the adapter goes to `adapter/` beside it, and the model is written merged. Here nothing changes. Of
+        several processes that train it together the first one writes.
         """
+        if not processes.leads():
+            return
         weights = None
         if self.adapter is not None:
             self.adapter.save(directory.parent / "adapter")

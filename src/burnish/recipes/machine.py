@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from burnish import processes
 from burnish.errors import ConfigError
 from burnish.recipes.graph import Result, Stage, leaves
 from burnish.recipes.load import Recipe
+from burnish.recipes.stages import METHODS
 
 if TYPE_CHECKING:
     from burnish.methods.on_policy_settings import OnPolicyConfig
@@ -149,9 +151,11 @@ def shortage(recipe: Recipe, stages: Sequence[Stage], out: Path) -> list[str]:
     told = []
     memory = available_memory()
     for name, need in estimates.items():
-        if need.memory > memory:
+        copies = processes.on_this_machine() if METHODS[recipe.stage(name).method].shared else 1
+        if need.memory * copies > memory:
+            each = f" in each of {copies} processes" if copies > 1 else ""
             told.append(
-                f"{name}: needs about {need.memory / 1e9:.1f} GB of memory without activations, and "
+                f"{name}: needs about {need.memory / 1e9:.1f} GB of memory without activations{each}, and "
                 f"{memory / 1e9:.1f} GB are there; a smaller model or `lora: {{rank: 16}}` needs less"
             )
     there = next(parent for parent in (out.resolve(), *out.resolve().parents) if parent.exists())

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from burnish import processes
 from burnish.data.durable import sync_folder
 from burnish.data.problems import nearest
 from burnish.data.secrets import masked
@@ -36,6 +37,7 @@ from burnish.recipes.folder import (
     standing,
     write_json,
 )
+from burnish.recipes.follow import follow
 from burnish.recipes.graph import Stage
 from burnish.recipes.load import Recipe
 from burnish.recipes.partial import warnings
@@ -71,9 +73,20 @@ def run(
 
     Raises ConfigError for other differences and for what this machine cannot do, NotOurs for a folder that is not this
     recipe's run, RequirementError where a verdict is not what its stage requires, and whatever a stage raises.
+
+    Of several processes the first one does this, the others compute with it and return nothing.
     """
     folder = run_folder(recipe, out)
     _known_fields(recipe, allow_changed)
+    with processes.joined():
+        if processes.rank():
+            follow(recipe.stages, folder)
+            return {}
+        with processes.leading():
+            return _run(recipe, folder, allow_changed, force, tell)
+
+
+def _run(recipe: Recipe, folder: Path, allow_changed: Collection[str], force: bool, tell: Tell) -> dict[str, Any]:
     ours(folder, "lock.json")
     with held(folder), outlived(signal.SIGUSR1), ExitStack() as within:
         history = _history(recipe, folder, tell)
@@ -126,8 +139,18 @@ def run_stage(
     stage: Stage, out: Path, *, allow_changed: Collection[str] = (), tell: Tell = on_stderr
 ) -> dict[str, Any]:
     """The same for the one stage of a single command, in `out`."""
-    ours(out, "inputs.json")
-    with held(out), outlived(signal.SIGUSR1):
+    if processes.rank() and not METHODS[stage.method].shared:
+        return {}
+    with ExitStack() as within:
+        if METHODS[stage.method].shared:
+            within.enter_context(processes.joined())
+            if processes.rank():
+                follow([stage], out)
+                return {}
+            within.enter_context(processes.leading())
+        ours(out, "inputs.json")
+        within.enter_context(held(out))
+        within.enter_context(outlived(signal.SIGUSR1))
         return _perform(stage, out, out, Hashes.of(out), allow_changed, tell)
 
 
@@ -192,6 +215,8 @@ def _perform(
             within.enter_context(ending_hangs())
             if run != folder:  # a single command keeps what its reference says, and its samples, beside its result
                 within.enter_context(sharing_in(run / ".cache"))
+            if METHODS[stage.method].shared:
+                within.enter_context(processes.leading_in(stage.name))
             figures = METHODS[stage.method].load()(**given, config=stage.config, out=folder)
     except BurnishError as error:
         error.add_note(f"in stage {stage.name}, {folder}")

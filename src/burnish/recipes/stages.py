@@ -33,7 +33,7 @@ class Input:
 class Method:
     """`needs`: at least one of these sets of inputs must be given whole; a setting may stand in for inputs. `beside`:
     inputs that say nothing without another. `gives`: what later stages may take, and where under the stage's folder it
-    lies."""
+    lies. `shared`: of several processes all compute it together, else the first one alone."""
 
     function: str
     config: str
@@ -41,6 +41,7 @@ class Method:
     needs: tuple[tuple[str, ...], ...]
     gives: Mapping[Takes, str]
     beside: Mapping[str, str] = field(default_factory=dict)
+    shared: bool = False
 
     def naming_models(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Those of a stage's inputs that may name a model: all that are not records."""
@@ -73,6 +74,7 @@ METHODS: dict[str, Method] = {
         {"model": MODEL, **data("text")},
         (("model", "data"),),
         A_MODEL,
+        shared=True,
     ),
     "sft": Method(
         "burnish.methods.sft:sft",
@@ -80,6 +82,7 @@ METHODS: dict[str, Method] = {
         {"model": MODEL, **data("demonstration")},
         (("model", "data"),),
         A_MODEL,
+        shared=True,
     ),
     "reward": Method(
         "burnish.methods.reward:reward",
@@ -87,6 +90,7 @@ METHODS: dict[str, Method] = {
         {"model": MODEL, **data("ranking")},
         (("model", "data"),),
         {"scorer": "model"},
+        shared=True,
     ),
     "dpo": Method(
         "burnish.methods.dpo:dpo",
@@ -94,6 +98,7 @@ METHODS: dict[str, Method] = {
         {"model": MODEL, **data("ranking"), "reference": MODEL},
         (("model", "data"),),
         A_MODEL,
+        shared=True,
     ),
     "kto": Method(
         "burnish.methods.kto:kto",
@@ -101,6 +106,7 @@ METHODS: dict[str, Method] = {
         {"model": MODEL, **data("judgement"), "reference": MODEL},
         (("model", "data"),),
         A_MODEL,
+        shared=True,
     ),
     **{
         name: Method(

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +12,17 @@ from burnish.types import Tree
 FILE = "bad_batch.json"
 
 
-def batch_facts(trees: Iterable[Tree], loss_of: Callable[[Tree], float], **figures: float) -> dict[str, Any]:
+def batch_facts(trees: Iterable[Tree], losses: Iterable[float], **figures: float) -> dict[str, Any]:
     """`figures`, and of each row where it comes from, its tokens, and its loss when it is computed alone."""
     rows = [
         {
             "group": tree.group,
             "origin": tree.origin or tree.id,
-            "loss": loss_of(tree),
+            "loss": loss,
             "prompt": list(tree.prompt),
             "answers": [list(branch.tokens) for branch in tree.branches],
         }
-        for tree in trees
+        for tree, loss in zip(trees, losses, strict=True)
     ]
     return {**figures, "rows": rows}
 

@@ -10,7 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from burnish.errors import Interrupted, NonFiniteLoss
+from burnish import processes
+from burnish.data.problems import listed
+from burnish.errors import ConfigError, Interrupted, NonFiniteLoss
 from burnish.models.model import Model
 from burnish.testing.faults import reach
 from burnish.training.bad_batch import write_bad_batch
@@ -57,6 +59,7 @@ def train(
     ConfigError where a checkpoint has another one, Interrupted after a clean save on SIGTERM or SIGINT. SIGUSR1 saves
     after the step, and the run goes on.
     """
+    _refuse_apart(identity)
     saves = Saves(out / "checkpoints", kept, identity, config.save_every)
     offset = saves.resume()
     with (
@@ -84,9 +87,12 @@ def train(
                 metrics.write({"step": i + 1, **figures, **speed})
                 reach("step.end", i + 1)
                 tell(i + 1, steps, figures | speed, _next_evaluation(i + 1, steps, config) if evaluate else 0)
-                if asked.to_save() or i + 1 == steps or asked or saves.due(i + 1):
+                # signals come to one process, and clocks differ: what one of them wants all do, after the same step
+                wishes = processes.gathered([bool(asked), asked.to_save() or saves.due(i + 1)])
+                stops = any(stop for stop, _ in wishes)
+                if i + 1 == steps or stops or any(save for _, save in wishes):
                     saves.save(i + 1, metrics.offset)
-                if asked:  # after the last step too: a recipe's next stage is not what was wished
+                if stops:  # after the last step too: a recipe's next stage is not what was wished
                     raise Interrupted(
                         f"stopped after step {i + 1} of {steps}, saved. Run the same command again to go on."
                     )
@@ -94,6 +100,16 @@ def train(
             print(f"the last save is of step {saves.last} of {steps}" if saves.last else NOTHING, file=sys.stderr)
             raise
     return last_figures(out / "metrics.jsonl")
+
+
+def _refuse_apart(identity: Mapping[str, str]) -> None:
+    """Raise ConfigError where processes that are to train one model read other settings, rows or weights."""
+    for rank, other in enumerate(told := processes.gathered(dict(identity))):
+        if apart := [key for key in told[0] if other.get(key) != told[0][key]]:
+            raise ConfigError(
+                f"rank {rank} has other {listed(apart)} than rank 0; start all processes with the same command, on the "
+                "same files"
+            )
 
 
 def _step_or_bad_batch(step: Callable[[int], Figures], i: int, metrics: MetricsFile, out: Path) -> Figures:

@@ -7,6 +7,8 @@ from contextvars import ContextVar
 from importlib.metadata import version
 from typing import Any
 
+from burnish import processes
+
 PACKAGES = ("burnish", "torch", "transformers", "tokenizers", "safetensors", "peft", "numpy")
 _told: ContextVar[frozenset[str]] = ContextVar("_told", default=frozenset())
 
@@ -19,7 +21,7 @@ def versions() -> dict[str, str]:
 def machine() -> dict[str, Any]:
     import torch  # a plan of a run, which asks for versions alone, does not wait for it
 
-    return {"versions": versions(), "threads": torch.get_num_threads()}
+    return {"versions": versions(), "threads": torch.get_num_threads(), "processes": processes.started()}
 
 
 def machine_changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -11,13 +11,16 @@ steps were saved, a run that goes on from one computes the same.
 
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
-from burnish.errors import CheckpointError
+from burnish import processes
+from burnish.errors import BurnishError, CheckpointError
 from burnish.training.checkpoint import (
     Checkpoint,
     newest_checkpoint,
@@ -71,19 +74,28 @@ class Saves:
 
         Raises CheckpointError where there are only broken ones, ConfigError where it is another run's.
         """
+        self.last, offset = processes.led(self._resumed)
+        if self.last and processes.count() > 1:
+            for one in self._kept.values():
+                tensors = processes.from_rank_0(one.tensors())
+                if not processes.leads():
+                    one.restore(tensors)
+        return int(offset)
+
+    def _resumed(self) -> tuple[int, int]:
+        """The newest checkpoint's step, 0 where there is none, and the bytes."""
         found, troubles = newest_checkpoint(self._folder)
         for trouble in troubles:
             _say(f"warning: a checkpoint is broken and was put aside: {trouble}")
         for name in remove_unfinished(self._folder):
             _say(f"{self._folder / name}: left by a process that was killed, and removed")
         if found is None:
-            return 0
+            return 0, 0
         refuse_another(found.facts["identity"], self._identity, f"{found.path} was written by another run")
         self._restore(found)
         for change in still_to_tell(machine_changes(found.facts.get("machine", {}), machine())):
             _say(warning(change))
-        self.last = found.step
-        return int(found.facts["metrics_offset"])
+        return found.step, int(found.facts["metrics_offset"])
 
     def due(self, step: int) -> bool:
         """Whether `save_every` asks for a save after `step`."""
@@ -97,14 +109,20 @@ class Saves:
         return waited >= pause(self._cost)
 
     def save(self, step: int, metrics_offset: int) -> None:
-        """Commit what there is after `step`. Raises WriteFailed."""
+        """Commit what there is after `step`. Raises WriteFailed.
+
+        Of several processes the first one writes, once it is known that all hold the same; raises BurnishError else.
+        """
         began = self._clock()
+        shards = self._shards()
+        if processes.count() > 1:
+            _refuse_apart(step, processes.gathered(_hashed(shards)))
         facts = {
             "metrics_offset": metrics_offset,
             "identity": dict(self._identity),
             "machine": machine(),
         }
-        save_checkpoint(self._folder, step, self._shards(), facts)
+        processes.led(lambda: str(save_checkpoint(self._folder, step, shards, facts)))
         self.last = step
         self._since = self._clock()
         self._cost = self._since - began
@@ -122,6 +140,26 @@ class Saves:
                     "with the version that wrote it, or choose another --out"
                 ) from None
             one.restore(tensors)
+
+
+def _hashed(shards: Mapping[str, Mapping[str, Tensor]]) -> str:
+    digest = sha256()
+    for name, tensors in sorted(shards.items()):
+        for key, tensor in sorted(tensors.items()):
+            digest.update(f"{name}{key}{tuple(tensor.shape)}".encode())
+            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _refuse_apart(step: int, hashes: Sequence[str]) -> None:
+    """Raise BurnishError where processes that took the same steps hold other weights: what one computes is not true."""
+    apart = [rank for rank, one in enumerate(hashes) if one != hashes[0]]
+    if apart:
+        raise BurnishError(
+            f"after step {step}, {', '.join(f'rank {rank}' for rank in apart)} and rank 0 hold different weights, and "
+            "nothing was saved: memory or a GPU that errs, other versions, or a fault in burnish. Run the same command "
+            "again to go on from the last save."
+        )
 
 
 def _say(line: str) -> None:

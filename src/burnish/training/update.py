@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from burnish import processes
 from burnish.batch.pack import TreeBatch, micro_batches, pack
 from burnish.errors import ConfigError, NonFiniteLoss, is_out_of_memory
 from burnish.models.model import Model
@@ -84,6 +85,14 @@ class _Summed:
     sums: dict[str, float] = field(default_factory=dict)
     units: dict[str, int] = field(default_factory=dict)
     beside: Figures = field(default_factory=dict)
+
+    def add(self, total: float, count: float, tokens: int, sums: Mapping[str, float], units: Mapping[str, int]) -> None:
+        self.total += total
+        self.count += count
+        self.tokens += tokens
+        for name in sums:
+            self.sums[name] = self.sums.get(name, 0.0) + sums[name]
+            self.units[name] = self.units.get(name, 0) + units[name]
 
     def means(self) -> Figures:
         return {name: self.sums[name] / self.units[name] for name in self.sums if self.units[name]}
@@ -191,20 +200,64 @@ class Update:
         return None
 
     def _summed(self, trees: Sequence[Tree], loss: Loss, step: int, *, whole: bool, mixed: Mixed | None) -> _Summed:
+        """The gradient and the sums of all parts; of several processes each computes its share of them."""
+        parts = self._parts(trees, whole=whole)
+        mine = processes.share_of([sum(tree.size for tree in part) for part in parts])
+
+        def learned() -> dict[str, Any]:
+            batches = self._batches(parts, step, only=mine)
+            told = [self._learned(loss, batch, step) for batch in batches]
+            bits = sum(1 << i for i, p in enumerate(self.parameters.values()) if p.grad is not None)
+            return {"parts": dict(zip(map(str, mine), told, strict=True)), "with_gradient": hex(bits)}
+
+        answers = processes.together(learned)
+        self._add_gradients([int(answer["with_gradient"], 16) for answer in answers])
         found = _Summed()
-        for batch in self._batches(trees, step, whole=whole):
-            told = self._told(loss, batch, step)
-            told.total.backward()
-            found.total += told.total.item()
-            found.count += told.count
-            found.tokens += len(batch.token_T)
-            for name, values in told.figures.items():
-                found.sums[name] = found.sums.get(name, 0.0) + values.detach().double().sum().item()
-                found.units[name] = found.units.get(name, 0) + values.numel()
+        of_part = {index: told for answer in answers for index, told in answer["parts"].items()}
+        for index in range(len(parts)):  # in their order, so that sums do not depend on who computed what
+            found.add(**of_part[str(index)])
         if mixed is not None:
             found.beside = self._mix(mixed, found.count, step)
             found.total += mixed.weight * found.beside["mix_loss"] * found.count
         return found
+
+    def _parts(self, trees: Sequence[Tree], *, whole: bool) -> list[list[Tree]]:
+        """A batch cut as the budget says; of several processes each is to have parts of the same size, and one at least
+        where trees allow it."""
+        ranks, budget = processes.count(), self.budget
+        if ranks == 1:
+            return micro_batches(trees, budget, whole=whole)
+        tokens = sum(tree.size for tree in trees)
+        rounds = max(1, math.ceil(tokens / (ranks * budget)))
+        budget = min(budget, math.ceil(tokens / (ranks * rounds)))
+        most = len(trees) if whole else sum(max(1, len(tree.branches)) for tree in trees)
+        while len(parts := micro_batches(trees, budget, whole=whole)) < min(ranks, most):
+            budget //= 2
+        return parts
+
+    def _learned(self, loss: Loss, batch: TreeBatch, step: int) -> dict[str, Any]:
+        """Add the gradient of a micro-batch; what `_Summed.add` takes of it."""
+        told = self._told(loss, batch, step)
+        told.total.backward()
+        figures = {name: values.detach().double().sum().item() for name, values in told.figures.items()}
+        units = {name: values.numel() for name, values in told.figures.items()}
+        return {
+            "total": told.total.item(),
+            "count": told.count,
+            "tokens": len(batch.token_T),
+            "sums": figures,
+            "units": units,
+        }
+
+    def _add_gradients(self, with_gradient: Sequence[int]) -> None:
+        """Sum gradients over processes. A bit of `with_gradient` says of a parameter whether a process has one of it:
+        where nobody has, nobody steps it, and where one has, all do."""
+        learning = [p for i, p in enumerate(self.parameters.values()) if any(bits >> i & 1 for bits in with_gradient)]
+        if processes.count() > 1:
+            for parameter in learning:
+                if parameter.grad is None:
+                    parameter.grad = torch.zeros_like(parameter)
+        processes.sum_in_place([p.grad for p in learning if p.grad is not None])
 
     @staticmethod
     def _told(loss: Loss, batch: TreeBatch, step: int) -> StepLoss:
@@ -217,31 +270,38 @@ class Update:
         """The error, with each row's loss computed alone: one row may have made all of them what they are."""
 
         @torch.no_grad()
-        def alone(tree: Tree) -> float:
-            told = self._told(loss, pack([tree]).to(self.learner.device), step)
-            return told.total.item() / max(told.count, 1)
+        def alone() -> dict[str, float]:
+            told_of = {}
+            for index in processes.share_of([tree.size for tree in trees]):
+                told = self._told(loss, pack([trees[index]]).to(self.learner.device), step)
+                told_of[str(index)] = told.total.item() / max(told.count, 1)
+            return told_of
 
+        losses = {index: value for some in processes.together(alone) for index, value in some.items()}
         mean = found.total / found.count
         return NonFiniteLoss(
             f"step {step + 1}: loss {mean}, gradient norm {norms['grad_norm']}. The weights were not changed. Usual "
             "causes: a learning rate that is too high, float16, a damaged model file. The batch, row by row, is in "
             "bad_batch.json.",
-            batch_facts(trees, alone, loss=mean, **norms),
+            batch_facts(trees, [losses[str(index)] for index in range(len(trees))], loss=mean, **norms),
         )
 
-    def _batches(self, trees: Sequence[Tree], step: int, *, whole: bool, name: str = "dropout") -> Iterator[TreeBatch]:
-        """The micro-batches of a step, each with the random numbers of its own place."""
-        for index, part in enumerate(micro_batches(trees, self.budget, whole=whole)):
+    def _batches(
+        self, parts: Sequence[Sequence[Tree]], step: int, *, only: Sequence[int], name: str = "dropout"
+    ) -> Iterator[TreeBatch]:
+        """The micro-batches of a step that `only` names, each with the random numbers of its own place."""
+        for index in only:
             if self.config.dropout:
                 torch.manual_seed(derived_seed(self.config.seed, name, step, index))
-            yield pack(part).to(self.learner.device)
+            yield pack(parts[index]).to(self.learner.device)
 
     def _mix(self, mixed: Mixed, count: float, step: int) -> Figures:
         """Add the gradient of `mixed` to one that will be divided by `count`."""
         alone = [p.grad for p in self.common if p.grad is not None]
         figures = {"own_grad_norm": torch.nn.utils.get_total_norm(alone).item() / max(count, 1)}
         total = 0.0
-        for batch in self._batches(mixed.trees, step, whole=False, name="mixed"):
+        parts = micro_batches(mixed.trees, self.budget, whole=False)
+        for batch in self._batches(parts, step, only=range(len(parts)), name="mixed"):
             told = mixed.loss(batch)
             (told.total * (mixed.weight * count / mixed.units)).backward()
             total += told.total.item()

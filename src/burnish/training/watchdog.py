@@ -4,7 +4,8 @@ A reward function that never returns, a network drive that is gone, a GPU that d
 until the job's time is over. The stacks of all threads go to stderr and to `hang.txt`, and a command ends with 70; who
 called a function goes on waiting, in a process that is theirs to end. A command ends also where neither can be written:
 the drive that a step waits for may be the one that `hang.txt` lies on. Only steps are watched, once three are done: a
-first step may compile, and evaluations differ.
+first step may compile, and evaluations differ. Of several processes each watches itself; one that waits in vain for
+another says so in the same way.
 """
 
 import faulthandler
@@ -12,6 +13,7 @@ import os
 import sys
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -22,7 +24,8 @@ from statistics import median
 from tempfile import TemporaryFile
 from typing import Self
 
-from burnish.errors import BurnishError
+from burnish import processes
+from burnish.errors import BurnishError, RankFailed
 
 FILE = "hang.txt"
 TELLING = 10.0  # seconds that a message may take before the process ends without it
@@ -75,6 +78,10 @@ class Watchdog:
         self._step = _UnderWay(number)
         try:
             yield
+        except RankFailed as error:
+            if error.silent:
+                self._write(f"step {number}: {error}\n{''.join(traceback.format_exception(error))}")
+            raise
         finally:
             self._step = None
         self._seconds.append(time.monotonic() - began)
@@ -104,9 +111,12 @@ class Watchdog:
             f"step {step.number} has taken {step.waited:.0f} s, and the steps before it {usual:.1f} s each: it hangs. "
             f"Where is below, and in {self._file}. Run the same command again to go on from the last save."
         )
-        told += "\n" + _stacks()
+        self._write(told + "\n" + _stacks())
+
+    def _write(self, told: str) -> None:
+        stream = sys.stderr if processes.leads() else sys.__stderr__  # the others' is closed to all but errors
         with suppress(OSError, ValueError):  # ValueError: stderr was closed
-            print(f"error: {told}", file=sys.stderr, flush=True)
+            print(f"error{processes.of_rank()}: {told}", file=stream, flush=True)
         with suppress(OSError):
             self._file.write_text(told, encoding="utf-8")
 
