@@ -157,7 +157,9 @@ def _met() -> "Store":
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)) % gpus)  # what `cuda` names from here on
     backend = "cpu:gloo,cuda:nccl" if gpus and on_this_machine() <= gpus else "gloo"  # NCCL wants a GPU for each
     with _hearing():
-        store, number, world = next(rendezvous("env://", timeout=limit))
+        kept, number, world = next(rendezvous("env://", timeout=limit))
+        # torchrun's own store outlives the processes that it starts again, and what they have written there
+        store = PrefixStore(f"burnish/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", kept)
         own = PrefixStore("group", store)
         init_process_group(backend, store=own, rank=number, world_size=world, timeout=limit)
     return PrefixStore("orders", store)

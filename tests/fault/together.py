@@ -143,4 +143,5 @@ def _learn(model: Path, out: Path, notes: Path, stop: int) -> None:
 
     config = SFTConfig(**(LOOP | {"steps": 12, "micro_batch_tokens": 32}))
     with suppress(Interrupted):
-        train_on(policy, rows, WholeBatch(of), config, out=out, identity={"rows": "these"})
+        there = out if processes.leads() else notes.parent / "of_others"
+        train_on(policy, rows, WholeBatch(of), config, out=there, identity={"rows": "these"})
