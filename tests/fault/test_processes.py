@@ -17,6 +17,7 @@ from forks import Command
 from burnish.cli.main import main
 from burnish.training.checkpoint import newest_checkpoint
 
+MORE = pytest.mark.faults
 CLOSE = 1e-5
 """What is asked of figures, relative; measured: see docs/several-processes.md."""
 
@@ -33,7 +34,7 @@ def wait_for(path: Path, commands: list[Command]) -> None:
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize("method", ["sft", pytest.param("reward", marks=pytest.mark.faults), "dpo"])
+@pytest.mark.parametrize("method", ["dpo", *(pytest.param(name, marks=MORE) for name in ("sft", "reward"))])
 def test_two_processes_learn_what_one_does(method: str, here: Path, unbroken: Unbroken):
     codes = ended(started(*words(method, "run")))
     assert [code for code, _ in codes] == [0, 0], codes
@@ -61,9 +62,9 @@ def test_a_signal_to_one_of_them_saves_and_stops_all(here: Path, unbroken: Unbro
     "rank, fault, code, message",
     [
         (1, "nan@loss:5", 70, "step 5: loss nan"),
-        pytest.param(1, "raise:MemoryError@loss:5", 71, "step 5, at most 2048 tokens", marks=pytest.mark.faults),
-        pytest.param(0, "raise:OSError:28@ckpt.write:1", 74, "could not be written", marks=pytest.mark.faults),
-        pytest.param(1, "raise:ValueError@loss:5", 70, "ValueError", marks=pytest.mark.faults),
+        pytest.param(1, "raise:MemoryError@loss:5", 71, "step 5, at most 2048 tokens", marks=MORE),
+        pytest.param(0, "raise:OSError:28@ckpt.write:1", 74, "could not be written", marks=MORE),
+        pytest.param(1, "raise:ValueError@loss:5", 70, "ValueError", marks=MORE),
     ],
 )
 def test_what_fails_in_one_of_them_ends_all_with_its_code(rank: int, fault: str, code: int, message: str, here: Path):
@@ -84,7 +85,7 @@ def test_processes_whose_weights_came_apart_save_nothing(tmp_path: Path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.faults
+@MORE
 def test_memory_that_runs_out_in_one_of_them_makes_the_parts_of_all_smaller(here: Path):
     typed = words("sft", "run", auto_micro_batch="true", micro_batch_tokens=64)
     told = ended(started(*typed, faults={1: "raise:MemoryError@loss:5"}))
@@ -92,6 +93,7 @@ def test_memory_that_runs_out_in_one_of_them_makes_the_parts_of_all_smaller(here
     assert "32 from here on" in told[0][1]
 
 
+@MORE
 def test_one_that_hangs_is_not_waited_for_without_end(here: Path):
     slow = dict.fromkeys((0, 1), "sleep:0.5@loss:5")
     commands = started(*words("sft", "run"), faults=slow, BURNISH_PROCESS_TIMEOUT="2")
@@ -107,7 +109,7 @@ def test_one_that_hangs_is_not_waited_for_without_end(here: Path):
     assert main(words("sft", "run")) == 0
 
 
-@pytest.mark.faults
+@MORE
 def test_no_row_is_skipped_or_doubled_when_the_number_of_processes_changes(tiny_model: Path, tmp_path: Path):
     whole, notes = tmp_path / "whole", tmp_path / "notes"
     learn_noting(1, tiny_model, whole, tmp_path / "all")
@@ -123,7 +125,7 @@ def test_no_row_is_skipped_or_doubled_when_the_number_of_processes_changes(tiny_
     assert close(lines(tmp_path / "run"), lines(whole))
 
 
-@pytest.mark.faults
+@MORE
 def test_a_process_that_dies_is_started_again_by_torchrun_and_the_run_is_the_same(here: Path):
     assert torchrun(words("sft", "whole"))[0] == 0
     code, told = torchrun(words("sft", "run"), "--max-restarts=2", fault="exit:1@step.end:5")
@@ -131,7 +133,7 @@ def test_a_process_that_dies_is_started_again_by_torchrun_and_the_run_is_the_sam
     assert results(here / "run") == results(here / "whole")
 
 
-@pytest.mark.faults
+@MORE
 def test_a_recipe_is_computed_together_where_it_can_be_and_else_by_one(here: Path, unbroken: Unbroken):
     told = ended(started(*words("recipe", "run")), 120)
     assert [code for code, _ in told] == [0, 0], told
@@ -142,7 +144,7 @@ def test_a_recipe_is_computed_together_where_it_can_be_and_else_by_one(here: Pat
     assert change["changed"] == ["processes: 2 then, 1 now"]
 
 
-@pytest.mark.faults
+@MORE
 def test_a_command_that_nothing_is_shared_of_is_done_by_the_first_alone(here: Path):
     told = ended(started("data", "validate", "demonstrations.jsonl"))
     assert [code for code, _ in told] == [0, 0], told

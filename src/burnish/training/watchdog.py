@@ -67,9 +67,11 @@ class Watchdog:
         self._thread.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         self._over.set()
         self._thread.join()
+        if isinstance(error, RankFailed) and error.silent:
+            self._write("".join(traceback.format_exception(error)))
 
     @contextmanager
     def step(self, number: int) -> Iterator[None]:
@@ -78,10 +80,6 @@ class Watchdog:
         self._step = _UnderWay(number)
         try:
             yield
-        except RankFailed as error:
-            if error.silent:
-                self._write(f"step {number}: {error}\n{''.join(traceback.format_exception(error))}")
-            raise
         finally:
             self._step = None
         self._seconds.append(time.monotonic() - began)
