@@ -154,7 +154,7 @@ def _with_little_memory(typed: list[str], folder: str, environment: dict[str, st
 def test_a_loss_that_is_no_number_ends_with_70_and_its_batch_is_kept(here: Path, unbroken: Unbroken):
     faults.arm("nan@loss:5")
     assert main(words("sft", "run")) == 70
-    told = json.loads((here / "run/bad_batch.json").read_text())
+    (told,) = json.loads((here / "run/bad_batch.json").read_text())
     assert (told["step"], told["loss"]) == (5, "nan")
     origins = {row["origin"] for row in told["rows"]}
     assert origins < {f"demonstrations.jsonl:{row + 1}" for row in range(ROWS)}
@@ -168,3 +168,19 @@ def test_a_loss_that_is_no_number_ends_with_70_and_its_batch_is_kept(here: Path,
     faults.arm("")
     assert main(words("sft", "run")) == 0
     assert results(here / "run") == unbroken("sft"), "the note is no result of the run that ended well"
+
+
+def test_ppo_leaves_out_what_is_no_number_and_goes_on_so_when_killed(here: Path):
+    """Step 3 has two passes of two parts, in each of which policy and critic learn: eight batches."""
+    skip = {"on_nonfinite": "skip", "max_skipped": 8}
+    faults.arm("nan@loss:3")
+    assert main(words("ppo", "whole", **skip)) == 0
+    told = lines(here / "whole")
+    assert [math.isnan(line["loss"]) for line in told] == [False, False, True, False, False, False]
+    assert math.isnan(told[2]["value_loss"])
+    assert [line.get("skipped", 0) for line in told] == [0, 0, 8, 8, 8, 8]
+    assert len(json.loads((here / "whole/bad_batch.json").read_text())) == 8
+    with_fault(words("ppo", "cut", **skip), "nan@loss:3,kill@step.end:5", os.environ)
+    assert main(words("ppo", "cut", **skip)) == 0
+    assert json.dumps(results(here / "cut")) == json.dumps(results(here / "whole"))  # a NaN is not equal to itself
+    assert main(words("ppo", "less", **(skip | {"max_skipped": 7}))) == 70

@@ -23,8 +23,8 @@ class Price:
         self.target = target
 
     def follow(self, measured: float) -> None:
-        """`measured`: the iteration's KL in nats an answer, by k1."""
-        if self.target is not None:
+        """`measured`: the iteration's KL in nats an answer, by k1; one that is no number says nothing of β."""
+        if self.target is not None and math.isfinite(measured):
             self.beta = kl.next_beta(self.beta, measured, self.target)
 
     def tensors(self) -> dict[str, Tensor]:

@@ -85,12 +85,13 @@ def reject(
     check_inputs(config, by, evaluate_on, judge)
     run = _Rounds(model, prompts, config, by, out, evaluate_on, judge)
     figures: Figures = {}
-    lines = [run.evaluation(0)]
+    lines, skipped = [run.evaluation(0)], 0.0
     for number in range(1, config.rounds + 1):
         learned, seen = run.round(number)
         lines.append(seen | run.evaluation(number))
         run.tell(lines)
-        figures = learned | lines[-1]
+        skipped += learned.get("skipped", 0)
+        figures = learned | lines[-1] | ({"skipped": skipped} if skipped else {})
     run.policy.save(out / "model")
     return figures
 

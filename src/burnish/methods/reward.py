@@ -106,7 +106,7 @@ def reward(
         tables.append(scorer.frozen_scores(measured or rows, config.micro_batch_tokens))
         normalise(scorer, tables[-1])
         scorer.save(out / "model" if alone else member_folder(out / "model", number))
-    figures = {name: statistics.fmean(one[name] for one in each) for name in each[0]} if len(each) > 1 else each[0]
+    figures = _of_all(each) if len(each) > 1 else each[0]
     if config.members > 1:
         write_ensemble(out / "model", config.members)
     if measured:
@@ -117,6 +117,14 @@ def reward(
         if config.members > 1:
             figures |= shown("heldout_accuracy", found.accuracy)
     return figures
+
+
+def _of_all(each: Sequence[Figures]) -> Figures:
+    """Means of what every member has, and the batches that any left out, counted together."""
+    names = [name for name in each[0] if all(name in one for one in each)]
+    figures = {name: statistics.fmean(one[name] for one in each) for name in names}
+    skipped = sum(one.get("skipped", 0) for one in each)
+    return figures | ({"skipped": skipped} if skipped else {})
 
 
 @dataclass(frozen=True, slots=True)

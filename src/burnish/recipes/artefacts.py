@@ -11,7 +11,7 @@ from burnish.data.secrets import masked
 from burnish.models.files import model_directory
 from burnish.recipes.graph import Result
 from burnish.recipes.inputs import HUB_ID
-from burnish.training import bad_batch, watchdog
+from burnish.training import bad_batch, trackers, watchdog
 from burnish.training.checkpoint import file_hash, write_durably
 
 LINES = (".jsonl", ".txt", ".csv")
@@ -126,7 +126,7 @@ def outputs_of(stage: Path, hashes: Hashes) -> dict[str, dict[str, Any]]:
         for name, p in files.items()
         if name.parts[0] not in ("inputs.json", "DONE.json", "run.lock")
         and name.name not in (bad_batch.FILE, watchdog.FILE)
-        and not any(part == "checkpoints" or part.startswith(".") for part in name.parts)
+        and not any(part in ("checkpoints", trackers.FOLDER) or part.startswith(".") for part in name.parts)
     }
 
 

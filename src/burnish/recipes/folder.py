@@ -46,6 +46,7 @@ LOSES_NOTHING = {
     "choices.jsonl",
     bad_batch.FILE,
     watchdog.FILE,
+    "track",
     "reference.safetensors",
     "reference-heldout.safetensors",
     "run.lock",

@@ -25,7 +25,9 @@ class Adam(BaseModel):
 
 
 OnTrouble = Literal["fail", "skip"]
+OnNonFinite = Literal["abort", "skip"]
 SaveEvery = int | Literal["auto"]
+TrackerName = Literal["tensorboard", "wandb"]
 Check = Literal["outputs", "mask", "begin_token", "end_token", "score", "sampler", "reference", "ratio", "precision"]
 """Names of what is proved before step one; `methods.checks` says what each proves, `precision` is the machine's."""
 
@@ -62,14 +64,19 @@ class MethodConfig(StageConfig):
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout of every layer that has it, seeded by step")
     learn_from: Literal["last", "all"] | None = Field(None, description="assistant turns that carry loss")
     lora: Lora | None = Field(None, description="train low-rank adapters instead of all weights")
+    track: tuple[TrackerName, ...] = Field((), description="who is told the figures too: tensorboard, wandb")
     save_every: SaveEvery = Field("auto", description="steps between checkpoints; auto: by the clock, 0: at the end")
     keep_checkpoints: bool = Field(False, description="leave a stage's checkpoints where they are once it is done")
+    on_nonfinite: OnNonFinite = Field(
+        "abort", description="a batch whose loss or gradient is not finite: abort, or skip it and write it aside"
+    )
+    max_skipped: int = Field(3, ge=1, description="batches that on_nonfinite: skip leaves out before the run aborts")
     auto_micro_batch: bool = Field(False, description="halve micro_batch_tokens where memory runs out, and record it")
     evaluate_every: int = Field(0, ge=0, description="steps between evaluations on evaluate_on; 0 is at the end only")
     activation_checkpointing: bool = Field(False, description="compute activations again instead of keeping them")
     skip_check: tuple[Check, ...] = Field((), description="checks before step one to leave out")
 
-    @field_validator("skip_check", mode="before")
+    @field_validator("skip_check", "track", mode="before")
     @classmethod
     def _one_name_or_several(cls, value: object) -> object:
         return tuple(value.split(",")) if isinstance(value, str) else value
@@ -161,6 +168,7 @@ NAMES_ELSEWHERE = {
     "lora_alpha": "alpha, in the group lora",
     "lora_dropout": "dropout",
     "target_modules": "targets",
+    "report_to": "track",
 }
 """What other trainers call our keys; no spelling distance finds these."""
 
@@ -178,7 +186,6 @@ NOT_HERE = {
     "gradient_accumulation_steps": "`batch_size` is the whole batch, cut as `micro_batch_tokens` says; leave it out",
     "trust_remote_code": "code that comes with a model is never run; leave it out",
     "resume_from_checkpoint": "a run goes on from its newest checkpoint by itself; leave it out",
-    "report_to": "nothing is sent anywhere; metrics.jsonl and report.html are in the run's folder; leave it out",
 }
 """Keys of other trainers for which there is none here, and what to do instead."""
 

@@ -15,9 +15,19 @@ from burnish.models.model import Model
 from burnish.training.config import flat
 from burnish.types import Tree
 
-NOT_IDENTITY = {"save_every", "keep_checkpoints", "auto_micro_batch", "evaluate_every", "skip_check", "require"}
+NOT_IDENTITY = {
+    "track",
+    "save_every",
+    "keep_checkpoints",
+    "on_nonfinite",
+    "max_skipped",
+    "auto_micro_batch",
+    "evaluate_every",
+    "skip_check",
+    "require",
+}
 """Keys that may change between a run and its continuation: they change no number that is learned or measured, or only
-its last bits and say so."""
+its last bits and say so, or decide alone whether there is a continuation."""
 
 READING = {"on_bad_row", "max_bad_fraction", "on_too_long"}
 """Keys that say which rows are taken. A checkpoint holds the hash of the rows themselves, which shows what they did."""

@@ -3,7 +3,6 @@
 A method hands it a function `step(i)` that makes one line of figures, by one or more calls of an `Update` (update.py).
 """
 
-import math
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +14,7 @@ from burnish.data.problems import listed
 from burnish.errors import ConfigError, Interrupted, NonFiniteLoss
 from burnish.models.model import Model
 from burnish.testing.faults import reach
-from burnish.training.bad_batch import write_bad_batch
+from burnish.training.bad_batch import Skips, leaving_out
 from burnish.training.config import MethodConfig
 from burnish.training.memory import peak_gb
 from burnish.training.metrics import Figures, MetricsFile, last_figures
@@ -23,6 +22,7 @@ from burnish.training.order import Order
 from burnish.training.progress import tell
 from burnish.training.saving import Kept, Saves
 from burnish.training.signals import signals
+from burnish.training.trackers import tracked
 from burnish.training.update import Loss, Update, WholeBatch, loss_on
 from burnish.training.watchdog import Watchdog
 from burnish.types import Tree
@@ -62,8 +62,11 @@ def train(
     _refuse_apart(identity)
     saves = Saves(out / "checkpoints", kept, identity, config.save_every)
     offset = saves.resume()
+    skips = Skips(out, config.max_skipped if config.on_nonfinite == "skip" else 0, saves.skipped)
     with (
+        leaving_out(skips),
         MetricsFile(out / "metrics.jsonl", offset) as metrics,
+        tracked(config.track if processes.leads() else (), out, resumed=saves.last > 0),
         signals(STOPPING) as asked,
         Watchdog(out) as watchdog,
     ):
@@ -80,9 +83,9 @@ def train(
             for i in range(saves.last, steps):
                 began = time.perf_counter()
                 with watchdog.step(i + 1):
-                    figures = _step_or_bad_batch(step, i, metrics, out)
+                    figures = _told_if_bad(step, i, metrics)
                 seconds = time.perf_counter() - began
-                figures |= evaluated(i + 1)
+                figures |= evaluated(i + 1) | ({"skipped": skips.count} if skips.count else {})
                 speed = {"seconds": seconds, "tokens_per_second": figures["tokens"] / seconds, "peak_gb": peak_gb()}
                 metrics.write({"step": i + 1, **figures, **speed})
                 reach("step.end", i + 1)
@@ -91,7 +94,7 @@ def train(
                 wishes = processes.gathered([bool(asked), asked.to_save() or saves.due(i + 1)])
                 stops = any(stop for stop, _ in wishes)
                 if i + 1 == steps or stops or any(save for _, save in wishes):
-                    saves.save(i + 1, metrics.offset)
+                    saves.save(i + 1, metrics.offset, skipped=skips.count)
                 if stops:  # after the last step too: a recipe's next stage is not what was wished
                     raise Interrupted(
                         f"stopped after step {i + 1} of {steps}, saved. Run the same command again to go on."
@@ -112,14 +115,13 @@ def _refuse_apart(identity: Mapping[str, str]) -> None:
             )
 
 
-def _step_or_bad_batch(step: Callable[[int], Figures], i: int, metrics: MetricsFile, out: Path) -> Figures:
-    """The figures of step i. Where they are not finite, what can be said of its batch is kept first."""
+def _told_if_bad(step: Callable[[int], Figures], i: int, metrics: MetricsFile) -> Figures:
+    """The figures of step i. Where they are not finite and end the run, they are its last line."""
     try:
         return step(i)
     except NonFiniteLoss as error:
-        figures = {name: value for name, value in error.facts.items() if isinstance(value, float)}
-        metrics.write({"step": i + 1, "loss": math.nan, **figures})
-        write_bad_batch(out, i + 1, str(error), error.facts)
+        figures = {name: value for name, value in error.facts.items() if isinstance(value, int | float)}
+        metrics.write({"step": i + 1, **figures})
         raise
 
 

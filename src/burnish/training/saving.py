@@ -52,7 +52,7 @@ def pause(cost: float) -> float:
 
 class Saves:
     """The checkpoints of one run in `folder`. `kept` is what they hold, by the name of its file; `last` the newest's
-    step."""
+    step, `skipped` how many batches were left out until then."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class Saves:
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.last = 0
+        self.last = self.skipped = 0
         self._folder, self._kept, self._identity, self._every = folder, kept, identity, every
         self._clock = clock
         self._since = clock()
@@ -74,7 +74,7 @@ class Saves:
 
         Raises CheckpointError where there are only broken ones, ConfigError where it is another run's.
         """
-        self.last, offset = processes.led(self._resumed)
+        self.last, offset, self.skipped = processes.led(self._resumed)
         if self.last and processes.count() > 1:
             for one in self._kept.values():
                 tensors = processes.from_rank_0(one.tensors())
@@ -82,20 +82,20 @@ class Saves:
                     one.restore(tensors)
         return int(offset)
 
-    def _resumed(self) -> tuple[int, int]:
-        """The newest checkpoint's step, 0 where there is none, and the bytes."""
+    def _resumed(self) -> tuple[int, int, int]:
+        """The newest checkpoint's step, 0 where there is none, the bytes, and the batches that were left out."""
         found, troubles = newest_checkpoint(self._folder)
         for trouble in troubles:
             _say(f"warning: a checkpoint is broken and was put aside: {trouble}")
         for name in remove_unfinished(self._folder):
             _say(f"{self._folder / name}: left by a process that was killed, and removed")
         if found is None:
-            return 0, 0
+            return 0, 0, 0
         refuse_another(found.facts["identity"], self._identity, f"{found.path} was written by another run")
         self._restore(found)
         for change in still_to_tell(machine_changes(found.facts.get("machine", {}), machine())):
             _say(warning(change))
-        return found.step, int(found.facts["metrics_offset"])
+        return found.step, int(found.facts["metrics_offset"]), int(found.facts.get("skipped", 0))
 
     def due(self, step: int) -> bool:
         """Whether `save_every` asks for a save after `step`."""
@@ -108,7 +108,7 @@ class Saves:
             self._cost = tensor_bytes(self._shards()) / ASSUMED
         return waited >= pause(self._cost)
 
-    def save(self, step: int, metrics_offset: int) -> None:
+    def save(self, step: int, metrics_offset: int, *, skipped: int = 0) -> None:
         """Commit what there is after `step`. Raises WriteFailed.
 
         Of several processes the first one writes, once it is known that all hold the same; raises BurnishError else.
@@ -121,6 +121,7 @@ class Saves:
             "metrics_offset": metrics_offset,
             "identity": dict(self._identity),
             "machine": machine(),
+            "skipped": skipped,
         }
         processes.led(lambda: str(save_checkpoint(self._folder, step, shards, facts)))
         self.last = step

@@ -18,7 +18,7 @@ from burnish.batch.pack import TreeBatch, micro_batches, pack
 from burnish.errors import ConfigError, NonFiniteLoss, is_out_of_memory
 from burnish.models.model import Model
 from burnish.testing.faults import reach
-from burnish.training.bad_batch import batch_facts
+from burnish.training.bad_batch import batch_facts, leave_out
 from burnish.training.checkpoint import optimiser_tensors, restore_optimiser
 from burnish.training.config import MethodConfig
 from burnish.training.memory import out_of_memory
@@ -146,7 +146,8 @@ class Update:
         """Step `step` of `steps`. `whole`: the loss compares a tree's answers, so no tree may be split.
 
         `mixed` rows learn in the same step; `mix_loss` is their mean loss, `own_grad_norm` the gradient's norm without
-        them. Raises NonFiniteLoss, before the weights change, where the loss or the gradient is not finite.
+        them. Where the loss or the gradient is not finite, weights and optimiser stay as they are: raises
+        NonFiniteLoss, or returns the figures of a batch that whoever runs this goes on without (bad_batch.py).
         """
         self.learner.model.train(self.config.dropout > 0 or self.config.activation_checkpointing)
         found = self._gradient(trees, loss, step, whole=whole, mixed=mixed)
@@ -158,14 +159,15 @@ class Update:
                 f"decided pair (first: {trees[0].origin or trees[0].id})"
             )
         parts, norms = self._norms(found.count)
-        if not (math.isfinite(found.total) and all(map(math.isfinite, norms.values()))):
-            raise self._not_finite(trees, loss, step, found, norms)
-        self._step(found.count, rate(self.config, step, steps), parts, norms)
         figures = {"loss": found.total / found.count, **norms, **found.beside}
         figures["learning_rate"] = rate(self.config, step, steps) * self.peak
         figures["tokens"] = found.tokens
         if self.budget != self.config.micro_batch_tokens:
             figures["micro_batch_tokens"] = self.budget
+        if math.isfinite(found.total) and all(map(math.isfinite, norms.values())):
+            self._step(found.count, rate(self.config, step, steps), parts, norms)
+        else:
+            leave_out(self._not_finite(trees, loss, step, figures))
         return figures | found.means()
 
     def _gradient(self, trees: Sequence[Tree], loss: Loss, step: int, *, whole: bool, mixed: Mixed | None) -> _Summed:
@@ -264,9 +266,7 @@ class Update:
         told = loss(batch)
         return replace(told, total=told.total * math.nan) if reach("loss", step + 1) else told
 
-    def _not_finite(
-        self, trees: Sequence[Tree], loss: Loss, step: int, found: _Summed, norms: Mapping[str, float]
-    ) -> NonFiniteLoss:
+    def _not_finite(self, trees: Sequence[Tree], loss: Loss, step: int, figures: Figures) -> NonFiniteLoss:
         """The error, with each row's loss computed alone: one row may have made all of them what they are."""
 
         @torch.no_grad()
@@ -278,12 +278,17 @@ class Update:
             return told_of
 
         losses = {index: value for some in processes.together(alone) for index, value in some.items()}
-        mean = found.total / found.count
         return NonFiniteLoss(
-            f"step {step + 1}: loss {mean}, gradient norm {norms['grad_norm']}. The weights were not changed. Usual "
-            "causes: a learning rate that is too high, float16, a damaged model file. The batch, row by row, is in "
-            "bad_batch.json.",
-            batch_facts(trees, [losses[str(index)] for index in range(len(trees))], loss=mean, **norms),
+            f"step {step + 1}: loss {figures['loss']}, gradient norm {figures['grad_norm']}. The weights were not "
+            "changed. Usual causes: a learning rate that is too high, float16, a damaged model file. The batch, row by "
+            "row, is in bad_batch.json.",
+            batch_facts(
+                trees,
+                [losses[str(index)] for index in range(len(trees))],
+                learner=type(self.learner).__name__,
+                step=step + 1,
+                **figures,
+            ),
         )
 
     def _batches(

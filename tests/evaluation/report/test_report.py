@@ -261,6 +261,18 @@ def gains(folder, chosen, rejected, name="gain"):
     (folder / "dpo/metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
+def test_trackers_that_failed_and_batches_that_were_left_out_are_told(run_folder):
+    state = {"run": "r", "sent": 3, "failed": 5, "why": "HTTPError: <500>", "gave_up": True}
+    (run_folder / "sft/track").mkdir(parents=True)
+    (run_folder / "sft/track/wandb.json").write_text(json.dumps(state))
+    summary = json.loads((run_folder / "summary.json").read_text())
+    summary["sft"]["skipped"] = 2
+    (run_folder / "summary.json").write_text(json.dumps(summary))
+    html = write_report(run_folder).read_text(encoding="utf-8")
+    assert "▾ Tracker wandb failed, times: 5 (last: HTTPError: &lt;500&gt;)." in html
+    assert "<span>batches left out <b>2</b></span>" in html
+
+
 def test_it_is_said_where_chosen_and_rejected_went(run_folder):
     """The last ten of 101 steps: their mean is 0.955 of the last one."""
     gains(run_folder, -3.1, -9.4)

@@ -271,6 +271,7 @@ TEXTS: Mapping[str, str] = {
     "fact.heldout_judge": "留出评判分数",
     "fact.heldout_kl": "留出 KL",
     "fact.best_step": "最佳步数",
+    "fact.skipped": "跳过的批次",
     "fact.heldout_pairs": "留出比较对",
     "fact.own_above_other": "高于其他提示的回答",
     "fact.heldout_calibration_error": "校准误差",
@@ -295,6 +296,7 @@ TEXTS: Mapping[str, str] = {
     "direction.crossed": "较好的下降，较差的上升：分别为 {chosen} 和 {rejected}（每个回答，奈特",
     "direction.over_reference": "；相对参照模型，取最后十分之一的步）。",
     "direction.since_start": "；从最初十分之一的步到最后十分之一）。",
+    "tracker.failed": "跟踪器 {name} 失败 {count} 次（最近一次：{why}）。全部数据都在 metrics.jsonl 里。",
     "direction.warning": "人们偏好的回答变得更不可能了（{chosen} 奈特）。两者一起下降时差距照样会拉大，"
     "而变得更可能的是没有人写过的东西：请调高 beta，混入 SFT 项（sft.weight），或改用 loss: nca 或 apo_zero。",
     "calibration.title": "有多大把握，有多准",

@@ -279,6 +279,7 @@ TEXTS: Mapping[str, str] = {
     "fact.heldout_judge": "held-out judge's score",
     "fact.heldout_kl": "held-out KL",
     "fact.best_step": "best after step",
+    "fact.skipped": "batches left out",
     "fact.heldout_pairs": "held-out pairs",
     "fact.own_above_other": "own answer above another prompt's",
     "fact.heldout_calibration_error": "calibration error",
@@ -303,6 +304,7 @@ TEXTS: Mapping[str, str] = {
     "direction.crossed": "The better fell and the worse rose: {chosen} and {rejected} nats an answer",
     "direction.over_reference": " over the reference, over the last tenth of the steps.",
     "direction.since_start": " from the first tenth of the steps to the last.",
+    "tracker.failed": "Tracker {name} failed, times: {count} (last: {why}). All of its figures are in metrics.jsonl.",
     "direction.warning": "What was preferred has become less likely ({chosen} nats). A gap also grows where both fall, "
     "and then what becomes likely is something that nobody wrote: raise beta, mix in an SFT term (sft.weight), or take "
     "loss: nca or apo_zero.",

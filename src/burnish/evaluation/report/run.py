@@ -7,6 +7,7 @@ STAGE/metrics.jsonl         a line a step; of a method with rounds or members, S
 STAGE/samples.jsonl         of a stage that evaluates: every model's answers to the held-out prompts; of one that
                             learns from answers of its own: answers to the same prompts at each evaluation
 STAGE/best_of_n.jsonl       what the best of n answers wins, and its KL, a row for each n
+STAGE/track/NAME.json       how far a tracker is, and what failed of it
 STAGE/evaluation.json       of a reward model: how sure it is of held-out pairs, and how often it is right
 """
 
@@ -19,6 +20,7 @@ from burnish.errors import MissingInput
 from burnish.evaluation.language import LANGUAGES, Language
 from burnish.evaluation.report.files import Note, number, numbers, object_in, rows, text, told_object
 from burnish.rewards.by import model_name
+from burnish.training.trackers import Trouble, troubles
 
 Figures = dict[str, Any]
 
@@ -53,6 +55,7 @@ class StageRecord:
     evaluated: Mapping[str, tuple["Sample", ...]] = field(default_factory=dict)
     best_of_n: tuple[Mapping[str, float], ...] = ()
     reliability: tuple[Mapping[str, float], ...] = ()
+    trackers: tuple[Trouble, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +158,7 @@ def _stage(folder: Path, name: str, locked: Any, summary: Any, notes: list[Note]
         evaluated=_samples(here / "samples.jsonl", notes, by="step") if learning else {},
         best_of_n=tuple(_best_of_n(here, notes)),
         reliability=tuple(_reliability(here, notes)),
+        trackers=tuple(troubles(here)),
     )
 
 

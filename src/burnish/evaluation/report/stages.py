@@ -33,7 +33,7 @@ def _stage(stage: StageRecord, page: Page, place: int, colour: str) -> str:
     grid = f'<div class="pictures">{pictures}</div>' if pictures else ""
     return (
         f'<div class="stage"><h3>{escaped(stage.name)}{kind}</h3><p class="facts">{told}</p>'
-        f"{_direction(stage, say)}{grid}</div>"
+        f"{_direction(stage, say)}{_trackers(stage, say)}{grid}</div>"
     )
 
 
@@ -79,6 +79,12 @@ def series(stage: StageRecord, key: str) -> tuple[list[float], list[float]]:
     """Steps and values of one figure, of the steps that have it."""
     rows = [row for row in stage.metrics if key in row]
     return [row["step"] for row in rows], [row[key] for row in rows]
+
+
+def _trackers(stage: StageRecord, say: Words) -> str:
+    """Trackers that failed; what they lack stands in metrics.jsonl."""
+    told = (say("tracker.failed", name=one.name, count=one.failed, why=one.why) for one in stage.trackers)
+    return "".join(f'<p class="facts warn">▾ {escaped(line)}</p>' for line in told)
 
 
 # ---- which way the log-probabilities of answers in order went

@@ -166,6 +166,7 @@ FACTS = (
     "heldout_judge",
     "heldout_kl",
     "best_step",
+    "skipped",
     "heldout_pairs",
     "own_above_other",
     "heldout_calibration_error",
