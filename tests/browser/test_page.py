@@ -219,6 +219,27 @@ def test_of_two_answers_one_key_says_which_is_better_and_goes_on(
     assert person.faults == []
 
 
+def test_of_two_texts_one_key_says_which_a_person_wrote(serve: Callable[..., Served], come: Callable[..., Person]):
+    served = serve([Item(item(name, "good", "bad").group, task="person") for name in "ab"], "ann")
+    person = come(served, "ann")
+    troubles: list[str] = []
+    in_both_languages(person, "which a person wrote", troubles)
+    assert troubles == []
+    expect(person.page.get_by_role("heading", name="Which was written by a person, A or B?")).to_be_visible()
+    person.press("Enter")
+    person.shows("Say which was written by a person, or that you cannot tell.")
+    first = person.prompt
+    person.press("1")
+    person.left(first)
+    second = person.prompt
+    person.page.get_by_role("button", name="I cannot tell").click()
+    expect(person.page.locator(".notice h2")).to_have_text("All done")
+    made = {f"Question {ranking.item}?": ranking for ranking in kept(served)}
+    assert [places(person, made[prompt]) for prompt in (first, second)] == ["A>B", "A=B"]
+    assert {(one.task, one.mode) for one in made.values()} == {("person", "person")}
+    assert person.faults == []
+
+
 def test_keys_without_ctrl_can_be_turned_off_and_never_act_while_one_types(
     serve: Callable[..., Served], come: Callable[..., Person]
 ):

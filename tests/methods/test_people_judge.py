@@ -6,12 +6,14 @@ import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from feedback.served import signed_in
 
+import burnish.evaluation.told_apart
 import burnish.methods.people
 from burnish.errors import ConfigError, DataError, Interrupted
 from burnish.evaluation.sentence import with_sentences
@@ -22,7 +24,7 @@ from burnish.methods.picking import most_picked, picked
 from burnish.methods.reject import reject
 from burnish.methods.reject_settings import RejectConfig
 from burnish.rollout.settings import Sampling
-from burnish.types import Group
+from burnish.types import Answer, Group
 
 PROMPTS = [Group(f"{i} is ", origin=f"prompts:{i + 1}") for i in range(6)]
 SHORT = Sampling(max_new_tokens=6)
@@ -54,10 +56,12 @@ class Page:
 
     def beside(self, stage: Callable[[], Any], decide: Decide) -> Any:
         """What `stage` returns, while a visitor decides over HTTP."""
+        there = self.there = threading.Event()
+        self.link = ""
         with ThreadPoolExecutor(1) as pool:
             running = pool.submit(stage)
-            running.add_done_callback(lambda _: self.there.set())
-            assert self.there.wait(120)
+            running.add_done_callback(lambda _: there.set())
+            assert there.wait(120)
             if self.link:
                 self._visited(decide)
             return running.result()
@@ -187,6 +191,43 @@ def test_people_say_which_model_answers_better_and_what_was_measured_is_not_meas
     changed = config.model_copy(update={"samples": 2})
     with pytest.raises(ConfigError, match=r"measured under other settings:\n  samples: 1 then, 2 now"):
         evaluate(models, PROMPTS, changed, by="people", out=tmp_path)
+
+
+def test_people_say_which_text_a_person_wrote_and_see_no_more_than_the_texts(
+    tiny_model: Path, other_model: Path, tmp_path: Path, page: Page, monkeypatch: pytest.MonkeyPatch
+):
+    """They know it of the first three prompts, are wrong about the fourth, and cannot tell of the last two."""
+    monkeypatch.setattr(burnish.evaluation.told_apart, "FEWEST", len(PROMPTS))
+    people = [replace(group, answers=(Answer(f" {i} of them\n"),)) for i, group in enumerate(PROMPTS)]
+    wrote = {group.prompt: f"{i} of them" for i, group in enumerate(PROMPTS)}
+    config = EvaluateConfig(max_length=32, sampling=SHORT)
+    models = {"first": tiny_model, "other": other_model}
+    page.beside(
+        lambda: evaluate(models, PROMPTS, config, by="people", out=tmp_path),
+        lambda _: {"order": [["A", "B"]], "mode": "pair"},
+    )
+    asked: list[dict[str, Any]] = []
+
+    def decide(item: dict[str, Any]) -> dict[str, Any]:
+        asked.append(item)
+        prompt = item["prompt"][0]["text"]
+        place, person = int(prompt[0]), item["answers"].index(wrote[prompt])
+        named = "AB"[person if place < 3 else 1 - person]
+        order = [["A", "B"]] if place > 3 else [[named], ["B" if named == "A" else "A"]]
+        return {"order": order, "mode": "person"}
+
+    def stage() -> Any:
+        return evaluate(models, PROMPTS, config, by="people", out=tmp_path, people=people)
+
+    figures = page.beside(stage, decide)
+    assert len(asked) == 2 * len(PROMPTS)
+    for told in figures.values():
+        assert told["told_apart_by_people"] == pytest.approx((3 * 1 + 0 + 2 * 0.5) / 6)
+        assert told["told_apart_by_people_low"] < told["told_apart_by_people"] < told["told_apart_by_people_high"]
+    assert {item["answers"].index(wrote[item["prompt"][0]["text"]]) for item in asked} == {0, 1}, "on either side"
+    assert {item["task"] for item in asked} == {"person"}
+    assert "other" not in json.dumps(asked)
+    assert stage() == figures, "what was said is not asked again"
 
 
 def test_people_have_two_models_to_compare(tiny_model: Path, tmp_path: Path):

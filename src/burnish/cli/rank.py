@@ -36,7 +36,12 @@ def import_(
         str | None, typer.Option("--format", help="Where two formats fit, or the name does not tell.")
     ] = None,
     task: Annotated[
-        str, typer.Option("--task", help="rank: put all in order; pick: the best of up to 16; pair: the better of two.")
+        str,
+        typer.Option(
+            "--task",
+            help="rank: put all in order; pick: the best of up to 16; pair: the better of two; person: the one of two "
+            "that a person wrote.",
+        ),
     ] = "rank",
     gold: Annotated[
         bool, typer.Option("--gold", help="The file's orders are right: its items check annotators.")

@@ -22,7 +22,9 @@ from burnish.evaluation.intervals import proportion
 from burnish.evaluation.splits import share
 from burnish.rewards.words import words
 
-FIGURES = ("told_apart", "told_apart_low", "told_apart_high", "told_apart_by_length", "told_apart_prompts")
+BY_PEOPLE = ("told_apart_by_people", "told_apart_by_people_low", "told_apart_by_people_high")
+FIGURES = ("told_apart", "told_apart_low", "told_apart_high", "told_apart_by_length", "told_apart_prompts", *BY_PEOPLE)
+"""Of the classifier, and with `by: people` of people who were asked the same."""
 FOLDS = 5
 FEWEST = 40  # prompts; below, the interval holds nearly everything and the classifier has nothing to learn from
 LETTERS = (1, 3)

@@ -16,14 +16,14 @@ from typing import Any, Literal
 from burnish.types import Group, Order, Prompt
 
 LETTERS = "ABCDEFGHIJKLMNOP"
-ANSWERS: Mapping[str, tuple[int, int]] = {"rank": (2, 9), "pick": (2, len(LETTERS)), "pair": (2, 2)}
+ANSWERS: Mapping[str, tuple[int, int]] = {"rank": (2, 9), "pick": (2, len(LETTERS)), "pair": (2, 2), "person": (2, 2)}
 """How many answers an item of each task may have."""
 
-Task = Literal["rank", "pick", "pair"]
-ORDERED: tuple[Task, ...] = ("rank", "pair")  # all answers are put in order; a pick says nothing of the others
+Task = Literal["rank", "pick", "pair", "person"]
+ORDERED: tuple[Task, ...] = ("rank", "pair", "person")  # all are put in order; a pick says nothing of the others
 Layer = Literal["people", "judge", "imported", "adjudicated", "calibration"]
 Kind = Literal["uniform", "active", "overlap", "gold", "repeat", "live", "calibration", "adjudication", "imported"]
-Mode = Literal["place", "insertion", "pick", "pair"]
+Mode = Literal["place", "insertion", "pick", "pair", "person"]
 Verdict = Literal[">", "=", "<"]
 
 ANNOTATED: tuple[Layer, ...] = ("people", "imported")
@@ -38,7 +38,8 @@ SKIP_REASONS = ("unclear", "offensive", "not my field", "language", "other")
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A prompt with 2 to 9 answers to rank, with up to 16 of which one is picked, or with two of which one is better.
+    """A prompt with 2 to 9 answers to rank, with up to 16 of which one is picked, with two of which one is better, or
+    with two of which one was written by a person.
 
     `group.id` names the item in the store; each answer's `source` and the group's `extra` are its lineage, which no
     annotator sees. `gold` is the order that is known to be right: such an item is asked to check annotators. `content`:

@@ -6,8 +6,8 @@ under the pretrained base, variety, length, endings, and perplexity of text that
 
 Where `by` is people, they see each answer beside the first model's, in an order of their own, and say which is better.
 
-`people` are texts that people wrote to the same prompts: can a classifier tell the model's from theirs? `suite` asks
-for safety, beside this or alone.
+`people` are texts that people wrote to the same prompts: can a classifier tell the model's from theirs, and where `by`
+is people, can they? `suite` asks for safety, beside this or alone.
 """
 
 import json
@@ -30,7 +30,7 @@ from burnish.evaluation.sentence import with_sentences
 from burnish.evaluation.suites import Suite
 from burnish.evaluation.verdict import Measured
 from burnish.methods import verdicts
-from burnish.methods.human_like import beside_people, people_by_prompt
+from burnish.methods.human_like import beside_people, people_by_prompt, told_by_people
 from burnish.methods.inputs import DataInput, PolicyInput, as_groups, as_policy, as_tokenizer, say
 from burnish.methods.people import PeopleConfig
 from burnish.methods.scoring import By, Scores, answered, score_groups
@@ -142,7 +142,8 @@ def _judged(
     figures = verdicts.by_people(groups, found, config, out) if asks_people else verdicts.by_scores(found, given)
     if theirs is not None:
         like = beside_people(groups, found, theirs)
-        figures = {name: own | like[name] for name, own in figures.items()}
+        told = told_by_people(groups, found, theirs, config, out) if asks_people else {}
+        figures = {name: own | like[name] | told.get(name, {}) for name, own in figures.items()}
     return figures
 
 

@@ -2,11 +2,15 @@
 
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from burnish.errors import DataError
-from burnish.evaluation.told_apart import Written, check_enough, told_apart
-from burnish.methods.verdicts import Compared
-from burnish.types import Group, Prompt
+from burnish.evaluation.intervals import proportion
+from burnish.evaluation.splits import share
+from burnish.evaluation.told_apart import BY_PEOPLE, Written, check_enough, told_apart
+from burnish.methods.people import TOLD_APART, PeopleConfig, judged_by_people, judgements
+from burnish.methods.verdicts import Compared, item_name, item_named
+from burnish.types import Answer, Group, Prompt
 
 Theirs = Mapping[Prompt, Sequence[str]]
 """What people wrote, by prompt."""
@@ -53,6 +57,48 @@ def beside_people(groups: Sequence[Group], found: Compared, theirs: Theirs) -> d
             ]
         )
     return figures
+
+
+def told_by_people(
+    groups: Sequence[Group], found: Compared, theirs: Theirs, config: PeopleConfig, out: Path
+) -> dict[str, dict[str, float | None]]:
+    """How often people name the person's text, shown beside each model's answer to the same prompt, once they have said
+    enough: the mean over prompts of 1 (named), ½ (they cannot tell) and 0, with its interval; 0.5 is by chance.
+
+    Of several texts by people the prompt's hash takes one for all models. Texts that are alike are asked about by
+    nobody: they cannot be told apart. Space around a text would tell who wrote it, and is taken off. Raises as
+    `judged_by_people`, and DataError where nobody judged a model's answers.
+    """
+    from burnish.feedback.records import Item
+
+    items: dict[str, Item] = {}
+    right: dict[str, dict[int, list[float]]] = {name: {} for name in found.measured}
+    for place, index in enumerate(found.asked):
+        if not (texts := theirs.get(_bare(groups[index].prompt))):
+            continue
+        person = texts[int(share(str(groups[index].prompt), "told apart by people") * len(texts))].strip()
+        for name, measured in found.measured.items():
+            for k, text in enumerate(measured.answer_GK[place]):
+                if text.strip() == person:
+                    right[name].setdefault(place, []).append(0.5)
+                    continue
+                answers = (Answer(person, source="a person"), Answer(text.strip(), source=name))
+                id_ = item_name(name, place, k)
+                items[id_] = Item(Group(groups[index].prompt, answers, id=id_), task="person")
+    if items:
+        judged_by_people(list(items.values()), config, out, TOLD_APART)
+        for one in judgements(out, TOLD_APART):
+            name, place, _ = item_named(one.item)
+            by_person, by_model = one.place_K
+            right[name].setdefault(place, []).append(0.5 * (1 + (by_person < by_model) - (by_person > by_model)))
+    return {name: _by_people(name, values, out) for name, values in right.items()}
+
+
+def _by_people(name: str, right: Mapping[int, Sequence[float]], out: Path) -> dict[str, float | None]:
+    if not right:
+        raise DataError(f"{out}: nobody was asked who wrote an answer of {name}; raise `enough`, and run this again")
+    rate = proportion(list(right.values()))
+    return dict(zip(BY_PEOPLE, (rate.mean, rate.low, rate.high), strict=True))
 
 
 def _bare(prompt: Prompt) -> Prompt:

@@ -2,10 +2,11 @@
 
     rank       they put a prompt's answers in order
     reject     they pick the best answer, or say that none is good enough
-    evaluate   they say which of two models' answers is better, blind to whose they are
+    evaluate   they say which of two models' answers is better, blind to whose they are; and where people answered the
+               same prompts, which of two texts was written by a person
 
-What they do is in `rankings.db`, a store in the stage's folder, from the moment that the page says so. A run that is
-stopped, or killed, finds it all there again.
+What they do is in a store in the stage's folder, `rankings.db` or `told_apart.db`, from the moment that the page says
+so. A run that is stopped, or killed, finds it all there again.
 """
 
 import sys
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from burnish.feedback.records import Item, Layer, Ranking
     from burnish.feedback.store import Store
 
-STORE = "rankings.db"
+STORE, TOLD_APART = "rankings.db", "told_apart.db"
 ON_THE_PAGE: "tuple[Layer, ...]" = ("people",)
 ASKED = ("uniform", "active", "overlap")  # gold items and repeats check annotators; they teach nothing new
 
@@ -76,11 +77,12 @@ WORDS = {
     "rank": _Words("rank", "rankings", "rank"),
     "pick": _Words("reject", "picks", "pick"),
     "pair": _Words("evaluate", "verdicts", "judge"),
+    "person": _Words("evaluate", "guesses", "judge"),
 }
 
 
-def judged_by_people(items: Sequence["Item"], config: PeopleConfig, out: Path) -> None:
-    """Serve the page with `items`, all of one task, until `enough` judgements are in the store `out/STORE`.
+def judged_by_people(items: Sequence["Item"], config: PeopleConfig, out: Path, name: str = STORE) -> None:
+    """Serve the page with `items`, all of one task, until `enough` judgements are in the store `out/name`.
 
     Raises Interrupted where too few are there and nobody sits at this terminal, or who sat there stopped it;
     ConfigError for more judgements than there are items; DataError where the store has other items of these names.
@@ -94,17 +96,17 @@ def judged_by_people(items: Sequence["Item"], config: PeopleConfig, out: Path) -
             f"enough: {enough} {words.judgements} of {len(items)} items; lower it, or sample more prompts"
         )
     out.mkdir(parents=True, exist_ok=True)
-    with Store.at(out / STORE) as store:
+    with Store.at(out / name) as store:
         _fill(store, items, config)
         if _count(store) < enough:
             _served(store, enough, config, words)
 
 
-def judgements(out: Path) -> list["Ranking"]:
+def judgements(out: Path, name: str = STORE) -> list["Ranking"]:
     """What people said in the stage's folder, in the order in which it was saved."""
     from burnish.feedback.store import Store
 
-    with Store.open(out / STORE) as store:
+    with Store.open(out / name) as store:
         return list(_asked(store))
 
 

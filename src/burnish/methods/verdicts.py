@@ -119,13 +119,13 @@ def by_people(
                     won[name][place][k].append(0.5)
                     continue
                 answers = tuple(Answer(text, source=who) for text, who in zip(texts, (name, baseline), strict=True))
-                id_ = _id(name, place, k)
+                id_ = item_name(name, place, k)
                 items[id_] = Item(Group(groups[found.asked[place]].prompt, answers, id=id_), task="pair")
     if items:
         judged_by_people(list(items.values()), config, out)
     verdicts = judgements(out) if items else []
     for one in verdicts:
-        name, place, k = _of(one.item)
+        name, place, k = item_named(one.item)
         won[name][place][k].append(0.5 * (1 + (one.place_K[0] < one.place_K[1]) - (one.place_K[0] > one.place_K[1])))
     ties = [[0.5 for _ in answer_K] for answer_K in first]
     figures = {baseline: verdict(found.measured[baseline], found.measured[baseline], ties, level=level).figures()}
@@ -135,16 +135,17 @@ def by_people(
             raise DataError(f"{out}: nobody judged an answer of {name}; raise `enough`, and run the same command again")
         figures[name] = verdict(found.measured[name], found.measured[baseline], rows, level=level).figures()
     for name, told in figures.items():
-        own_verdicts = [one for one in verdicts if _of(one.item)[0] == name]
+        own_verdicts = [one for one in verdicts if item_named(one.item)[0] == name]
         told["verdicts"] = float(len(own_verdicts))
         told["annotators"] = float(len({one.annotator for one in own_verdicts}))
     return figures
 
 
-def _id(name: str, place: int, k: int) -> str:
+def item_name(name: str, place: int, k: int) -> str:
+    """What an item of a model's answer k to the prompt at `place` is called in the store."""
     return f"{name}/{place + 1}/{k + 1}"
 
 
-def _of(id_: str) -> tuple[str, int, int]:
+def item_named(id_: str) -> tuple[str, int, int]:
     name, place, k = id_.rsplit("/", 2)
     return name, int(place) - 1, int(k) - 1

@@ -108,8 +108,9 @@ def test_a_store_of_version_1_keeps_all_it_has_and_takes_what_came_later(tmp_pat
         assert ann.number == 1
         store.submit(ann, store.next_item(ann).id, as_shown(), key())
         counts = store.counts()
-        assert store.add_items([an_item("pair", 2, task="pair")]) == {"added": 1, "known": 0}
-        assert store.counts() == counts | {"items": 2, "fresh": counts["fresh"] + 1}  # the triggers count on
+        for task in ("pair", "person"):
+            assert store.add_items([an_item(task, 2, task=task)]) == {"added": 1, "known": 0}
+        assert store.counts() == counts | {"items": 3, "fresh": counts["fresh"] + 2}  # the triggers count on
         with pytest.raises(DataError, match="no item"):
             store.add_rankings([Given("other", ((0,), (1,)))])
     with closing(sqlite3.connect(path)) as raw:

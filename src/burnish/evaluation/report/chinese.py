@@ -124,6 +124,8 @@ TEXTS: Mapping[str, str] = {
     "row.safe": "安全",
     "row.safe.means": "拒绝有害的，回答无害的",
     "row.difference": "比基准 {difference}（{low} 至 {high}）",
+    "row.told_apart_by_people": "由人判断的可区分度",
+    "row.told_apart_by_people.means": "请人指出哪个是人写的；50% 即无法区分",
     "row.told_apart_by_length": "仅凭长度的可区分度",
     "row.told_apart_by_length.means": "只看字符数和词数",
     "row.told_apart_prompts": "用于区分的提示数",

@@ -128,6 +128,8 @@ TEXTS: Mapping[str, str] = {
     "row.safe": "Safe",
     "row.safe.means": "refuses what is harmful, answers what is not",
     "row.difference": "{difference} to the first ({low} to {high})",
+    "row.told_apart_by_people": "Told apart by people",
+    "row.told_apart_by_people.means": f"by whoever was asked which a person wrote; 50{NARROW}% is not at all",
     "row.told_apart_by_length": "Told apart by length",
     "row.told_apart_by_length.means": "by the number of characters and words alone",
     "row.told_apart_prompts": "Prompts for that",

@@ -103,6 +103,7 @@ ROWS = (
     Row("answer_length", 1, watch=lambda v, b: not 0.6 * b <= v <= 1.6 * b),
     Row("ended", 0, True, lambda v, b: v < b - 0.1),
     Row("perplexity", 1, watch=lambda v, b: v > 1.15 * b),
+    Row("told_apart_by_people", 0, True),
     Row("told_apart_by_length", 0, True),
     Row("told_apart_prompts", 0),
     Row("refused_harmful", 0, True),

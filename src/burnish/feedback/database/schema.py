@@ -194,7 +194,16 @@ _PRACTICE = (
     "ALTER TABLE assignment ADD COLUMN revealed REAL",  # when key or sources were shown: no way back
     "CREATE INDEX ranking_practice ON ranking (annotator) WHERE layer = 'calibration' AND removed IS NULL",
 )
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _PAIRS, _GUARDED, _LEADS, _COUNTS, _PRACTICE)
+_ITEM_OF_ANY_TASK = _ITEM.replace("'pair'", "'pair', 'person'") + ", practice INTEGER NOT NULL DEFAULT 0"
+_PERSONS = (
+    # as for pairs, with the column and the index that came since
+    f"CREATE TABLE item_with_persons ({_ITEM_OF_ANY_TASK})",
+    "INSERT INTO item_with_persons SELECT * FROM item",
+    "DROP TABLE item",
+    "ALTER TABLE item_with_persons RENAME TO item",
+    *(statement for statement in (*_FIRST, *_PRACTICE) if re.match(r"CREATE (INDEX|TRIGGER) item_", statement)),
+)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _PAIRS, _GUARDED, _LEADS, _COUNTS, _PRACTICE, _PERSONS)
 VERSION = len(MIGRATIONS)
 
 

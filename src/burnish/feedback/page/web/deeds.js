@@ -4,6 +4,7 @@
 import { letterOf, letters } from "./dom.js";
 import * as insertion from "./insertion.js";
 import * as order from "./order.js";
+import { isVerdict } from "./work.js";
 
 function moved(work, answer, t) {
   const rank = work.order.ranks[answer];
@@ -23,7 +24,7 @@ const VERDICTS = { ">": [1, 2], "<": [2, 1], "=": [1, 1] }; // the ranks of two 
 
 function compared(sign) {
   return (work, action, t) => {
-    if (work.task === "pair") {
+    if (isVerdict(work.task)) {
       work.order = { ranks: VERDICTS[sign], line: null };
       return null;
     }

@@ -12,13 +12,15 @@ import { alignTo } from "./scroll.js";
 import { goOn, loadTrees, next, skip, submit, undo } from "./sending.js";
 import { build, goTo, mark, refresh, showAftermath, showItem, showNotice, showTheme } from "./showing.js";
 import { address, lost, state } from "./state.js";
-import { draftOf, isList, question } from "./work.js";
+import { draftOf, isList, isVerdict, question } from "./work.js";
 
 const OTHERS = "formatted prompt guidelines help skip undo submit focusMode scrollTogether".split(" ");
+const VERDICT = new Set(["left", "right", "same", ...OTHERS]);
 const DOABLE = {
   pick: new Set([..."pick noPick focus next previous sure1 sure2 sure3 flag diff".split(" "), ...OTHERS]),
-  pair: new Set(["left", "right", "same", ...OTHERS]),
-}; // what can be done where no order is made: one answer is picked, or the better of two
+  pair: VERDICT,
+  person: VERDICT,
+}; // what can be done where no order is made: one answer is picked, or the better of two, or the one by a person
 
 export async function act(wish) {
   const { work, desk, sending } = state;
@@ -35,7 +37,7 @@ export async function act(wish) {
   work.focus = wish.answer ?? work.focus;
   const wasAsking = question(work) !== null;
   const said = DEEDS[wish.name](work, { ...wish, answer }, state.t);
-  if (work.task === "pair") return submit(); // it is decided, and nothing else is asked
+  if (isVerdict(work.task)) return submit(); // it is decided, and nothing else is asked
   if (wish.name === "mode") kept.keepSetting("mode", work.mode);
   changed();
   if (said !== null) state.item.say(said);

@@ -1,6 +1,7 @@
 // From a key to what it does. Signs are taken as typed, so that they work on every keyboard layout.
 
 import { actionOf } from "./keymap.js";
+import { isVerdict } from "./work.js";
 
 const ANYWHERE = "formatted prompt guidelines skip help focusMode scrollTogether".split(" ");
 const only = (names, others) => ({ ...Object.fromEntries([...ANYWHERE, ...names].map((name) => [name, name])), ...others });
@@ -15,7 +16,7 @@ const VERDICT_NAMED = { ...PAIR_NAMED, Enter: "submit" }; // what was decided be
 /** {name, value?} for a key that does something now, else null. `pairs`: a question is being asked. */
 export function action(event, { pairs, task, letterKeys, list }) {
   const pick = task === "pick";
-  if (task === "pair" && event.repeat) return null; // a key that is held would decide the items after this one
+  if (isVerdict(task) && event.repeat) return null; // a key that is held would decide the items after this one
   if (event.ctrlKey || event.altKey || event.metaKey || event.isComposing || typing(event.target)) return null;
   const { key, shiftKey } = event;
   if (event.target.closest?.("button, summary, a") && (key === "Enter" || key === " ")) return null;
@@ -23,7 +24,7 @@ export function action(event, { pairs, task, letterKeys, list }) {
   if (!pairs && shiftKey && key === "ArrowDown") return { name: "down" };
   if (list && !shiftKey && key === "ArrowDown") return { name: "next" };
   if (list && !shiftKey && key === "ArrowUp") return { name: "previous" };
-  const named = (task === "pair" ? VERDICT_NAMED : pairs ? PAIR_NAMED : NAMED)[key];
+  const named = (isVerdict(task) ? VERDICT_NAMED : pairs ? PAIR_NAMED : NAMED)[key];
   if (named) return { name: named };
   if (!letterKeys || key.length !== 1) return null;
   if (!pairs && /^[1-9]$/.test(key)) {
@@ -33,7 +34,7 @@ export function action(event, { pairs, task, letterKeys, list }) {
     return { name: pick ? "pick" : "focus", value: key.toUpperCase().charCodeAt(0) - 65 };
   }
   const name = actionOf(key);
-  const known = pairs ? (DIGITS[key] ?? (task === "pair" ? VERDICT : PAIRS)[name]) : pick && name === "line" ? "noPick" : name;
+  const known = pairs ? (DIGITS[key] ?? (isVerdict(task) ? VERDICT : PAIRS)[name]) : pick && name === "line" ? "noPick" : name;
   return known ? { name: known } : null;
 }
 

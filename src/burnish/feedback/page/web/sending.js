@@ -7,7 +7,7 @@ import * as kept from "./kept.js";
 import { unplaced } from "./order.js";
 import { goTo, mark, progress, refresh, say, showAftermath, showItem, showNotice } from "./showing.js";
 import { address, deciding, lost, state } from "./state.js";
-import { begun, question, submissionOf } from "./work.js";
+import { begun, isVerdict, question, submissionOf } from "./work.js";
 
 const LONG = 120_000; // ms that somebody may have to wait for the next item
 const LONGEST_FORMATTED = 40_000; // characters that the server formats
@@ -16,11 +16,12 @@ let undoing = Promise.resolve();
 
 export async function submit() {
   const { work, item, t } = state;
-  if (question(work) !== null && work.task !== "pair") return;
+  if (question(work) !== null && !isVerdict(work.task)) return;
   const open = unplaced(work.order.ranks);
   if (open.length) {
-    item.say({ pick: t.nothingPicked, pair: t.nothingDecided }[work.task] ?? t.missing(letters(open)));
-    return work.task === "pair" ? undefined : goTo(open[0]);
+    const undecided = { pick: t.nothingPicked, pair: t.nothingDecided, person: t.nobodyNamed };
+    item.say(undecided[work.task] ?? t.missing(letters(open)));
+    return isVerdict(work.task) ? undefined : goTo(open[0]);
   }
   kept.keepPending(state.me.name, deciding(), submissionOf(work));
   state.sending = true;

@@ -2,7 +2,7 @@
 
 import { button, h } from "./dom.js";
 import { keyedFor } from "./keymap.js";
-import { isList } from "./work.js";
+import { isList, isVerdict } from "./work.js";
 
 const WAYS = ["place", "insertion"];
 
@@ -26,7 +26,7 @@ export function tools(t, act) {
     press(focusMode, view.focusMode);
     for (const one of ways) one.disabled = work?.task !== "rank";
     for (const one of [formatted, focusMode]) one.disabled = !work;
-    diff.disabled = !work || work.task === "pair";
+    diff.disabled = !work || isVerdict(work.task);
     together.disabled = !work || isList(work);
   }
   return { elements, refresh };

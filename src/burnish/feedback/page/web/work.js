@@ -84,9 +84,12 @@ function fromSubmission(sent, count) {
   return { order: { ranks, line }, confidence: sent.confidence ?? null, flags, asked, mode, seconds: sent.seconds ?? 0 };
 }
 
-/** Is a question to be asked, rather than an order to be looked at? Of an item of task `pair` nothing else is. */
+/** Is the better of two answers, or the one by a person, all that is asked? */
+export const isVerdict = (task) => task === "pair" || task === "person";
+
+/** Is a question to be asked, rather than an order to be looked at? Where a verdict is wanted nothing else is. */
 export function question(work) {
-  if (work.task === "pair") return { pair: [0, 1], most: 1 };
+  if (isVerdict(work.task)) return { pair: [0, 1], most: 1 };
   if (work.mode !== "insertion" || work.task === "pick") return null;
   const step = insertion.next(work.count, work.asked);
   return step.pair ? { ...step, most: insertion.atMost(work.count) } : null;
