@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 if str(ROOT / "tests") not in sys.path:
     sys.path.insert(0, str(ROOT / "tests"))
 
-from fault.typed import SETTINGS, lay_out, make_scorer, results, words  # noqa: E402
+from fault.typed import lay_out, make_scorer, results, words  # noqa: E402
 from feedback.served import Served, ranked  # noqa: E402
 from feedback.stores import a_store  # noqa: E402
 from forks import Command  # noqa: E402
@@ -40,7 +40,7 @@ from burnish.training.checkpoint import newest_checkpoint  # noqa: E402
 PAGE = ROOT / "docs" / "reliability.md"
 BEGIN, END = "<!-- random kills: make test-faults -->\n", "<!-- end of random kills -->\n"
 HELD = "sleep:0.03@ckpt.write, sleep:0.03@ckpt.before_rename, sleep:0.03@ckpt.after_rename, sleep:0.02@ckpt.prune"
-TRAINED = (*SETTINGS, "recipe")
+TRAINED = ("sft", "reward", "dpo", "ppo", "reject", "recipe")
 NAMES = (*TRAINED, "rank serve")
 ANNOTATORS = ("ann", "bo", "cy", "di", "el", "fa")
 ITEMS = 600

@@ -34,7 +34,7 @@ def wait_for(path: Path, commands: list[Command]) -> None:
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize("method", ["dpo", *(pytest.param(name, marks=MORE) for name in ("sft", "reward"))])
+@pytest.mark.parametrize("method", ["dpo", *(pytest.param(name, marks=MORE) for name in ("sft", "reward", "kto"))])
 def test_two_processes_learn_what_one_does(method: str, here: Path, unbroken: Unbroken):
     codes = ended(started(*words(method, "run")))
     assert [code for code, _ in codes] == [0, 0], codes

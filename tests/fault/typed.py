@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "sft": LOOP,
     "reward": LOOP,
     "dpo": LOOP,
+    "kto": LOOP,
     "ppo": LOOP | SAMPLED | {"steps": 6, "minibatches": 2},
     "reject": {key: LOOP[key] for key in ("batch_size", "max_length", "learning_rate")}
     | SAMPLED
@@ -31,6 +33,7 @@ DATA = {
     "sft": ["--data", "demonstrations.jsonl"],
     "reward": ["--data", "rankings.jsonl"],
     "dpo": ["--data", "rankings.jsonl"],
+    "kto": ["--data", "judgements.jsonl", "--evaluate-on", "judgements.jsonl"],
     "ppo": ["--prompts", "prompts.jsonl", "--by", "scorer/model"],
     "reject": ["--prompts", "prompts.jsonl", "--by", "scorer/model"],
 }
@@ -59,9 +62,16 @@ def lay_out(folder: Path) -> None:
     """Everything that the commands read, but `model` and `scorer`: records and a recipe."""
     write(demonstrations()[:ROWS], "demonstration", folder / "demonstrations.jsonl")
     write(answered(ROWS), "ranking", folder / "rankings.jsonl")
+    write([one for group in answered(ROWS) for one in judged(group)], "judgement", folder / "judgements.jsonl")
     prompts = [Group(group.prompt, origin=group.origin) for group in answered(ROWS)]
     write(prompts, "prompt", folder / "prompts.jsonl")
     (folder / "recipe.yaml").write_text(RECIPE, encoding="utf-8")
+
+
+def judged(group: Group) -> list[Group]:
+    """A ranking's answers one by one, the first of them good."""
+    labelled = (replace(answer, label=place == 0) for place, answer in enumerate(group.answers))
+    return [Group(group.prompt, (answer,), origin=group.origin) for answer in labelled]
 
 
 def make_scorer() -> None:
