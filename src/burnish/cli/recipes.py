@@ -15,6 +15,10 @@ RunOption = Annotated[Path | None, typer.Option("--out", help="The run's folder;
 PowerOption = Annotated[
     bool, typer.Option("--power", help="Say how many prompts or held-out rankings tell 55 % from 50 %.")
 ]
+TimeOption = Annotated[
+    bool,
+    typer.Option("--time", help="Time each model's steps on this machine and say how long each stage takes."),
+]
 ReportOption = Annotated[
     Path | None,
     typer.Option("--out", help="A file for the report, of several runs side by side; unset: one in each run's folder."),
@@ -56,17 +60,19 @@ def plan_recipe(
     recipe: RecipeArgument,
     settings: StageSetOption = None,
     power: PowerOption = False,
+    time: TimeOption = False,
     seed: int | None = None,
     as_json: bool = False,
 ) -> dict[str, Any] | str:
-    """Show what a recipe would do: every setting with where it came from. Nothing is run.
+    """Show what a recipe would do: every setting with where it came from, memory and disk. Nothing is run.
 
-    Example: burnish plan recipe.yaml --power
+    Example: burnish plan recipe.yaml --time
     """
     from burnish.recipes.load import load
     from burnish.recipes.plan import lines, plan
 
-    planned = plan(load(recipe, settings_of(settings, seed), allow_code=True, insecure=True), with_power=power)
+    loaded = load(recipe, settings_of(settings, seed), allow_code=True, insecure=True)
+    planned = plan(loaded, with_power=power, with_time=time)
     return planned if as_json else "\n".join(lines(planned))
 
 

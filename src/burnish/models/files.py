@@ -26,7 +26,7 @@ def model_directory(path: str | Path) -> Path:
         return Path(path)
     if str(path).startswith((".", "/", "~")) or str(path).count("/") != 1:
         raise MissingInput(f"{path}: no such model directory (looked from {Path.cwd()})")
-    if (there := _whole_copy(str(path))) is not None:
+    if (there := whole_copy(str(path))) is not None:
         return there
     try:
         return Path(snapshot_download(str(path), allow_patterns=_PARTS_OF_A_MODEL))
@@ -37,7 +37,7 @@ def model_directory(path: str | Path) -> Path:
         ) from error
 
 
-def _whole_copy(hub_id: str) -> Path | None:
+def whole_copy(hub_id: str) -> Path | None:
     """The copy of a hub model in the cache; None where it is not there, or was not downloaded whole."""
     try:
         found = Path(snapshot_download(hub_id, allow_patterns=_PARTS_OF_A_MODEL, local_files_only=True))
@@ -45,6 +45,12 @@ def _whole_copy(hub_id: str) -> Path | None:
     except (OSError, ValueError, MissingInput):
         return None
     return found
+
+
+def is_reward_model(path: Path) -> bool:
+    """Whether a folder says that it holds a reward model; what is no folder is taken for a language model."""
+    file = path / "config.json"
+    return file.is_file() and is_scorer(json_object(file))
 
 
 def check_model_directory(path: Path, *, weights: bool = True) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from burnish.data.problems import listed
-from burnish.models.files import PICKLES, is_scorer, json_object, model_directory
+from burnish.models.files import PICKLES, is_reward_model, model_directory
 from burnish.recipes import machine
 from burnish.recipes.graph import Result, Stage
 from burnish.recipes.load import load
@@ -151,7 +151,7 @@ def a_model(path: str) -> dict[str, Any]:
     from burnish.models.load import load_policy, load_scorer
     from burnish.types import Message
 
-    model: Model = load_scorer(path) if _scores(Path(path)) else load_policy(path)
+    model: Model = load_scorer(path) if is_reward_model(Path(path)) else load_policy(path)
     template = resolve(model.tokenizer, "auto")
     weights = sum(p.numel() for p in model.model.parameters())
     asked = (Message("user", "What is this?"),)
@@ -193,12 +193,6 @@ def _unsafe_model(path: str) -> list[str]:
     pickles = [name for name in names if name.endswith(PICKLES)]
     told = [f"{listed(pickles, 3)}: pickle, which may run code where others load it; remove it"] if pickles else []
     return told + ([f"{listed(code, 3)}: code of the model's own, which is never run here; remove it"] if code else [])
-
-
-def _scores(path: Path) -> bool:
-    """Whether a folder says that it holds a reward model; what is no folder is taken for a language model."""
-    file = path / "config.json"
-    return file.is_file() and is_scorer(json_object(file))
 
 
 def a_recipe(path: Path, settings: Mapping[str, Any]) -> dict[str, Any]:

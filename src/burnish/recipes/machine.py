@@ -28,22 +28,32 @@ KEPT = 2  # checkpoints that are never pruned; while one is written it lies besi
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """Estimated bytes: of memory, and on the disk of what a stage makes and of one checkpoint."""
+    """Estimated bytes: of memory, and on the disk of what a stage makes and of one checkpoint.
+
+    `rounds` keep checkpoints of their own until the stage is done; `once`: each saves at its end alone.
+    """
 
     memory: int
     result: int
     checkpoint: int
     keeps: bool
+    rounds: int = 1
+    once: bool = False
 
     @property
     def left(self) -> int:
         """On the disk once the stage is done."""
-        return self.result + KEPT * self.checkpoint * self.keeps
+        return self.result + self._kept * self.checkpoint * self.keeps
 
     @property
     def passing(self) -> int:
         """Beside that, while it runs."""
-        return (KEPT + 1 - KEPT * self.keeps) * self.checkpoint
+        written = 0 if self.once else 1  # beside those that are kept
+        return (self._kept * (not self.keeps) + written) * self.checkpoint
+
+    @property
+    def _kept(self) -> int:
+        return self.rounds * (1 if self.once else KEPT)
 
 
 def troubles(stage: Stage) -> list[str]:
@@ -72,12 +82,16 @@ def troubles(stage: Stage) -> list[str]:
 
 def refuse(stages: Sequence[Stage], recipe: Recipe, out: Path, *, force: bool) -> None:
     """Raise ConfigError for what this machine cannot do of `stages`; `force` lets pass what is only estimated."""
-    told = [line for stage in stages for line in troubles(stage)]
+    if told := refused(stages, recipe, out, force=force):
+        raise ConfigError("\n".join(told))
+
+
+def refused(stages: Sequence[Stage], recipe: Recipe, out: Path, *, force: bool = False) -> list[str]:
+    """What this machine cannot do of `stages`, a line each; `force` leaves out what is only estimated."""
     short = [] if force else shortage(recipe, stages, out)
     if short:
         short[-1] += "\nThese are estimates; --force starts all the same."
-    if told or short:
-        raise ConfigError("\n".join(told + short))
+    return [line for stage in stages for line in troubles(stage)] + short
 
 
 def needs(recipe: Recipe) -> dict[str, Need]:
@@ -103,7 +117,8 @@ def needs(recipe: Recipe) -> dict[str, Need]:
         share = 0.0 if not trains else ADAPTER if lora else 1.0
         trained = int(model * share)
         memory = model * ONLY_READ + trained * (TRAINED - ONLY_READ)
-        checkpoint = trained * CHECKPOINT
+        checkpoint, rounds = trained * CHECKPOINT, 1
+        named = _weights(stage.inputs.get("reference"), sizes)
         if isinstance(stage.config, OnPolicyConfig):  # it learns from answers of its own, beside a reference
             judges = [_weights(leaf, sizes) for leaf in leaves(stage.inputs.get("by"))]
             others = [_weights(leaf, sizes) for leaf in leaves(stage.inputs.get("judge"))]
@@ -111,7 +126,7 @@ def needs(recipe: Recipe) -> dict[str, Need]:
             if kind == "adapter":  # reference and reward models are the policy's own weights
                 read, critic = len(judges) * trained, trained
             else:  # with an adapter the reference is the policy without; a shared critic is a row
-                read = (0 if lora and stage.inputs.get("reference") is None else model) + sum(judges)
+                read = (named or (0 if lora else model)) + sum(judges)
                 critic = (max(judges, default=0) or model) if kind == "separate" else 0
             copies = _copies(stage.config)
             memory += (read + sum(others) + copies * trained) * ONLY_READ + critic * TRAINED
@@ -120,12 +135,15 @@ def needs(recipe: Recipe) -> dict[str, Need]:
         elif isinstance(stage.config, RejectConfig):
             memory += _beside_rounds(stage, stage.config, model, trained, sizes) * ONLY_READ
             moving = trained * ONLY_READ if stage.config.dpo.reference_every else 0
-            checkpoint = (checkpoint + moving) * stage.config.rounds  # each round keeps its own
-        elif getattr(stage.config, "reference_every", 0):  # DPO's reference is another model only where it moves
+            checkpoint, rounds = checkpoint + moving, stage.config.rounds
+        elif getattr(stage.config, "reference_every", 0):  # DPO's reference is another model where it moves or is named
             memory += model * ONLY_READ
             checkpoint += trained * ONLY_READ
-        keeps = getattr(stage.config, "keep_checkpoints", False)
-        found[stage.name] = Need(memory, model * ONLY_READ if trains else 0, checkpoint, keeps)
+        else:
+            memory += named * ONLY_READ
+        keeps, once = getattr(stage.config, "keep_checkpoints", False), getattr(stage.config, "save_every", "") == 0
+        result = model * ONLY_READ if trains else 0
+        found[stage.name] = Need(memory, result, checkpoint, keeps, rounds, once)
     return found
 
 

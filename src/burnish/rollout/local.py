@@ -118,13 +118,17 @@ class LocalEngine:
         """`slots`, or what `CACHE_BYTES` hold of the longest prompt, which `n` answers share, and a full answer."""
         if self.slots is not None:
             return self.slots
-        text = self.policy.model.config.get_text_config()
-        queries = getattr(text, "num_attention_heads", None) or 1  # a model without attention keeps some state too
-        heads = getattr(text, "num_key_value_heads", None) or queries
-        size = getattr(text, "head_dim", None) or text.hidden_size // queries
-        token = 2 * text.num_hidden_layers * heads * size * self.policy.model.dtype.itemsize
         tokens = settings.max_new_tokens + max(map(len, prompts)) / n
-        return max(1, min(MOST_SLOTS, int(CACHE_BYTES / (token * tokens))))
+        return max(1, min(MOST_SLOTS, int(CACHE_BYTES / (token_bytes(self.policy) * tokens))))
+
+
+def token_bytes(policy: Policy) -> int:
+    """What a token's keys and values take in all layers."""
+    text = policy.model.config.get_text_config()
+    queries = getattr(text, "num_attention_heads", None) or 1  # a model without attention keeps some state too
+    heads = getattr(text, "num_key_value_heads", None) or queries
+    size = getattr(text, "head_dim", None) or text.hidden_size // queries
+    return int(2 * text.num_hidden_layers * heads * size * policy.model.dtype.itemsize)
 
 
 def positions(policy: Policy) -> int | None:
