@@ -96,15 +96,15 @@ def test_memory_that_runs_out_in_one_of_them_makes_the_parts_of_all_smaller(here
 @MORE
 def test_one_that_hangs_is_not_waited_for_without_end(here: Path):
     slow = dict.fromkeys((0, 1), "sleep:0.5@loss:5")
-    commands = started(*words("sft", "run"), faults=slow, BURNISH_PROCESS_TIMEOUT="2")
+    commands = started(*words("sft", "run"), faults=slow, BURNISH_PROCESS_TIMEOUT="5")
     wait_for(here / "run/checkpoints/step-000004", commands)
     commands[1].signal(signal.SIGSTOP)
     began = time.monotonic()
     code, told = commands[0].end(30)
     commands[1].kill()
     assert code == 70, told
-    assert time.monotonic() - began < 20
-    assert "was silent for 2 s" in told
+    assert time.monotonic() - began < 30
+    assert "was silent for 5 s" in told
     assert "all_gather" in (here / "run/hang.txt").read_text(), "it says in which exchange"
     assert main(words("sft", "run")) == 0
 
@@ -135,7 +135,7 @@ def test_a_process_that_dies_is_started_again_by_torchrun_and_the_run_is_the_sam
 
 @MORE
 def test_a_recipe_is_computed_together_where_it_can_be_and_else_by_one(here: Path, unbroken: Unbroken):
-    told = ended(started(*words("recipe", "run")), 120)
+    told = ended(started(*words("recipe", "run")))
     assert [code for code, _ in told] == [0, 0], told
     assert sorted(results(here / "run")) == sorted(unbroken("recipe"))
     assert json.loads((here / "run/lock.json").read_text())["processes"] == 2

@@ -28,7 +28,7 @@ from burnish.training.saving import Saves
 from burnish.training.update import Loss, StepLoss, WholeBatch
 from burnish.types import Tree
 
-SECONDS = "20"  # that one waits for another before it takes it for lost
+SECONDS = "60"  # that one waits for another before it takes it for lost
 
 
 def environments(count: int = 2, **more: str) -> list[dict[str, str]]:
@@ -49,7 +49,7 @@ def started(*words: str, faults: Mapping[int, str] | None = None, count: int = 2
     return [Command(*words, environment=one) for one in with_faults]
 
 
-def ended(commands: list[Command], seconds: float = 60) -> list[tuple[int, str]]:
+def ended(commands: list[Command], seconds: float = 120) -> list[tuple[int, str]]:
     """Exit code and stderr of each."""
     try:
         return [command.end(seconds) for command in commands]

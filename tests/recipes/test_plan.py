@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from burnish.errors import ConfigError, MissingInput
 from burnish.evaluation.intervals import each_of
 from burnish.evaluation.power import power_of, prompts_needed
+from burnish.recipes import machine
 from burnish.recipes.machine import needs, shortage
 from burnish.recipes.plan import lines, plan
 from burnish.recipes.run import run
@@ -145,6 +146,20 @@ def test_the_estimate_counts_sixteen_bytes_a_trained_weight_and_four_a_read_one(
     assert needs(recipe)["first"].memory == 25 * 16
     assert needs(recipe)["second"].memory == 25 * 16
     assert needs(recipe)["third"].memory < 25 * 5
+
+
+def test_each_of_several_processes_needs_memory_for_what_they_compute_together(
+    place: Workplace, monkeypatch: pytest.MonkeyPatch
+):
+    save_file({"a": torch.zeros(3, 5), "b": torch.zeros(10)}, place.path / "model/model.safetensors")
+    text = TEXT + "  reward: {method: reward, model: base, data: data.jsonl}\n"
+    recipe = place.load(text + "  rloo: {method: rloo, model: base, prompts: data.jsonl, by: reward}\n")
+    monkeypatch.setattr(machine, "available_memory", lambda: 2 * 25 * 16 - 1)  # and rloo alone needs 25 * 24
+    assert shortage(recipe, recipe.stages, place.out) == []
+    for name, value in {"WORLD_SIZE": "2", "RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}.items():
+        monkeypatch.setenv(name, value)
+    (line,) = shortage(recipe, recipe.stages, place.out)
+    assert line.startswith("reward: needs about 0.0 GB of memory without activations in each of 2 processes")
 
 
 def test_only_a_method_with_a_critic_needs_memory_for_one(place: Workplace):
