@@ -43,6 +43,16 @@ def test_two_processes_learn_what_one_does(method: str, here: Path, unbroken: Un
     assert sorted(results(here / "run")) == sorted(unbroken(method))
 
 
+@MORE
+def test_an_ensemble_of_reward_models_too(here: Path):
+    assert main(words("reward", "whole", members=2, lora="{rank: 2}")) == 0
+    codes = ended(started(*words("reward", "run", members=2, lora="{rank: 2}")))
+    assert [code for code, _ in codes] == [0, 0], codes
+    assert sorted(results(here / "run")) == sorted(results(here / "whole"))
+    for member in ("members/1", "members/2"):
+        assert close(lines(here / "run" / member), lines(here / "whole" / member))
+
+
 def test_a_signal_to_one_of_them_saves_and_stops_all(here: Path, unbroken: Unbroken):
     commands = started(*words("sft", "run", keep_checkpoints="true"), faults=dict.fromkeys((0, 1), "sleep:1@loss:5"))
     wait_for(here / "run/checkpoints/step-000004", commands)

@@ -124,9 +124,10 @@ class Model:
         model came with, whatever it was trained with.
 
         With LoRA the adapter goes to `adapter/` beside it, and the model is written merged. Here nothing changes. Of
-        several processes that train it together the first one writes.
+        several processes that train it together the first one writes, the others make the folder.
         """
         if not processes.leads():
+            directory.mkdir(parents=True, exist_ok=True)
             return
         weights = None
         if self.adapter is not None:
