@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from burnish.batch.trees import prompt_trees, text_trees, trees
+from burnish.batch.texts import text_trees
+from burnish.batch.trees import prompt_trees, trees
 from burnish.data.read import examine
 from burnish.data.templates import Template, resolve
 from burnish.data.tokenizer import load_tokenizer
