@@ -119,6 +119,7 @@ def test_rounds_are_counted_one_by_one(workplace: Workplace, tiny_model: Path):
     best = {"method": "reject", "model": "base", "by": "judges:favourable-a", "prompts": "prompts.jsonl", "rounds": 2}
     sampling = {"max_new_tokens": 4}
     found = reckoned(workplace, tiny_model, best={**best, "samples": 2, "accumulate": True, "sampling": sampling})
+    assert found["best"].told()["left_out"] == ["by judges:favourable-a"]
     assert parts(found["best"]) == {"write": 2 * 4, "learn": ROWS / 4 + 2 * ROWS / 4}
 
 

@@ -61,9 +61,9 @@ class Duration:
     def told(self) -> dict[str, Any]:
         """As a plan has it."""
         return {
-            "seconds": round(self.seconds, 1),
-            "low": round(self.seconds * (1 - WITHIN), 1),
-            "high": round(self.seconds * (1 + WITHIN) + self.grown, 1),
+            "seconds": round(self.seconds, 3),
+            "low": round(self.seconds * (1 - WITHIN), 3),
+            "high": round(self.seconds * (1 + WITHIN) + self.grown, 3),
             "parts": {name: round(seconds, 2) for name, seconds in self.parts.items()},
             "peak_gb": round(self.memory / 1e9, 3),
             "disk_gb": round(self.disk / 1e9, 3),
@@ -219,7 +219,7 @@ class _Of:
                 made = self.all.recipe.stage(who.stage).config if isinstance(who, Result) else None
                 members = getattr(made, "members", 1) if not is_reward_model(source) else 1
                 found += [self.all.models.scorer(source, self.config, trained=False)] * members
-            elif not str(who).startswith("judges:"):  # those of burnish cost nothing beside a model
+            else:
                 self.found.left_out.append(f"by {who}")
         for one in found:
             self.found.add("load", one.load)

@@ -20,6 +20,7 @@ from burnish.rollout.settings import Sampling
 from burnish.training.config import MethodConfig, StageConfig
 
 ASKED = 16  # prompts that a model answers so that the length of its answers is known
+FOR_A_TOKEN = 16  # bytes: logits and probabilities in float32, each with a copy
 T = TypeVar("T")
 
 
@@ -58,12 +59,14 @@ class Measured:
         return self._once(("write", prompt, samples, sampling), write)
 
     def slots(self, prompt: int, samples: int, sampling: Sampling) -> tuple[int, float]:
-        """Answers that are written side by side, and the bytes of keys and values that each keeps."""
+        """Answers that are written side by side, and the bytes that each takes: its keys and values, with a copy while
+        others move up, and what is known of each token of the vocabulary."""
 
         def slots() -> tuple[int, float]:
             engine, policy = LocalEngine(cast(Policy, self.model)), cast(Policy, self.model)
             tokens = prompt / samples + sampling.max_new_tokens
-            return engine.slots_for([[0] * prompt], samples, sampling), token_bytes(policy) * tokens
+            drawing = FOR_A_TOKEN * policy.head.weight_VD.shape[0]
+            return engine.slots_for([[0] * prompt], samples, sampling), 2 * token_bytes(policy) * tokens + drawing
 
         return self._once(("slots", prompt, samples, sampling.max_new_tokens), slots)
 
@@ -98,7 +101,7 @@ class Models:
     """`start`: seconds that a process takes before it can load its first model; `base`: bytes of its memory then."""
 
     def __init__(self) -> None:
-        self.start = self.base = 0.0
+        self.start, self.base = 0.0, memory_now()
         self.at_hand: tuple[Measured, Model] | None = None
         self._known: dict[Any, Measured] = {}
 
