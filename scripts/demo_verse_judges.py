@@ -2,6 +2,7 @@
 
 python scripts/demo_verse_judges.py          # after demo_verse.py; writes src/burnish/assets/judges
 python scripts/demo_verse_judges.py --samples runs/demo-zh/compare/samples.jsonl   # what each model still gets wrong
+python scripts/demo_verse_judges.py --spread runs/demo-zh/answers/answers.jsonl   # what parts answers to one prompt
 
 judges:verse-a   ranks the answers
 judges:verse-b   knows more poems, and of company; gives the verdict
@@ -11,8 +12,9 @@ import argparse
 import json
 import random
 from collections import Counter
+from itertools import combinations
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, variance
 from typing import Any
 
 from burnish.rewards.judges import save_judge, shipped
@@ -110,6 +112,30 @@ def told(samples: Path) -> None:
         print(f"| {model} | {rhymes:.0%} | {formed:.0%} | {score:.2f} | {figures} |")
 
 
+def spread(answers: Path) -> None:
+    """Print how far answers to one prompt lie apart in each of judge B's signs: what has no spread is not learned.
+
+    Within-prompt deviations are pooled. A sign decides a pair where its weighted difference is the largest.
+    """
+    judge = shipped("verse-b")
+    groups = [[judge.signs(row["prompt"], answer) for answer in row["answers"]] for row in rows_of(answers)]
+    decides: Counter[str] = Counter()
+    pairs = 0
+    for group in groups:
+        for first, second in combinations(group, 2):
+            gaps = [abs(w * (x - y)) for w, x, y in zip(judge.weight, first, second, strict=True)]
+            pairs += 1
+            if max(gaps) > 0:
+                decides[SIGNS[gaps.index(max(gaps))]] += 1
+    print("| sign | mean | spread | spread by its weight | decides |")
+    print("|---|---:|---:|---:|---:|")
+    for i, sign in enumerate(SIGNS):
+        apart = fmean(variance(signs[i] for signs in group) for group in groups) ** 0.5
+        mean = fmean(signs[i] for group in groups for signs in group)
+        weighted = abs(judge.weight[i]) * apart
+        print(f"| {sign} | {mean:.3f} | {apart:.3f} | {weighted:.2f} | {decides[sign] / pairs:.0%} |")
+
+
 def main() -> None:
     judges = {"a": fit_verse(poems("judge_a"), company=False), "b": fit_verse(poems("judge_b"), company=True)}
     for name, judge in judges.items():
@@ -122,8 +148,11 @@ def main() -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--samples", type=Path)
+    parser.add_argument("--spread", type=Path)
     given = parser.parse_args()
     if given.samples:
         told(given.samples)
+    elif given.spread:
+        spread(given.spread)
     else:
         main()
