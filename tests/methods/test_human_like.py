@@ -9,7 +9,10 @@ import pytest
 
 from burnish.errors import ConfigError, DataError
 from burnish.evaluation.told_apart import FEWEST
+from burnish.evaluation.verdict import Measured
 from burnish.methods.evaluate import EvaluateConfig, evaluate
+from burnish.methods.human_like import told_by_people
+from burnish.methods.verdicts import Compared
 from burnish.rollout.settings import Sampling
 from burnish.types import Answer, Group, Message
 
@@ -63,3 +66,13 @@ def test_rows_that_are_no_answer_by_a_person_are_refused(tiny_model: Path, tmp_p
     ranked = [replace(PEOPLE[0], answers=(Answer("0"), Answer("1")))]
     with pytest.raises(DataError, match=r"prompts:1: people: .* found 2 answers"):
         evaluate({"one": tiny_model}, PROMPTS[:6], CONFIG, by=by_length, out=tmp_path, people=ranked)
+
+
+def test_a_prompt_is_asked_about_once_and_a_model_that_nobody_was_asked_about_has_no_figure(tmp_path: Path):
+    """A prompt that is there as text and as a turn is one; where all texts are alike there is nothing to ask."""
+    rows = [Group("2 + 2 = "), Group((Message("user", "2 + 2 = "),))]
+    said = Measured([["4", "4"]] * 2, *[[[0.0, 0.0]] * 2] * 3, [[1, 1]] * 2, [[True, True]] * 2, 0.0, 0)
+    found = Compared({"first": said, "other": said}, asked=[0, 1])
+    figures = told_by_people(rows, found, {"2 + 2 = ": [" 4\n"]}, EvaluateConfig(), tmp_path)
+    assert sorted(str(own["told_apart_by_people"]) for own in figures.values()) == ["0.5", "None"]
+    assert not list(tmp_path.iterdir())

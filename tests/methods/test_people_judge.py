@@ -1,13 +1,13 @@
 """Beyond rankings: people pick the answer that rejection sampling learns, and compare the models of an evaluation."""
 
 import json
-import threading
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -45,29 +45,25 @@ def page(monkeypatch: pytest.MonkeyPatch) -> "Page":
 class Page:
     def __init__(self) -> None:
         self.told: list[str] = []
-        self.link = ""
-        self.there = threading.Event()
+        self.links: SimpleQueue[str] = SimpleQueue()
 
     def tell(self, text: str) -> None:
         self.told.append(text)
         if "/#t=" in text:
-            self.link = text.split()[-1]
-            self.there.set()
+            self.links.put(text.split()[-1])
 
     def beside(self, stage: Callable[[], Any], decide: Decide) -> Any:
-        """What `stage` returns, while a visitor decides over HTTP."""
-        there = self.there = threading.Event()
-        self.link = ""
+        """What `stage` returns, while a visitor decides over HTTP, on each page that it serves."""
+        links = self.links = SimpleQueue()
         with ThreadPoolExecutor(1) as pool:
             running = pool.submit(stage)
-            running.add_done_callback(lambda _: there.set())
-            assert there.wait(120)
-            if self.link:
-                self._visited(decide)
+            running.add_done_callback(lambda _: links.put(""))
+            while link := links.get(timeout=120):
+                self._visited(link, decide)
             return running.result()
 
-    def _visited(self, decide: Decide) -> None:
-        visitor = signed_in(self.link)
+    def _visited(self, link: str, decide: Decide) -> None:
+        visitor = signed_in(link)
         with suppress(ConnectionError):  # once the stage has enough, it closes its page
             while (item := visitor.next()) is not None:
                 try:
@@ -193,41 +189,58 @@ def test_people_say_which_model_answers_better_and_what_was_measured_is_not_meas
         evaluate(models, PROMPTS, changed, by="people", out=tmp_path)
 
 
-def test_people_say_which_text_a_person_wrote_and_see_no_more_than_the_texts(
+def test_people_say_which_text_a_person_wrote_before_they_compare_and_see_no_more_than_the_texts(
     tiny_model: Path, other_model: Path, tmp_path: Path, page: Page, monkeypatch: pytest.MonkeyPatch
 ):
-    """They know it of the first three prompts, are wrong about the fourth, and cannot tell of the last two."""
+    """They know it of one model's first prompt, are wrong about its second, and cannot tell of the third."""
     monkeypatch.setattr(burnish.evaluation.told_apart, "FEWEST", len(PROMPTS))
     people = [replace(group, answers=(Answer(f" {i} of them\n"),)) for i, group in enumerate(PROMPTS)]
     wrote = {group.prompt: f"{i} of them" for i, group in enumerate(PROMPTS)}
-    config = EvaluateConfig(max_length=32, sampling=SHORT)
+    config = EvaluateConfig(max_length=32, sampling=SHORT, samples=2, enough=7)  # more than the first page has
     models = {"first": tiny_model, "other": other_model}
-    page.beside(
-        lambda: evaluate(models, PROMPTS, config, by="people", out=tmp_path),
-        lambda _: {"order": [["A", "B"]], "mode": "pair"},
-    )
-    asked: list[dict[str, Any]] = []
+    seen: list[dict[str, Any]] = []
+    said: dict[str, list[float]] = {name: [] for name in models}
 
     def decide(item: dict[str, Any]) -> dict[str, Any]:
-        asked.append(item)
+        seen.append(item)
+        if item["task"] == "pair":
+            return {"order": [["A", "B"]], "mode": "pair"}
         prompt = item["prompt"][0]["text"]
-        place, person = int(prompt[0]), item["answers"].index(wrote[prompt])
-        named = "AB"[person if place < 3 else 1 - person]
-        order = [["A", "B"]] if place > 3 else [[named], ["B" if named == "A" else "A"]]
+        with Store.open(tmp_path / "told_apart.db") as store:
+            (who,) = (i.group.answers[1].source for i in store.items() if i.group.prompt == prompt)
+        person = item["answers"].index(wrote[prompt])
+        right = (1.0, 0.0, 0.5)[len(said[who])]
+        said[who].append(right)
+        named = "AB"[person if right else 1 - person]
+        order = [["A", "B"]] if right == 0.5 else [[named], ["B" if named == "A" else "A"]]
         return {"order": order, "mode": "person"}
 
     def stage() -> Any:
         return evaluate(models, PROMPTS, config, by="people", out=tmp_path, people=people)
 
     figures = page.beside(stage, decide)
-    assert len(asked) == 2 * len(PROMPTS)
+    asked = seen[: len(PROMPTS)]
+    assert [item["task"] for item in seen] == ["person"] * len(PROMPTS) + ["pair"] * (len(seen) - len(PROMPTS))
+    assert {item["prompt"][0]["text"] for item in asked} == wrote.keys(), "each prompt once: its text comes back never"
+    assert said == {name: [1.0, 0.0, 0.5] for name in models}, "as many prompts of each model"
     for told in figures.values():
-        assert told["told_apart_by_people"] == pytest.approx((3 * 1 + 0 + 2 * 0.5) / 6)
+        assert told["told_apart_by_people"] == pytest.approx((1 + 0 + 0.5) / 3)
         assert told["told_apart_by_people_low"] < told["told_apart_by_people"] < told["told_apart_by_people_high"]
     assert {item["answers"].index(wrote[item["prompt"][0]["text"]]) for item in asked} == {0, 1}, "on either side"
-    assert {item["task"] for item in asked} == {"person"}
     assert "other" not in json.dumps(asked)
     assert stage() == figures, "what was said is not asked again"
+
+
+def test_too_many_verdicts_are_refused_before_anybody_is_asked(
+    tiny_model: Path, other_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(burnish.evaluation.told_apart, "FEWEST", len(PROMPTS))
+    people = [replace(group, answers=(Answer("all"),)) for group in PROMPTS]
+    config = EvaluateConfig(max_length=32, sampling=SHORT, enough=7)
+    models = {"first": tiny_model, "other": other_model}
+    with pytest.raises(ConfigError, match=r"enough: 7 verdicts of \d items"):
+        evaluate(models, PROMPTS, config, by="people", out=tmp_path, people=people)
+    assert not (tmp_path / "told_apart.db").exists()
 
 
 def test_people_have_two_models_to_compare(tiny_model: Path, tmp_path: Path):

@@ -32,7 +32,7 @@ from burnish.evaluation.verdict import Measured
 from burnish.methods import verdicts
 from burnish.methods.human_like import beside_people, people_by_prompt, told_by_people
 from burnish.methods.inputs import DataInput, PolicyInput, as_groups, as_policy, as_tokenizer, say
-from burnish.methods.people import PeopleConfig
+from burnish.methods.people import PeopleConfig, enough_of
 from burnish.methods.scoring import By, Scores, answered, score_groups
 from burnish.methods.suite import check_lengths, suite_figures
 from burnish.models.divergence import answer_kl
@@ -139,10 +139,13 @@ def _judged(
         write(samples, "sample", out / "samples.jsonl")
         if asks_people:
             verdicts.keep(out, known, found)
+    told: dict[str, dict[str, float | None]] = {}
+    if asks_people and theirs is not None:  # first: who has compared the answers knows by them which text is none
+        enough_of(list(verdicts.pairs_of(groups, found).values()), config)
+        told = told_by_people(groups, found, theirs, config, out)
     figures = verdicts.by_people(groups, found, config, out) if asks_people else verdicts.by_scores(found, given)
     if theirs is not None:
         like = beside_people(groups, found, theirs)
-        told = told_by_people(groups, found, theirs, config, out) if asks_people else {}
         figures = {name: own | like[name] | told.get(name, {}) for name, own in figures.items()}
     return figures
 

@@ -62,41 +62,60 @@ def beside_people(groups: Sequence[Group], found: Compared, theirs: Theirs) -> d
 def told_by_people(
     groups: Sequence[Group], found: Compared, theirs: Theirs, config: PeopleConfig, out: Path
 ) -> dict[str, dict[str, float | None]]:
-    """How often people name the person's text, shown beside each model's answer to the same prompt, once they have said
-    enough: the mean over prompts of 1 (named), ½ (they cannot tell) and 0, with its interval; 0.5 is by chance.
+    """How often people name the person's text, shown beside a model's answer to the same prompt, once they have said
+    enough: the mean over prompts of 1 (named), ½ (they cannot tell) and 0, with its interval; 0.5 is by chance. A model
+    of which nobody was asked has none.
 
-    Of several texts by people the prompt's hash takes one for all models. Texts that are alike are asked about by
-    nobody: they cannot be told apart. Space around a text would tell who wrote it, and is taken off. Raises as
-    `judged_by_people`, and DataError where nobody judged a model's answers.
+    A prompt is asked about once, with one answer of one model: a person's text that comes back is known by memory. To
+    be asked before the models are compared, for a text that was not among their answers is known too.
+
+    Of several texts by people the prompt's hash takes one. Texts that are alike are asked about by nobody: they cannot
+    be told apart. Space around a text would tell who wrote it, and is taken off. Raises as `judged_by_people`, but for
+    an `enough` above the number of items, which is all of them.
     """
     from burnish.feedback.records import Item
 
     items: dict[str, Item] = {}
     right: dict[str, dict[int, list[float]]] = {name: {} for name in found.measured}
-    for place, index in enumerate(found.asked):
-        if not (texts := theirs.get(_bare(groups[index].prompt))):
+    for place, name, k in _one_a_prompt(groups, found, theirs):
+        prompt = groups[found.asked[place]].prompt
+        texts, text = theirs[_bare(prompt)], found.measured[name].answer_GK[place][k].strip()
+        person = texts[int(share(str(prompt), "told apart by people") * len(texts))].strip()
+        if text == person:
+            right[name][place] = [0.5]
             continue
-        person = texts[int(share(str(groups[index].prompt), "told apart by people") * len(texts))].strip()
-        for name, measured in found.measured.items():
-            for k, text in enumerate(measured.answer_GK[place]):
-                if text.strip() == person:
-                    right[name].setdefault(place, []).append(0.5)
-                    continue
-                answers = (Answer(person, source="a person"), Answer(text.strip(), source=name))
-                id_ = item_name(name, place, k)
-                items[id_] = Item(Group(groups[index].prompt, answers, id=id_), task="person")
+        answers = (Answer(person, source="a person"), Answer(text, source=name))
+        id_ = item_name(name, place, k)
+        items[id_] = Item(Group(prompt, answers, id=id_), task="person")
     if items:
-        judged_by_people(list(items.values()), config, out, TOLD_APART)
+        enough = min(config.enough or len(items), len(items))
+        judged_by_people(list(items.values()), config.model_copy(update={"enough": enough}), out, TOLD_APART)
         for one in judgements(out, TOLD_APART):
             name, place, _ = item_named(one.item)
             by_person, by_model = one.place_K
             right[name].setdefault(place, []).append(0.5 * (1 + (by_person < by_model) - (by_person > by_model)))
-    return {name: _by_people(name, values, out) for name, values in right.items()}
+    return {name: _by_people(values) for name, values in right.items()}
 
 
-def _by_people(name: str, right: Mapping[int, Sequence[float]], out: Path) -> dict[str, float | None]:
+def _one_a_prompt(groups: Sequence[Group], found: Compared, theirs: Theirs) -> list[tuple[int, str, int]]:
+    """The place of every prompt to which people wrote, with a model and the number of its answer, both by the prompt's
+    hash; each model has as many prompts as another, or one more. Of rows of one prompt the first is taken."""
+    place_of: dict[Prompt, int] = {}
+    for place, index in enumerate(found.asked):
+        if theirs.get(bare := _bare(groups[index].prompt)):
+            place_of.setdefault(bare, place)
+    names, chosen = list(found.measured), []
+    by_hash = sorted(place_of, key=lambda bare: (share(str(bare), "told apart by people: model"), str(bare)))
+    for turn, bare in enumerate(by_hash):
+        place, name = place_of[bare], names[turn % len(names)]
+        answers = len(found.measured[name].answer_GK[place])
+        chosen.append((place, name, int(share(str(bare), "told apart by people: answer") * answers)))
+    return chosen
+
+
+def _by_people(right: Mapping[int, Sequence[float]]) -> dict[str, float | None]:
     if not right:
-        raise DataError(f"{out}: nobody was asked who wrote an answer of {name}; raise `enough`, and run this again")
+        return dict.fromkeys(BY_PEOPLE)
     rate = proportion(list(right.values()))
     return dict(zip(BY_PEOPLE, (rate.mean, rate.low, rate.high), strict=True))
 

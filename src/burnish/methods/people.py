@@ -89,17 +89,21 @@ def judged_by_people(items: Sequence["Item"], config: PeopleConfig, out: Path, n
     """
     from burnish.feedback.store import Store
 
-    words = WORDS[items[0].task]
-    enough = config.enough or len(items)
-    if enough > len(items):
-        raise ConfigError(
-            f"enough: {enough} {words.judgements} of {len(items)} items; lower it, or sample more prompts"
-        )
+    words, enough = WORDS[items[0].task], enough_of(items, config)
     out.mkdir(parents=True, exist_ok=True)
     with Store.at(out / name) as store:
         _fill(store, items, config)
         if _count(store) < enough:
             _served(store, enough, config, words)
+
+
+def enough_of(items: Sequence["Item"], config: PeopleConfig) -> int:
+    """The judgements after which a stage goes on. Raises ConfigError for more than there are items."""
+    enough = config.enough or len(items)
+    if items and enough > len(items):
+        judgements = WORDS[items[0].task].judgements
+        raise ConfigError(f"enough: {enough} {judgements} of {len(items)} items; lower it, or sample more prompts")
+    return enough
 
 
 def judgements(out: Path, name: str = STORE) -> list["Ranking"]:

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 from statistics import fmean
+from typing import TYPE_CHECKING
 
 from burnish.data.secrets import masked
 from burnish.errors import DataError
@@ -25,6 +26,9 @@ from burnish.training.checkpoint import write_durably
 from burnish.training.config import StageConfig
 from burnish.training.identity import NOT_IDENTITY, refuse_another
 from burnish.types import Answer, Group
+
+if TYPE_CHECKING:
+    from burnish.feedback.records import Item
 
 MEASURED = "measured.json"
 RESAMPLES = 2000  # at ten models the end of an interval is a quantile of 0.0028: some six of them lie beyond
@@ -94,6 +98,24 @@ def by_part(scores: Scores, baseline: Scores, longer_GK: Table, level: float) ->
     return {name: None if math.isnan(value) else value for name, value in (figures | scores.reliability()).items()}
 
 
+def pairs_of(groups: Sequence[Group], found: Compared) -> dict[str, "Item"]:
+    """What people compare, by name: an answer beside the first model's of the same number, if it is another text."""
+    from burnish.feedback.records import Item
+
+    baseline, *others = found.measured
+    first = found.measured[baseline].answer_GK
+    items: dict[str, Item] = {}
+    for name in others:
+        for place, rows in enumerate(zip(found.measured[name].answer_GK, first, strict=True)):
+            for k, texts in enumerate(zip(*rows, strict=True)):
+                if texts[0] == texts[1]:
+                    continue
+                answers = tuple(Answer(text, source=who) for text, who in zip(texts, (name, baseline), strict=True))
+                id_ = item_name(name, place, k)
+                items[id_] = Item(Group(groups[found.asked[place]].prompt, answers, id=id_), task="pair")
+    return items
+
+
 def by_people(
     groups: Sequence[Group], found: Compared, config: PeopleConfig, out: Path
 ) -> dict[str, dict[str, float | None]]:
@@ -103,24 +125,17 @@ def by_people(
     `verdicts`: what people said of this model; `annotators`: how many did. Raises as `judged_by_people`, and DataError
     where nobody judged a model's answers.
     """
-    from burnish.feedback.records import Item
-
     baseline, *others = found.measured
     level = each_of(len(others))
     first = found.measured[baseline].answer_GK
-    items: dict[str, Item] = {}
-    won: dict[str, list[list[list[float]]]] = {}
-    for name in others:
-        said = found.measured[name].answer_GK
-        won[name] = [[[] for _ in own] for own in said]
-        for place, (own, other) in enumerate(zip(said, first, strict=True)):
-            for k, texts in enumerate(zip(own, other, strict=True)):
-                if texts[0] == texts[1]:
-                    won[name][place][k].append(0.5)
-                    continue
-                answers = tuple(Answer(text, source=who) for text, who in zip(texts, (name, baseline), strict=True))
-                id_ = item_name(name, place, k)
-                items[id_] = Item(Group(groups[found.asked[place]].prompt, answers, id=id_), task="pair")
+    items = pairs_of(groups, found)
+    won = {
+        name: [
+            [[] if item_name(name, place, k) in items else [0.5] for k in range(len(answer_K))]
+            for place, answer_K in enumerate(found.measured[name].answer_GK)
+        ]
+        for name in others
+    }
     if items:
         judged_by_people(list(items.values()), config, out)
     verdicts = judgements(out) if items else []
