@@ -76,16 +76,38 @@ def test_names_may_have_dots(text: str, model: str, figure: str):
 @pytest.mark.parametrize(
     ("figure", "given", "suite", "told"),
     [
-        ("safe_low", ["prompts"], None, "safe_low is told by suite: safety; it has none"),
-        ("safe_low", [], "safety-zh", "safe_low is told by suite: safety; it has suite: safety-zh"),
-        ("in_chinese", [], "safety", "in_chinese is told by suite: safety-zh; it has suite: safety"),
-        ("refused_safe_low", [], "safety-zh", ""),
-        ("refused_harmful/xstest", [], "safety", ""),
-        ("win_rate_low", [], "safety", "win_rate_low is told of answers to prompts; add them"),
-        ("win_rate/judge-a", ["prompts"], None, ""),
-        ("told_apart", ["prompts"], None, "told_apart is told of answers to prompts and people; add them"),
-        ("told_apart", ["prompts", "people"], None, ""),
+        ("safe_low", {"prompts"}, None, "safe_low is told by suite: safety; it has none"),
+        ("safe_low", set(), "safety-zh", "safe_low is told by suite: safety; it has suite: safety-zh"),
+        ("in_chinese", set(), "safety", "in_chinese is told by suite: safety-zh; it has suite: safety"),
+        ("refused_safe_low", set(), "safety-zh", ""),
+        ("refused_harmful/xstest", set(), "safety", ""),
+        ("win_rate_low", set(), "safety", "win_rate_low is told of answers to prompts; add them"),
+        ("win_rate/judge-a", {"prompts"}, None, ""),
+        ("told_apart", {"prompts"}, None, "told_apart is told of answers to prompts and people; add them"),
+        ("told_apart", {"prompts", "people"}, None, ""),
+        (
+            "told_apart_by_people_low",
+            {"prompts"},
+            None,
+            "told_apart_by_people_low is told of answers to prompts and people; add them",
+        ),
+        (
+            "told_apart_by_people_low",
+            {"prompts", "people"},
+            None,
+            "told_apart_by_people_low is told where people judge; write by: people",
+        ),
+        ("verdicts", {"prompts"}, None, "verdicts is told where people judge; write by: people"),
+        ("fluency", {"prompts", "text"}, None, "fluency is measured with base; add it"),
+        ("fluency", {"prompts", "base"}, None, ""),
+        ("perplexity", {"prompts", "base"}, None, "perplexity is measured with text; add it"),
+        ("perplexity", {"prompts", "text"}, None, ""),
     ],
 )
 def test_a_figure_that_a_stage_can_never_have_is_told_with_what_it_needs(figure, given, suite, told):
-    assert lacking(figure, given, suite) == told
+    assert lacking(figure, dict.fromkeys(given, "judges:favourable-b"), suite) == told
+
+
+@pytest.mark.parametrize("figure", ["told_apart_by_people_low", "verdicts", "annotators"])
+def test_what_people_tell_may_be_required_where_they_judge(figure):
+    assert lacking(figure, {"prompts": "heldout.jsonl", "people": "people.jsonl", "by": "people"}, None) == ""

@@ -3,7 +3,7 @@
 import math
 import operator
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,10 @@ SHAPE = re.compile(r"\s*(?:([\w./=+-]+)\.)?(\w+(?:/[^\s<>=]+)?)\s*(>=|<=|>|<)\s*
 _OF_FIGURES = "|".join(sorted(FIGURES, key=len, reverse=True))
 KNOWN = re.compile(rf"\s*(?:([\w./=+-]+?)\.)?((?:{_OF_FIGURES})(?:/[^\s<>=]+)?)\s*(>=|<=|>|<)\s*([-+0-9.eE]+)\s*")
 """A name behind the figure's slash may have dots too, so a figure that there is is looked for first."""
+
+OF_PEOPLE = ("verdicts", "annotators")
+MEASURED_WITH = {"fluency": "base", "perplexity": "text"}
+"""The input without which a figure is null."""
 
 
 class RequirementError(BurnishError):
@@ -74,16 +78,21 @@ def required(config: object) -> tuple[str, ...]:
     return found
 
 
-def lacking(figure: str, given: Collection[str], suite: Suite | None) -> str:
+def lacking(figure: str, given: Mapping[str, Any], suite: Suite | None) -> str:
     """What a stage that evaluates needs to have a figure and has not, as the clause of a message; empty where it may
-    have it. `given`: the keys of its inputs that are there."""
+    have it. `given`: its inputs that are there."""
     bare = figure.split("/")[0]
     if bare in safety.FIGURES:
         telling = [f"suite: {name}" for name in PARTS if bare in safety.figures_of(name)]
         found = "it has none" if suite is None else f"it has suite: {suite}"
         return "" if f"suite: {suite}" in telling else f"{bare} is told by {' or '.join(telling)}; {found}"
     needs = ("prompts", "people") if bare in told_apart.FIGURES else ("prompts",)
-    return "" if set(needs) <= set(given) else f"{bare} is told of answers to {' and '.join(needs)}; add them"
+    if not set(needs) <= set(given):
+        return f"{bare} is told of answers to {' and '.join(needs)}; add them"
+    if bare in (*told_apart.BY_PEOPLE, *OF_PEOPLE) and given.get("by") != "people":
+        return f"{bare} is told where people judge; write by: people"
+    needed = MEASURED_WITH.get(bare)
+    return f"{bare} is measured with {needed}; add it" if needed and needed not in given else ""
 
 
 def hold(wanted: Sequence[Condition], figures: Mapping[str, Mapping[str, Any]]) -> None:

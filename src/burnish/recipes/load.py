@@ -99,7 +99,7 @@ def never_met(stage: Stage, text: str) -> str:
         return f"no model is called {wanted.model}{known(wanted.model, models)}"
     if stage.method != "evaluate":
         return ""
-    given = [key for key, value in stage.inputs.items() if value is not None]
+    given = {key: value for key, value in stage.inputs.items() if value is not None}
     return lacking(wanted.figure, given, getattr(stage.config, "suite", None))
 
 
