@@ -8,12 +8,14 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
+from random import Random
 from typing import Any
 
 import pytest
 from feedback.served import signed_in
 
 import burnish.evaluation.told_apart
+import burnish.feedback.store
 import burnish.methods.people
 from burnish.errors import ConfigError, DataError, Interrupted
 from burnish.evaluation.sentence import with_sentences
@@ -194,6 +196,7 @@ def test_people_say_which_text_a_person_wrote_before_they_compare_and_see_no_mor
 ):
     """They know it of one model's first prompt, are wrong about its second, and cannot tell of the third."""
     monkeypatch.setattr(burnish.evaluation.told_apart, "FEWEST", len(PROMPTS))
+    monkeypatch.setattr(burnish.feedback.store, "SystemRandom", lambda: Random(1))  # six coins may fall alike
     people = [replace(group, answers=(Answer(f" {i} of them\n"),)) for i, group in enumerate(PROMPTS)]
     wrote = {group.prompt: f"{i} of them" for i, group in enumerate(PROMPTS)}
     config = EvaluateConfig(max_length=32, sampling=SHORT, samples=2, enough=7)  # more than the first page has
