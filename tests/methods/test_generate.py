@@ -1,5 +1,6 @@
 """Generate writes what was sampled, and a killed run ends with the same bytes."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from burnish.models.model import Policy
 from burnish.rollout.gap import sampler_gap, training_logprobs
 from burnish.rollout.local import LocalEngine
 from burnish.rollout.settings import Sampling
+from burnish.training.identity import allowing
 from burnish.types import Group, Rollout
 
 PROMPTS = [Group(f"prompt number {i}", id=f"p{i}", extra={"topic": "numbers"}) for i in range(7)]
@@ -98,6 +100,21 @@ def test_only_what_was_not_committed_is_sampled_again(policy: Policy, tmp_path: 
     with pytest.raises(KilledError):
         generate(policy, PROMPTS, CONFIG, out=tmp_path, engine=Killed(policy, 3))
     generate(policy, PROMPTS, CONFIG, out=tmp_path, engine=Killed(policy, 1))  # the fourth chunk, and no other
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 5])
+def test_chunks_of_another_size_go_on_behind_those_that_are_there(policy: Policy, tmp_path: Path, chunk: int):
+    same = [Group("the same prompt", id=f"p{i}") for i in range(7)]
+    with pytest.raises(KilledError):
+        generate(policy, same, CONFIG, out=tmp_path, engine=Killed(policy, 2))
+    left = (tmp_path / "answers.part.jsonl").read_bytes()
+    with allowing(["chunk"]):
+        figures = generate(policy, same, CONFIG.model_copy(update={"chunk": chunk}), out=tmp_path)
+    assert (tmp_path / "answers.jsonl").read_bytes().startswith(left)
+    rows = rows_of(tmp_path)
+    assert [row["id"] for row in rows] == [group.id for group in same]
+    assert (figures["prompts"], figures["answers"]) == (7, 21)
+    assert len({json.dumps(row["tokens"]) for row in rows}) == 7, "no prompt has the random numbers of another"
 
 
 def test_a_second_run_does_nothing(policy: Policy, tmp_path: Path):

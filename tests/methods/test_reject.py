@@ -284,6 +284,22 @@ def test_a_round_goes_on_behind_its_last_whole_chunk_unless_its_answers_are_to_b
     assert not list((tmp_path / "cut/rounds/1").glob("samples.part*"))
 
 
+@pytest.mark.parametrize("chunk", [1, 2, 8])
+def test_chunks_of_another_size_lose_no_prompt_and_draw_none_twice(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int
+):
+    with monkeypatch.context() as dying:
+        dying.setattr("burnish.methods.reject.LocalEngine", Dying)
+        dying.setattr(Dying, "calls", 0)
+        with pytest.raises(KeyboardInterrupt):
+            reject(tiny_model, PROMPTS[:12], config(chunk=4), by=letters, out=tmp_path / "cut")
+    with allowing(["chunk"]):
+        reject(tiny_model, PROMPTS[:12], config(chunk=chunk), by=letters, out=tmp_path / "cut")
+    reject(tiny_model, PROMPTS[:12], config(chunk=4), by=letters, out=tmp_path / "whole")
+    cut, whole = rows(tmp_path / "cut", 1), rows(tmp_path / "whole", 1)
+    assert [(row["id"], row["tokens"]) for row in cut] == [(row["id"], row["tokens"]) for row in whole]
+
+
 def test_with_an_adapter_a_round_goes_on_with_it(tiny_model: Path, tmp_path: Path):
     changes = {"rounds": 2, "lora": {"rank": 4}, "learn": "dpo", "dpo": {"beta": 0.5}, "learning_rate": 1e-2}
     figures = reject(

@@ -63,7 +63,7 @@ class AnswerFile:
         Interrupted on SIGTERM or SIGINT, WriteFailed as `append`: the chunks that are whole stay.
         """
         with signals() as wish:
-            for first in range(self.chunks * chunk, prompts, chunk):
+            for first in range(self.counts["prompts"], prompts, chunk):  # chunks that lie there may have another size
                 try:
                     with wish.at_once():  # a chunk that is cut is sampled again, so there is nothing to wait for
                         rows, tokens = sample(first, first + chunk)

@@ -99,7 +99,7 @@ def generate(
     answers = AnswerFile(out, source.identity | ({} if best is None else best.identity()))
 
     def sample(first: int, last: int) -> Sampled:
-        seed = derived_seed(config.seed, "generate", first // config.chunk)
+        seed = derived_seed(config.seed, "generate", answers.chunks)  # where their size was changed, none comes twice
         return _kept(source.chunk(first, last, seed), best, source, config)
 
     answers.fill(source.prompts, config.chunk, sample, told="generate")
