@@ -1,6 +1,7 @@
 """A model as a directory of its own: what lies there, that it is the model, and that nothing else is kept."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,8 @@ from burnish.models.export import (
     write_copy,
 )
 from burnish.models.load import load_policy, load_scorer
+
+NOISE = {"attention_dropout": 0.5, "router_jitter_noise": 0.1}
 
 
 def test_a_copy_is_the_model_and_stands_alone(tiny_model: Path, tmp_path: Path):
@@ -124,6 +127,28 @@ def test_a_reward_model_is_copied_with_its_head(tiny_model: Path, tmp_path: Path
     assert torch.equal(copied.score.weight, scorer.head.weight)
 
 
+def noisy(tiny_model: Path, folder: Path) -> Path:
+    shutil.copytree(tiny_model, folder)
+    file = folder / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | NOISE))
+    return folder
+
+
+def noise_in(folder: Path) -> dict[str, float]:
+    said = json.loads((folder / "config.json").read_text())
+    return {name: said[name] for name in NOISE}
+
+
+def test_a_copy_has_the_noise_of_training_that_its_model_came_with(tiny_model: Path, tmp_path: Path):
+    source = load_source(noisy(tiny_model, tmp_path / "noisy"))
+    told = write_copy(source, tmp_path / "copy")
+    assert noise_in(tmp_path / "copy") == NOISE
+    assert source.model.config.attention_dropout == told["largest_difference"] == 0
+    load_scorer(tmp_path / "noisy", fresh_head=True).save(tmp_path / "reward")
+    write_copy(load_source(tmp_path / "reward"), tmp_path / "scorer")
+    assert noise_in(tmp_path / "scorer") == NOISE
+
+
 # ---- adapters
 
 
@@ -148,6 +173,11 @@ def test_an_adapter_is_merged_into_its_base(adapted: Path, tiny_model: Path, tmp
     rows = token_rows(byte_tokenizer(), TEXTS[:1])
     assert difference(outputs(ours, rows), outputs(theirs, rows)) < 1e-5
     assert difference(outputs(ours, rows), outputs(plain, rows)) > 1e-2
+
+
+def test_a_merged_adapter_has_the_noise_of_its_base(adapted: Path, tiny_model: Path, tmp_path: Path):
+    merged = merge_adapter(adapted / "adapter", noisy(tiny_model, tmp_path / "noisy"), tmp_path / "merged")
+    assert noise_in(merged) == NOISE
 
 
 def test_a_base_that_is_gone_can_be_named(adapted: Path, tiny_model: Path):

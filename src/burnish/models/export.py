@@ -26,6 +26,7 @@ from burnish.errors import ConfigError, DataError, MissingInput, WriteFailed
 from burnish.models.copies import difference, outputs, read_rows, require_same, require_same_tokens
 from burnish.models.files import PICKLES, check_safetensors, is_scorer, json_object, model_directory
 from burnish.models.load import Placement, load_policy, load_scorer, naming, require_reward_head
+from burnish.models.noise import Noise, as_it_came
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 DTYPES: tuple[Dtype, ...] = ("float32", "bfloat16", "float16")
@@ -36,13 +37,15 @@ _STORED: Mapping[str, Dtype] = {"F32": "float32", "BF16": "bfloat16", "F16": "fl
 class Source:
     """A model in memory, in the precision `dtype`, with the template that it was trained with.
 
-    `kind`: `policy` for a language model, `scorer` for a reward model, whose template is None.
+    `kind`: `policy` for a language model, `scorer` for a reward model, whose template is None. `noise`: what its config
+    came with, and is written with again.
     """
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     template: Template | None
     dtype: Dtype
+    noise: Noise
 
     @property
     def kind(self) -> str:
@@ -84,9 +87,9 @@ def load_source(folder: Path, *, dtype: Dtype | None = None, template: str = "au
     if is_scorer(json_object(folder / "config.json")):
         require_reward_head(folder)
         scorer = load_scorer(folder, place, packed=False)
-        return Source(scorer.model, scorer.tokenizer, None, kept)
+        return Source(scorer.model, scorer.tokenizer, None, kept, scorer.noise)
     policy = load_policy(folder, place, packed=False)
-    return Source(policy.model, policy.tokenizer, resolve(policy.tokenizer, template), kept)
+    return Source(policy.model, policy.tokenizer, resolve(policy.tokenizer, template), kept, policy.noise)
 
 
 def give_template_and_ends(source: Source) -> None:
@@ -114,7 +117,8 @@ def write_copy(source: Source, out: Path, *, shard_size: str = "5GB") -> dict[st
     """
     give_template_and_ends(source)
     try:
-        source.model.save_pretrained(out, max_shard_size=shard_size)
+        with as_it_came(source.model.config, source.noise):
+            source.model.save_pretrained(out, max_shard_size=shard_size)
         source.tokenizer.save_pretrained(out)
     except (OSError, SafetensorError) as error:
         raise WriteFailed(f"{out}: cannot be written: {error}. Nothing is left of it; free some space") from error
@@ -199,7 +203,8 @@ def merge_adapter(folder: Path, base: Path, out: Path) -> Path:
     with naming(folder), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by a name that v6 drops
         merged = PeftModel.from_pretrained(policy.model, str(folder), is_trainable=False).merge_and_unload()
-        merged.save_pretrained(out)
+        with as_it_came(merged.config, policy.noise):
+            merged.save_pretrained(out)
         tokenizer = policy.tokenizer
         if (folder / "tokenizer_config.json").is_file():
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)

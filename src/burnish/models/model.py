@@ -51,7 +51,7 @@ class Model:
         self.flex = (model.device.type == "cuda" and model.dtype != torch.float64) if flex is None else flex
         self.flex_refused = ""  # why not, on a GPU where it was not taken
         self.source = source
-        self._noise = noise
+        self.noise = noise
         self.adapter: Adapter | None = None
         self.stock_attention: str = model.config._attn_implementation or "eager"
         self.longest = _longest_exact(model.config.get_text_config())
@@ -135,7 +135,7 @@ class Model:
             weights = merged_weights(self.model, self.adapter)
         for left in directory.glob(".tmp*"):  # by safetensors, of a process that was killed amid this
             left.unlink()
-        with as_it_came(self.model.config, self._noise):
+        with as_it_came(self.model.config, self.noise):
             self.model.save_pretrained(directory, state_dict=weights)
         self.tokenizer.save_pretrained(directory)
         for file in directory.glob("*.safetensors"):
