@@ -1,6 +1,8 @@
 """Rejection sampling on a tiny model. Rewards count letters, which a round or two make more frequent."""
 
 import json
+import shutil
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from safetensors.torch import load_file
 
 from burnish.data.read import read
 from burnish.errors import ConfigError, DataError
+from burnish.methods.ensemble import member_folder, write_ensemble
 from burnish.methods.reject import reject
 from burnish.methods.reject_settings import RejectConfig
 from burnish.methods.shared import sharing_in
@@ -108,6 +111,29 @@ def test_a_round_loads_its_reward_model_once(
     monkeypatch.setattr("burnish.methods.inputs.load_scorer", load_scorer)
     reject(tiny_model, PROMPTS[:4], config(samples=2), by=reward_model, out=tmp_path)
     assert loaded == [reward_model]
+
+
+def test_the_members_of_an_ensemble_are_never_in_memory_together(
+    tiny_model: Path, reward_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    ensemble = tmp_path / "ensemble"
+    for number in (1, 2, 3):
+        shutil.copytree(reward_model, member_folder(ensemble, number))
+    write_ensemble(ensemble, 3)
+    loaded: list[weakref.ref[Scorer]] = []
+
+    def load_scorer(model: str | Path, *given: Any) -> Scorer:
+        assert [before for before in loaded if before() is not None] == []
+        made = load.load_scorer(model, *given)
+        loaded.append(weakref.ref(made))
+        return made
+
+    monkeypatch.setattr("burnish.methods.inputs.load_scorer", load_scorer)
+    given: dict[str, Any] = {"by": ensemble, "out": tmp_path / "out"}
+    figures = reject(tiny_model, PROMPTS[:4], config(samples=2, rounds=2), **given)
+    assert len(loaded) == 3 + 2 * 3, "their names once, and each round's scores"
+    assert reject(tiny_model, PROMPTS[:4], config(samples=2, rounds=2), **given) == figures
+    assert len(loaded) == 3 + 2 * 3 + 3
 
 
 def test_again_nothing_is_asked_or_learned(tiny_model: Path, tmp_path: Path):

@@ -187,6 +187,30 @@ def test_rejection_sampling_needs_memory_for_what_lies_beside_its_rounds(place: 
     assert estimates["anew"].memory == 25 * (16 + 4)
 
 
+def test_rejection_sampling_needs_memory_for_who_scores_where_that_is_more_than_learning(place: Workplace):
+    save_file({"a": torch.zeros(30, 50), "b": torch.zeros(1000)}, place.path / "model/model.safetensors")
+    text = TEXT + "  reward: {method: reward, model: base, data: data.jsonl, members: 8}\n"
+    head = "{method: reject, model: base, prompts: data.jsonl, by: reward"
+    text += f"  whole: {head}}}\n"
+    text += f"  adapter: {head}, lora: {{rank: 4}}}}\n"
+    text += f"  held: {head}, lora: {{rank: 4}}, evaluate_on: data.jsonl}}\n"
+    estimates = needs(place.load(text))
+    assert estimates["whole"].memory == 2500 * 16, "the moments are gone while a member scores"
+    assert estimates["adapter"].memory == 2500 * (4 + 4), "one member after another"
+    assert estimates["held"].memory == 2500 * 4 + 50 * 12 + 8 * 2500 * 4, "who scores held-out answers stays"
+
+
+def test_each_member_of_an_ensemble_that_is_a_folder_is_counted(place: Workplace):
+    save_file({"a": torch.zeros(30, 50), "b": torch.zeros(1000)}, place.path / "model/model.safetensors")
+    for number, size in ((1, 3000), (2, 4000)):
+        folder = place.path / f"ensemble/{number}/model"
+        folder.mkdir(parents=True)
+        save_file({"a": torch.zeros(size)}, folder / "model.safetensors")
+    text = TEXT + "  x: {method: reject, model: base, prompts: data.jsonl, by: ENSEMBLE, lora: {rank: 4}}\n"
+    estimates = needs(place.load(text.replace("ENSEMBLE", str(place.path / "ensemble"))))
+    assert estimates["x"].memory == (2500 + 4000) * 4
+
+
 @pytest.mark.parametrize(
     "settings",
     [

@@ -39,7 +39,7 @@ from burnish.methods.dpo import train_on_pairs
 from burnish.methods.dpo_settings import DPOConfig
 from burnish.methods.heldout import heldout_groups
 from burnish.methods.heldout_answers import HeldoutAnswers
-from burnish.methods.inputs import DataInput, PolicyInput, as_groups, as_policy, say
+from burnish.methods.inputs import DataInput, PolicyInput, as_groups, as_policy, as_scorer, say
 from burnish.methods.keeping import Lesson, Scored, choices, figures_of, flagged, lessons_of, why_nothing
 from burnish.methods.penalties import taken_off, told_of_lengths
 from burnish.methods.picking import picked_by_people
@@ -48,7 +48,7 @@ from burnish.methods.reject_settings import RejectConfig, check_inputs
 from burnish.methods.rewarding import Rewards, by_weights, names_of
 from burnish.methods.round_evaluation import evaluated
 from burnish.methods.round_samples import RoundSamples
-from burnish.methods.scoring import By, loaded_judges, scores_by
+from burnish.methods.scoring import By, Judge, judges, scores_by
 from burnish.methods.sft import next_token_loss
 from burnish.rollout.gap import sampler_gap, training_logprobs
 from burnish.rollout.local import LocalEngine
@@ -126,6 +126,8 @@ class _Rounds:
         anew = config.start == "incoming" and config.rounds > 1
         self.incoming = {name: p.detach().clone() for name, p in self.policy.trainable().items()} if anew else {}
         self.heldout = self._heldout(held, judge) if held else None
+        self.names: str | None = None
+        """Of who scores, by hashes of weights, which nothing changes; they are taken once."""
 
     def _heldout(self, held: Sequence[Group], judge: By | None) -> HeldoutAnswers:
         config, policy = self.config, self.policy
@@ -181,8 +183,10 @@ class _Rounds:
             picks = picked_by_people(samples.groups(rollouts), rollouts, config, folder, lineage)
             self.flag(folder, picks.flagged)
             return [((rollout, None),) for rollout in picks.chosen], picks.figures
-        asked = loaded_judges(self.by, config) if self.heldout is None else self.heldout.rewards.judges
-        names = names_of(asked, config) if self.heldout is None else self.heldout.rewards.identity()
+        asked = self.judges() if self.heldout is None else self.heldout.rewards.judges
+        if self.names is None:
+            self.names = names_of(asked, config) if self.heldout is None else self.heldout.rewards.identity()
+        names = self.names
         known = {"reward": names, "template.hash": self.template.hash}
         common = known | {"parts": json.dumps([judge.part.name for judge in asked])} if by_weights(asked) else None
         scored = samples.scored(known, rollouts, lambda groups: scores_by(asked, groups, config), common=common)
@@ -195,6 +199,14 @@ class _Rounds:
             raise DataError(f"{folder}: {why_nothing(found, config.rule)}")
         lengths = {f"score_mean{k.removeprefix('reward')}": v for k, v in told_of_lengths(rollouts, config).items()}
         return lessons, figures_of(found, scores, config.rule) | scored.figures | lengths
+
+    def judges(self) -> list[Judge]:
+        """Who scores a round. One reward model is loaded once for it; the members of an ensemble when they are asked,
+        one after another, so that they take the memory of one."""
+        found = judges(self.by, self.config)
+        return [
+            judge if len(judge.models) > 1 else judge.loaded(partial(as_scorer, config=self.config)) for judge in found
+        ]
 
     def shaped_by(self, number: int, version: str) -> dict[str, str]:
         """What a round's answers follow from."""

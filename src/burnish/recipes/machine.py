@@ -24,6 +24,8 @@ ONLY_READ = 4
 CHECKPOINT = 12  # weight and two moments
 ADAPTER = 0.02  # weights of an adapter, as a share of the model's
 KEPT = 2  # checkpoints that are never pruned; while one is written it lies beside them
+Sizes = Mapping[str, Sequence[int]]
+"""How many weights the models have that each stage makes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +104,11 @@ def needs(recipe: Recipe) -> dict[str, Need]:
     from burnish.methods.on_policy_settings import OnPolicyConfig  # here, so that `plan --help` waits for no method
     from burnish.methods.reject_settings import RejectConfig
 
-    sizes: dict[str, int] = {}
+    sizes: dict[str, list[int]] = {}
     found: dict[str, Need] = {}
     for stage in recipe.stages:
         model = _weights(stage.inputs.get("model"), sizes)
-        sizes[stage.name] = model * getattr(stage.config, "members", 1)
+        sizes[stage.name] = [model] * getattr(stage.config, "members", 1)
         trains = hasattr(stage.config, "learning_rate") and stage.method not in (
             "generate",
             "score",
@@ -133,7 +135,9 @@ def needs(recipe: Recipe) -> dict[str, Need]:
             refreshed = 1 if stage.config.reference_every else 0
             checkpoint += (copies + refreshed) * trained * ONLY_READ + critic * CHECKPOINT
         elif isinstance(stage.config, RejectConfig):
-            memory += _beside_rounds(stage, stage.config, model, trained, sizes) * ONLY_READ
+            learning = memory + model * ONLY_READ * bool(stage.config.dpo.reference_every)
+            scoring = (model + _scoring(stage, sizes)) * ONLY_READ
+            memory = max(learning, scoring) + _beside_rounds(stage, stage.config, model, trained, sizes) * ONLY_READ
             moving = trained * ONLY_READ if stage.config.dpo.reference_every else 0
             checkpoint, rounds = checkpoint + moving, stage.config.rounds
         elif getattr(stage.config, "reference_every", 0):  # DPO's reference is another model where it moves or is named
@@ -147,10 +151,17 @@ def needs(recipe: Recipe) -> dict[str, Need]:
     return found
 
 
-def _beside_rounds(stage: Stage, config: "RejectConfig", model: int, trained: int, sizes: Mapping[str, int]) -> int:
-    """Weights that lie beside the policy of rejection sampling: what held-out prompts are read with, and references."""
+def _scoring(stage: Stage, sizes: Sizes) -> int:
+    """Weights of who scores a round of rejection sampling and is then let go, the members of an ensemble in turn."""
+    if stage.inputs.get("evaluate_on") is not None:
+        return 0  # whoever scores held-out answers too stays: `_beside_rounds`
+    return sum(max(_members(leaf, sizes), default=0) for leaf in leaves(stage.inputs.get("by")))
+
+
+def _beside_rounds(stage: Stage, config: "RejectConfig", model: int, trained: int, sizes: Sizes) -> int:
+    """Weights that always lie beside the policy of rejection sampling: those that came in, and what held-out prompts
+    are read with."""
     beside = trained if config.start == "incoming" and config.rounds > 1 else 0
-    beside += model if config.dpo.reference_every else 0
     if stage.inputs.get("evaluate_on") is not None:
         beside += sum(_weights(leaf, sizes) for key in ("by", "judge") for leaf in leaves(stage.inputs.get(key)))
         beside += 0 if config.lora is not None else model
@@ -194,14 +205,20 @@ def available_memory() -> int:
     return total
 
 
-def _weights(value: Any, sizes: Mapping[str, int]) -> int:
-    """How many weights a model has: another stage's, or as the headers of its safetensors say; 0 where unknown."""
+def _weights(value: Any, sizes: Sizes) -> int:
+    """How many weights a model has, all members of an ensemble together; 0 where unknown."""
+    return sum(_members(value, sizes))
+
+
+def _members(value: Any, sizes: Sizes) -> Sequence[int]:
+    """How many weights each member of an ensemble has, or the one model that it is: another stage's, or as the headers
+    of its safetensors say; none where unknown."""
     if isinstance(value, Result):
-        return sizes.get(value.stage, 0)
+        return sizes.get(value.stage, ())
     if not isinstance(value, Path) or not value.is_dir():
-        return 0
-    files = list(value.glob("*.safetensors")) or value.glob("*/model/*.safetensors")  # an ensemble has several models
-    return sum(_in_file(file) for file in files)
+        return ()
+    folders = [value] if any(value.glob("*.safetensors")) else value.glob("*/model")
+    return [sum(_in_file(file) for file in folder.glob("*.safetensors")) for folder in folders]
 
 
 def _in_file(file: Path) -> int:
