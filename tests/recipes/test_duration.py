@@ -56,8 +56,8 @@ class Known:
     def check(self, *_: object) -> float:
         return 0.0
 
-    def answer_length(self, _: object, sampling: Sampling, __: object) -> float:
-        return min(5.0, sampling.max_new_tokens)
+    def answer_lengths(self, _: object, sampling: Sampling, __: object) -> list[int]:
+        return [min(n, sampling.max_new_tokens) for n in (4, 6)]
 
 
 class KnownModels:
@@ -103,16 +103,26 @@ def test_an_iteration_of_ppo_draws_reads_scores_and_learns_with_two_models(workp
     sampling = {"max_new_tokens": 8}
     found = reckoned(workplace, tiny_model, reward=reward, ppo={**ppo, "sampling": sampling})["ppo"]
     # policy, reference and reward model read each iteration; two passes of two parts teach policy and critic
-    assert parts(found) == {"write": 3 * 8, "read": 3 * 3, "critic": 3, "learn": 3 * 2 * 2 * 2}
-    assert found.grown == 0, "as many steps as the longest answer has, whatever the others have"
+    assert parts(found) == {"write": 3 * 6, "read": 3 * 3, "critic": 3, "learn": 3 * 2 * 2 * 2}
+    assert found.grown == 3 * (8 - 6), "as many steps as the longest answer has, whatever the others have"
 
 
 def test_answers_are_as_long_as_what_their_model_learned_from(workplace: Workplace, tiny_model: Path):
     sft = {"method": "sft", "model": "base", "data": "demos.jsonl"}
     answers = {"method": "generate", "model": "sft", "prompts": "prompts.jsonl", "samples": 4, "max_new_tokens": 16}
     found = reckoned(workplace, tiny_model, sft=sft, answers=answers)["answers"]
-    assert parts(found) == {"write": 16}, "80 answers of 4 tokens in 40 slots are 8 steps, and the longest may have 16"
-    assert found.grown == 80 * 16 / 40 - 16
+    assert parts(found) == {"write": 80 * 4 / 40}, "80 answers of 4 tokens in 40 slots"
+    assert found.grown == 80 * 16 / 40 - 80 * 4 / 40
+
+
+def test_a_high_bound_on_answers_makes_the_upper_end_alone_longer(workplace: Workplace, tiny_model: Path):
+    sft = {"method": "sft", "model": "base", "data": "demos.jsonl"}
+    answers = {"method": "generate", "model": "sft", "prompts": "prompts.jsonl", "samples": 1}
+    found = reckoned(
+        workplace, tiny_model, sft=sft, low={**answers, "max_new_tokens": 8}, high={**answers, "max_new_tokens": 48}
+    )
+    assert parts(found["low"]) == parts(found["high"]) == {"write": 4}, "20 answers side by side, none above 4 tokens"
+    assert (found["low"].grown, found["high"].grown) == (8 - 4, 48 - 4)
 
 
 def test_rounds_are_counted_one_by_one(workplace: Workplace, tiny_model: Path):

@@ -5,10 +5,12 @@
 How often follows from the rows and the settings (rows.py), how long one takes is measured on the stage's own model
 (speed.py). A model that another stage will make is as large as the one that it starts from, so that one stands in for
 it. What nobody can know beforehand is taken as it is now: that answers stay as long as those of the demonstrations that
-the policy learned from, or of the policy itself. Where they grow to `max_new_tokens` the stage takes `high`.
+the policy learned from, or of the policy itself, and that none is longer than the longest of these. Where they grow to
+`max_new_tokens` the stage takes `high`.
 """
 
 import math
+import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -137,26 +139,26 @@ class Reckoning:
         if stage.method == "generate":
             config = cast(GenerateConfig, stage.config)
             asked = self.rows(stage, "prompts")
-            return asked.of(config.samples, self.answer_length(stage, asked, config))
+            return asked.of(config.samples, statistics.fmean(self.answer_lengths(stage, asked, config)))
         key = "answers" if stage.inputs.get("answers") is not None else "data"
         rows = self.rows(stage, key)
         items = getattr(stage.config, "items", None)
         return rows if items is None else Rows(min(items, rows.count), rows.shape, rows.seconds)
 
-    def answer_length(self, stage: Stage, asked: Rows, sampling: Sampling) -> float:
-        """Of the answers that a stage draws: as long as the demonstrations that its model learns from, or, of a model
-        that is there, as it gives them."""
+    def answer_lengths(self, stage: Stage, asked: Rows, sampling: Sampling) -> Sequence[int]:
+        """Of the answers that a stage draws: as of the demonstrations that its model learns from, or, of a model that
+        is there, as of some that it gives."""
         value = next(leaves(stage.inputs.get("model") or stage.inputs.get("models")), None)
         while isinstance(value, Result) and not (self.run / value.stage / "DONE.json").exists():
             parent = self.recipe.stage(value.stage)
             if parent.method == "sft":
-                lengths = self.rows(parent, "data").lengths
-                return sum(min(n, sampling.max_new_tokens) for n in lengths) / max(len(lengths), 1)
+                rows = self.rows(parent, "data")
+                return [min(n, sampling.max_new_tokens) for n in rows.lengths or (rows.shape.answer,)]
             value = next(leaves(parent.inputs.get("model")), None)
         if not asked.prompts:
-            return float(sampling.max_new_tokens)
+            return [sampling.max_new_tokens]
         source, config = self.source(value), cast(StageConfig, stage.config)
-        return self.models.policy(source, config).answer_length(asked, sampling, Tokens.of(source, config))
+        return self.models.policy(source, config).answer_lengths(asked, sampling, Tokens.of(source, config))
 
 
 def _who(by: Any) -> Iterator[Any]:
@@ -245,20 +247,22 @@ class _Of:
 
     def draw(self, policy: Measured, rows: Rows, samples: int, sampling: Sampling, prompts: float, calls: float) -> int:
         """`samples` answers to each of so many prompts, in so many calls; returns an answer's mean length."""
-        mean = self.all.answer_length(self.stage, rows, sampling)
+        lengths = self.all.answer_lengths(self.stage, rows, sampling)
+        mean = statistics.fmean(lengths)
         many = prompts / calls
         write = policy.write(rows.shape.prompt, samples, sampling, math.ceil(many))
         slots, answer = policy.slots(rows.shape.prompt, samples, sampling)
         beside = policy.weights if many * samples >= LEAST_ANSWERS else 0  # prepacked.py
         self.found.memory = max(self.found.memory, beside + answer * min(slots, many * samples))
 
-        def seconds(length: float) -> float:
-            steps = max(sampling.max_new_tokens, many * samples * length / slots)
+        def seconds(length: float, longest: int) -> float:
+            steps = max(longest, many * samples * length / slots)
             tokens = many * samples * length
             return calls * (write.call + write.prompt * many + write.step * steps + write.token * tokens)
 
-        self.found.add("write", seconds(mean))
-        self.found.grown += seconds(sampling.max_new_tokens) - seconds(mean)
+        now, full = seconds(mean, max(lengths)), seconds(sampling.max_new_tokens, sampling.max_new_tokens)
+        self.found.add("write", now)
+        self.found.grown += full - now
         return max(1, round(mean))
 
     def save(self, config: MethodConfig, steps: float) -> None:

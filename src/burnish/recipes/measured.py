@@ -1,7 +1,6 @@
 """Models of a recipe as a plan knows them: loaded one at a time, timed once for each shape of rows that asks."""
 
 import os
-import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -70,15 +69,15 @@ class Measured:
 
         return self._once(("slots", prompt, samples, sampling.max_new_tokens), slots)
 
-    def answer_length(self, rows: Rows, sampling: Sampling, tokens: Tokens) -> float:
+    def answer_lengths(self, rows: Rows, sampling: Sampling, tokens: Tokens) -> list[int]:
         """Of the answers that it gives to some of these prompts."""
 
-        def length() -> float:
+        def lengths() -> list[int]:
             prompts, ends = rows.prompts[:ASKED], sorted(tokens.template.end_tokens)
             rollouts = LocalEngine(cast(Policy, self.model)).sample(prompts, 1, sampling, end_tokens=ends, seed=0)
-            return statistics.fmean(len(rollout.tokens) for rollout in rollouts)
+            return [len(rollout.tokens) for rollout in rollouts]
 
-        return self._once(("length", rows.shape.prompt, sampling), length)
+        return self._once(("lengths", rows.shape.prompt, sampling), lengths)
 
     def check(self, config: MethodConfig, tokens: Tokens, shape: Shape) -> float:
         """Seconds of what is proved before step one."""
