@@ -3,13 +3,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from recipes.conftest import Workplace
 
+from burnish.methods.sft import SFTConfig
+from burnish.models.load import load_policy
 from burnish.recipes.duration import Duration, Reckoning
 from burnish.recipes.machine import needs
 from burnish.recipes.plan import lines, plan
 from burnish.recipes.run import run
-from burnish.recipes.speed import Learning, Line, Shape, Writing
+from burnish.recipes.speed import Learning, Line, Shape, Writing, learning, step_split
 from burnish.rollout.settings import Sampling
 
 ROWS = 20
@@ -39,8 +42,10 @@ class Known:
 
     load = 0.0
 
+    step = 0.0
+
     def learn(self, *_: object) -> Learning:
-        return Learning(Line(1.0, 0.0), kept=10.0)
+        return Learning(self.step, Line(1.0, 0.0), kept=10.0)
 
     def read(self, *_: object) -> Line:
         return Line(1.0, 0.0)
@@ -89,6 +94,30 @@ def test_an_epoch_is_a_pass_a_step(workplace: Workplace, tiny_model: Path):
     found = reckoned(workplace, tiny_model, whole=sft, cut={**sft, "micro_batch_tokens": 16})
     assert parts(found["whole"]) == {"learn": 3 * ROWS / 4}
     assert parts(found["cut"]) == {"learn": 2 * 3 * ROWS / 4}, "rows of eight tokens, two in a micro-batch"
+
+
+def test_an_optimiser_step_is_paid_once_however_its_batch_is_cut(
+    workplace: Workplace, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(Known, "step", 100.0)
+    sft = {"method": "sft", "model": "base", "data": "demos.jsonl", "micro_batch_tokens": 16}
+    found = reckoned(workplace, tiny_model, sft=sft)["sft"]
+    assert parts(found) == {"learn": ROWS / 4 * (100 + 2)}, "four rows of eight tokens are two passes"
+
+
+def test_a_timed_step_is_split_into_the_optimiser_s_part_and_that_of_passes():
+    def took(passes: int, trees: int) -> float:
+        return 4.0 + 2.0 * passes + 0.5 * passes * trees
+
+    assert step_split(took(1, 1), 8, took(1, 8), took(2, 8)) == (4.0, Line(2.0, 0.5))
+    assert step_split(took(1, 1), 1, took(1, 1), took(2, 1)) == (4.0, Line(0.0, 2.5)), "where no pass holds two trees"
+
+
+def test_a_model_that_was_timed_is_what_it_was(tiny_model: Path):
+    policy = load_policy(tiny_model)
+    before = {name: weight.clone() for name, weight in policy.weights().items()}
+    learning(policy, SFTConfig(weight_decay=0.1), Shape(4, 1, 4), most=2)
+    assert all(torch.equal(weight, before[name]) for name, weight in policy.weights().items())
 
 
 def test_dpo_reads_its_rows_once_and_what_is_held_out_at_each_evaluation(workplace: Workplace, tiny_model: Path):

@@ -237,11 +237,13 @@ class _Of:
         line = model.read(self.config, shape)
         self.found.add(part, line(trees, calls * math.ceil(trees / calls / fitting(shape, self.config))))
 
-    def learn(self, model: Measured, config: MethodConfig, shape: Shape, steps: float, trees: float) -> None:
-        """`steps` optimiser steps over so many trees in all."""
+    def learn(
+        self, model: Measured, config: MethodConfig, shape: Shape, steps: float, trees: float, *, join: bool = False
+    ) -> None:
+        """`steps` optimiser steps over so many trees in all. `join`: these join steps that are counted already."""
         learned = model.learn(config, shape)
         passes = steps * math.ceil(trees / steps / fitting(shape, config))
-        self.found.add("learn", learned.line(trees, passes))
+        self.found.add("learn", learned.line(trees, passes) + (0.0 if join else steps * learned.step))
         at_once = min(config.micro_batch_tokens, max(trees / steps, 1) * shape.tokens)
         self.found.memory = max(self.found.memory, learned.kept * at_once)
 
@@ -329,7 +331,7 @@ class _Of:
         self.learn(policy, config, shape, updates, config.inner_epochs * plan.total)
         if self.stage.inputs.get("mix") is not None:
             mixed = self.rows("mix")
-            self.learn(policy, config, mixed.shape, updates, updates * config.mix_rows)
+            self.learn(policy, config, mixed.shape, updates, updates * config.mix_rows, join=True)
         if isinstance(config, PPOConfig) and config.critic.kind != "shared":
             source = self.all.source(self.stage.inputs["model"])
             adapter = config.critic.kind == "adapter"

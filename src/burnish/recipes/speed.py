@@ -1,12 +1,13 @@
 """How fast this machine is at what stages are made of, measured on their own models: a few timed passes of each kind.
 
-    learn   seconds of an optimiser step = once + each · trees          forward, backward, AdamW
+    learn   seconds of an optimiser step = step + once · passes + each · trees     AdamW; forward and backward
     read    seconds of a pass without gradient = once + each · trees
     write   seconds of drawing answers = call + prompt · prompts + step · steps + token · tokens
     keep    seconds of writing a byte durably and taking its hash
 
-A line through two timed sizes, of trees of random tokens that have the shape of the stage's own rows: arithmetic does
-not ask what a token means. The larger one is as large as the stage's micro-batch where `SECONDS` allow it.
+A line through two timed sizes, and of a step also the time of two micro-batches, of trees of random tokens that have
+the shape of the stage's own rows: arithmetic does not ask what a token means. The larger size is as large as the
+stage's micro-batch where `SECONDS` allow it.
 """
 
 import os
@@ -62,8 +63,9 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Learning:
-    """An optimiser step: its line, and the bytes of activations that it keeps of a token."""
+    """Seconds of an optimiser step itself, of its passes, and the bytes of activations that they keep of a token."""
 
+    step: float
     line: Line
     kept: float
 
@@ -79,11 +81,27 @@ class Writing:
 
 
 def learning(model: Model, config: MethodConfig, shape: Shape, most: int) -> Learning:
-    """Of trees of this shape, at most `most` in a pass. Changes the model's weights."""
+    """Of trees of this shape, at most `most` in a pass. The weights stay: the model may be asked for answers after."""
     loss = next_token_loss(model) if isinstance(model, Policy) else _squares(cast(Scorer, model))
-    update = Update(model, config)
+    update = Update(model, config, learning_rate=0.0)
     saved = _saved_bytes(model, loss, shape) / shape.tokens
-    return Learning(_line(lambda n: update(stand_ins(model, shape, n), loss, step=0, steps=1), most), saved)
+
+    def learn(trees: int, passes: int) -> None:
+        update.budget = trees * shape.tokens
+        update(stand_ins(model, shape, passes * trees), loss, step=0, steps=1)
+
+    learn(1, 1)  # what is computed first also finds its kernels
+    alone = _seconds(lambda: learn(1, 1))
+    many = max(1, min(most, int(SECONDS / alone)))
+    one = alone if many == 1 else _seconds(lambda: learn(many, 1))
+    return Learning(*step_split(alone, many, one, _seconds(lambda: learn(many, 2))), saved)
+
+
+def step_split(alone: float, many: int, one: float, two: float) -> tuple[float, Line]:
+    """Of a step of one tree, of `many`, and of two passes of `many` each: what the step costs, and its passes."""
+    full = min(max(two - one, 0.0), one)
+    each = full if many == 1 else min(max((one - alone) / (many - 1), 0.0), full / many)
+    return one - full, Line(full - many * each, each)
 
 
 def reading(model: Model, shape: Shape, most: int) -> Line:
