@@ -71,7 +71,8 @@ class KnownModels:
     def policy(self, *_: object) -> Known:
         return Known()
 
-    def scorer(self, *_: object, trained: bool) -> Known:
+    def scorer(self, source: Path, *_: object, trained: bool) -> Known:
+        assert (source / "config.json").is_file(), "one model, that can be loaded"
         return Known()
 
 
@@ -134,6 +135,17 @@ def test_an_iteration_of_ppo_draws_reads_scores_and_learns_with_two_models(workp
     # policy, reference and reward model read each iteration; two passes of two parts teach policy and critic
     assert parts(found) == {"write": 3 * 6, "read": 3 * 3, "critic": 3, "learn": 3 * 2 * 2 * 2}
     assert found.grown == 3 * (8 - 6), "as many steps as the longest answer has, whatever the others have"
+
+
+@pytest.mark.parametrize("done", [False, True])
+def test_an_ensemble_judges_as_often_as_it_has_members(workplace: Workplace, tiny_model: Path, done: bool):
+    reward = {"method": "reward", "model": "base", "data": "pairs.jsonl", "steps": 1, "members": 3}
+    sampling = {"max_new_tokens": 4}
+    best = {"method": "reject", "model": "base", "by": "reward", "prompts": "prompts.jsonl", "rounds": 1}
+    stages = {"reward": reward, "best": {**best, "sampling": sampling}}
+    if done:
+        run(loaded(workplace, tiny_model, reward=reward), workplace.out, tell=lambda _: None)
+    assert parts(reckoned(workplace, tiny_model, **stages)["best"])["score"] == 3
 
 
 def test_answers_are_as_long_as_what_their_model_learned_from(workplace: Workplace, tiny_model: Path):

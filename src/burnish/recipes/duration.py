@@ -18,14 +18,15 @@ from typing import Any, cast
 
 from burnish.errors import BurnishError, MissingInput
 from burnish.methods.dpo_settings import FORMS, DPOConfig
+from burnish.methods.ensemble import members
 from burnish.methods.evaluate import EvaluateConfig
 from burnish.methods.generate import GenerateConfig
 from burnish.methods.on_policy_settings import OnPolicyConfig
 from burnish.methods.ppo import PPOConfig
 from burnish.methods.reject_settings import RejectConfig
-from burnish.models.files import is_reward_model, whole_copy
+from burnish.models.files import whole_copy
 from burnish.recipes import speed
-from burnish.recipes.graph import Result, Stage, leaves
+from burnish.recipes.graph import Result, Stage, leaves, placed
 from burnish.recipes.inputs import HUB_ID
 from burnish.recipes.load import Recipe
 from burnish.recipes.machine import KEPT, Need, needs
@@ -99,16 +100,26 @@ class Reckoning:
             yield stage.name, duration
 
     def source(self, value: Any) -> Path:
-        """The folder of a model that is as large as this one. Raises MissingInput where none is here."""
+        """The folder of a model that is as large as this one, or as each of an ensemble. Raises MissingInput where none
+        is here."""
         if isinstance(value, Result):
-            if (self.run / value.stage / "DONE.json").exists():
-                return self.run / value.stage / value.path
-            return self.source(self.recipe.stage(value.stage).inputs.get("model"))
+            if not self.done(value):
+                return self.source(self.recipe.stage(value.stage).inputs.get("model"))
+            value = placed(value, self.run)
         if isinstance(value, str) and HUB_ID.fullmatch(value) and (copy := whole_copy(value)) is not None:
             return copy
         if isinstance(value, Path) and value.is_dir():
-            return value
+            return next(iter(members(value)), value)
         raise MissingInput(f"{value} is not on this machine")
+
+    def members(self, value: Result | Path) -> int:
+        """How many reward models this is: an ensemble's, or one."""
+        if isinstance(value, Result) and not self.done(value):
+            return getattr(self.recipe.stage(value.stage).config, "members", 1)
+        return max(1, len(members(placed(value, self.run))))
+
+    def done(self, result: Result) -> bool:
+        return (self.run / result.stage / "DONE.json").exists()
 
     def rows(self, stage: Stage, key: str) -> Rows:
         """What an input of a stage holds."""
@@ -124,9 +135,9 @@ class Reckoning:
     def _rows_of(self, stage: Stage, key: str, value: Any) -> Rows:
         config = cast(StageConfig, stage.config)
         if isinstance(value, Result):
-            if not (self.run / value.stage / "DONE.json").exists():
+            if not self.done(value):
                 return self._made_by(self.recipe.stage(value.stage))
-            value = self.run / value.stage / value.path
+            value = placed(value, self.run)
         if not isinstance(value, Path) or not value.is_file():
             raise MissingInput(f"{key}: {value} is not on this machine")
         named = [one for k in ("model", "models", "by") for one in _who(stage.inputs.get(k)) if one != "people"]
@@ -149,7 +160,7 @@ class Reckoning:
         """Of the answers that a stage draws: as of the demonstrations that its model learns from, or, of a model that
         is there, as of some that it gives."""
         value = next(leaves(stage.inputs.get("model") or stage.inputs.get("models")), None)
-        while isinstance(value, Result) and not (self.run / value.stage / "DONE.json").exists():
+        while isinstance(value, Result) and not self.done(value):
             parent = self.recipe.stage(value.stage)
             if parent.method == "sft":
                 rows = self.rows(parent, "data")
@@ -217,10 +228,8 @@ class _Of:
         found = []
         for who in (one for key in keys for one in _who(self.stage.inputs.get(key))):
             if isinstance(who, Result | Path):
-                source = self.all.source(who)
-                made = self.all.recipe.stage(who.stage).config if isinstance(who, Result) else None
-                members = getattr(made, "members", 1) if not is_reward_model(source) else 1
-                found += [self.all.models.scorer(source, self.config, trained=False)] * members
+                scorer = self.all.models.scorer(self.all.source(who), self.config, trained=False)
+                found += [scorer] * self.all.members(who)
             else:
                 self.found.left_out.append(f"by {who}")
         for one in found:
