@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -203,7 +204,22 @@ def test_a_plan_times_the_stage_s_own_model(workplace: Workplace, tiny_model: Pa
     told = "\n".join(lines(planned))
     assert "takes: about" in told
     assert "takes: not known, for who/else is not on this machine" in told
-    assert "in all: about" in told
+    assert "in all, without other: about" in told
+
+
+def test_what_pretraining_draws_at_random_stands_in_for_what_it_makes(
+    workplace: Workplace, tiny_model: Path, tmp_path: Path
+):
+    empty = tmp_path / "empty"
+    shutil.copytree(tiny_model, empty, ignore=shutil.ignore_patterns("*.safetensors"))
+    (workplace.path / "texts.jsonl").write_text('{"text": "one and two and three"}\n' * ROWS)
+    pretrain = {"method": "pretrain", "model": "base", "data": "texts.jsonl"}
+    reward = {"method": "reward", "model": "pretrain", "data": "pairs.jsonl"}
+    answers = {"method": "generate", "model": "pretrain", "prompts": "prompts.jsonl", "max_new_tokens": 4}
+    recipe = loaded(workplace, empty, pretrain=pretrain, reward=reward, answers=answers)
+    times = [stage["time"] for stage in plan(recipe, workplace.out, with_time=True)["stages"].values()]
+    assert all(time.get("seconds") for time in times), times
+    assert not list(empty.glob("*.safetensors"))
 
 
 def test_the_estimate_of_disk_is_what_rounds_write_that_save_at_their_end(workplace: Workplace, tiny_model: Path):

@@ -38,7 +38,7 @@ def pretrain(
     `model` may be a directory with config.json and a tokenizer and no weights: it then starts from random ones.
     """
     something_to_evaluate_on(evaluate_on, config)
-    policy = _start(model, config)
+    policy = started(model, config)
     template = resolve(policy.tokenizer, "none")
     groups = as_groups(data, "text", config, out)
     held = heldout_groups(evaluate_on, groups, "text", config, out)
@@ -53,7 +53,12 @@ def pretrain(
     return figures
 
 
-def _start(model: PolicyInput, config: PretrainConfig) -> Policy:
-    if isinstance(model, Policy) or not Path(model).is_dir() or list(Path(model).glob("*.safetensors")):
+def started(model: PolicyInput, config: PretrainConfig) -> Policy:
+    """`model`, with random weights where it has none."""
+    if isinstance(model, Policy) or not without_weights(model):
         return as_policy(model, config)
     return fresh_policy(model, placement(config), seed=config.seed)
+
+
+def without_weights(model: str | Path) -> bool:
+    return Path(model).is_dir() and not list(Path(model).glob("*.safetensors"))

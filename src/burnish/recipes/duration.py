@@ -14,6 +14,7 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 from burnish.errors import BurnishError, MissingInput
@@ -23,6 +24,7 @@ from burnish.methods.evaluate import EvaluateConfig
 from burnish.methods.generate import GenerateConfig
 from burnish.methods.on_policy_settings import OnPolicyConfig
 from burnish.methods.ppo import PPOConfig
+from burnish.methods.pretrain import PretrainConfig, started, without_weights
 from burnish.methods.reject_settings import RejectConfig
 from burnish.models.files import whole_copy
 from burnish.recipes import speed
@@ -84,33 +86,47 @@ class Reckoning:
         self.models = Models()
         self.byte = speed.keeping(next(parent for parent in (run.resolve(), *run.resolve().parents) if parent.exists()))
         self._rows: dict[tuple[str, str], Rows] = {}
+        self._spare, self._copies = Path(), dict[Path, Path]()
 
     def stages(self, stages: Sequence[Stage]) -> Iterator[tuple[str, Duration | str]]:
         """Each stage's duration, or why it is not known."""
-        started = False
-        for stage in stages:
-            try:
-                duration = _Of(self, stage).duration()
-            except BurnishError as error:  # a run would say the same, or another stage makes it first
-                yield stage.name, str(error).splitlines()[0]
-                continue
-            if not started:
-                duration.add("start", self.imported + self.models.start)
-            started = True
-            yield stage.name, duration
+        told = 0.0  # seconds that are told as some stage's start
+        with TemporaryDirectory() as spare:
+            self._spare, self._copies = Path(spare), {}
+            for stage in stages:
+                try:
+                    duration = _Of(self, stage).duration()
+                except BurnishError as error:  # a run would say the same, or another stage makes it first
+                    yield stage.name, str(error).splitlines()[0]
+                    continue
+                if start := self.imported + self.models.start - told:  # the first model may be a later stage's
+                    duration.add("start", start)
+                told += start
+                yield stage.name, duration
 
     def source(self, value: Any) -> Path:
         """The folder of a model that is as large as this one, or as each of an ensemble. Raises MissingInput where none
         is here."""
         if isinstance(value, Result):
             if not self.done(value):
-                return self.source(self.recipe.stage(value.stage).inputs.get("model"))
+                made = self.recipe.stage(value.stage)
+                source = self.source(made.inputs.get("model"))
+                return self._drawn(source, made.config) if isinstance(made.config, PretrainConfig) else source
             value = placed(value, self.run)
         if isinstance(value, str) and HUB_ID.fullmatch(value) and (copy := whole_copy(value)) is not None:
             return copy
         if isinstance(value, Path) and value.is_dir():
             return next(iter(members(value)), value)
         raise MissingInput(f"{value} is not on this machine")
+
+    def _drawn(self, source: Path, config: PretrainConfig) -> Path:
+        """A folder of what `pretrain` starts from: `source`, or a copy with random weights where it has none."""
+        if source not in self._copies:
+            copy = self._spare / str(len(self._copies))
+            if without_weights(source):
+                started(source, config).save(copy)
+            self._copies[source] = copy if without_weights(source) else source
+        return self._copies[source]
 
     def members(self, value: Result | Path) -> int:
         """How many reward models this is: an ensemble's, or one."""
@@ -159,7 +175,7 @@ class Reckoning:
     def answer_lengths(self, stage: Stage, asked: Rows, sampling: Sampling) -> Sequence[int]:
         """Of the answers that a stage draws: as of the demonstrations that its model learns from, or, of a model that
         is there, as of some that it gives."""
-        value = next(leaves(stage.inputs.get("model") or stage.inputs.get("models")), None)
+        value = own = next(leaves(stage.inputs.get("model") or stage.inputs.get("models")), None)
         while isinstance(value, Result) and not self.done(value):
             parent = self.recipe.stage(value.stage)
             if parent.method == "sft":
@@ -168,7 +184,7 @@ class Reckoning:
             value = next(leaves(parent.inputs.get("model")), None)
         if not asked.prompts:
             return [sampling.max_new_tokens]
-        source, config = self.source(value), cast(StageConfig, stage.config)
+        source, config = self.source(own), cast(StageConfig, stage.config)
         return self.models.policy(source, config).answer_lengths(asked, sampling, Tokens.of(source, config))
 
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar, cast
 
 from burnish.methods.checks import check_before_step_one
 from burnish.methods.inputs import as_policy, placement
+from burnish.methods.pretrain import PretrainConfig, started
 from burnish.models.files import is_reward_model
 from burnish.models.load import load_scorer
 from burnish.models.model import Model, Policy
@@ -105,6 +106,8 @@ class Models:
         self._known: dict[Any, Measured] = {}
 
     def policy(self, source: Path, config: StageConfig) -> Measured:
+        if isinstance(config, PretrainConfig):
+            return self._of("pretrain", source, config, lambda: started(source, config))
         return self._of("policy", source, config, lambda: as_policy(source, config))
 
     def scorer(self, source: Path, config: StageConfig, *, trained: bool) -> Measured:

@@ -104,7 +104,9 @@ def lines(planned: Mapping[str, Any]) -> list[str]:
     known = [stage["time"] for stage in planned["stages"].values() if "seconds" in stage.get("time", {})]
     if known:
         low, about, high = (sum(one[key] for one in known) for key in ("low", "seconds", "high"))
-        told += ["", f"in all: about {_clock(about)} ({_clock(low)} to {_clock(high)})"]
+        without = [name for name, stage in planned["stages"].items() if "unknown" in stage.get("time", {})]
+        every = f"in all, without {', '.join(without)}" if without else "in all"
+        told += ["", f"{every}: about {_clock(about)} ({_clock(low)} to {_clock(high)})"]
     return told + ([""] if planned["refused"] else []) + [f"refused here: {line}" for line in planned["refused"]]
 
 

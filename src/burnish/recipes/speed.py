@@ -164,7 +164,8 @@ def stand_ins(model: Model, shape: Shape, count: int) -> list[Tree]:
         return tuple(torch.randint(vocabulary, (size,), generator=draw).tolist())
 
     def branch(answer: int) -> Branch:
-        return Branch(tokens(shape.answer), (True,) * shape.answer, place=answer, answer=answer)
+        learned = (shape.prompt > 0, *[True] * (shape.answer - 1))  # nothing predicts the first token of a text
+        return Branch(tokens(shape.answer), learned, place=answer, answer=answer)
 
     return [Tree(tokens(shape.prompt), tuple(map(branch, range(shape.answers))), group=g) for g in range(count)]
 
