@@ -58,6 +58,7 @@ def run_recipe(
 @command(app, "plan")
 def plan_recipe(
     recipe: RecipeArgument,
+    out: RunOption = None,
     settings: StageSetOption = None,
     power: PowerOption = False,
     time: TimeOption = False,
@@ -72,7 +73,7 @@ def plan_recipe(
     from burnish.recipes.plan import lines, plan
 
     loaded = load(recipe, settings_of(settings, seed), allow_code=True, insecure=True)
-    planned = plan(loaded, with_power=power, with_time=time)
+    planned = plan(loaded, out, with_power=power, with_time=time)
     return planned if as_json else "\n".join(lines(planned))
 
 

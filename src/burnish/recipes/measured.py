@@ -130,7 +130,8 @@ class Models:
             self._known[key] = Measured(self, load)
             if first:
                 self.start = max(0.0, took - self._known[key].load)
-                self.base = memory_now() - self._known[key].weights
+                on_cpu = self._known[key].model.device.type == "cpu"  # elsewhere its weights are not in this memory
+                self.base = memory_now() - (self._known[key].weights if on_cpu else 0)
         return self._known[key]
 
 
