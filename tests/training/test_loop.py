@@ -214,6 +214,35 @@ def test_sigterm_saves_at_the_next_step_and_says_run_me_again(tiny_model: Path, 
     assert lines(tmp_path / "cut") == lines(tmp_path / "whole")
 
 
+@pytest.mark.parametrize("step", [2, 6])
+def test_a_signal_that_comes_while_a_step_is_saved_stops_after_it(step: int, tiny_model: Path, tmp_path: Path):
+    """Also after the last one: what a recipe would begin next is not what was wished."""
+
+    class Interrupting:
+        def tensors(self) -> dict[str, torch.Tensor]:
+            os.kill(os.getpid(), signal.SIGINT)
+            return {}
+
+        def restore(self, _: object) -> None:
+            pass
+
+        def after(self, _: int) -> None:
+            pass
+
+    policy = load_policy(tiny_model)
+    with pytest.raises(Interrupted, match=f"after step {step} of 6"):
+        train_on(
+            policy,
+            rows(),
+            cross_entropy(policy),
+            settings(save_every=step),
+            out=tmp_path,
+            identity={},
+            beside={"other": Interrupting()},
+        )
+    assert (tmp_path / f"checkpoints/step-00000{step}").is_dir()
+
+
 def test_every_row_is_seen_once_an_epoch_in_an_order_of_its_own():
     plan = Order.of(10, settings(steps=None, epochs=3, batch_size=4, seed=5))
     seen = [i for step in range(plan.steps) for i in plan.at(step)]

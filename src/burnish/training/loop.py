@@ -95,6 +95,7 @@ def train(
                 stops = any(stop for stop, _ in wishes)
                 if i + 1 == steps or stops or any(save for _, save in wishes):
                     saves.save(i + 1, metrics.offset, skipped=skips.count)
+                    stops = any(processes.gathered(bool(asked)))  # a signal may have come in the meantime
                 if stops:  # after the last step too: a recipe's next stage is not what was wished
                     raise Interrupted(
                         f"stopped after step {i + 1} of {steps}, saved. Run the same command again to go on."
