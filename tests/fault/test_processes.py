@@ -100,7 +100,15 @@ def test_memory_that_runs_out_in_one_of_them_makes_the_parts_of_all_smaller(here
     typed = words("sft", "run", auto_micro_batch="true", micro_batch_tokens=64)
     told = ended(started(*typed, faults={1: "raise:MemoryError@loss:5"}))
     assert [one for one, _ in told] == [71, 71], "the fault is met in every attempt, until nothing is left to cut"
-    assert "32 from here on" in told[0][1]
+    assert "at 64 tokens a micro-batch; 16 from here on" in told[0][1], "two already cut it as 32 would"
+
+
+@MORE
+def test_memory_that_runs_out_amid_a_sum_of_gradients_ends_the_run_and_nobody_waits(here: Path):
+    typed = words("sft", "run", auto_micro_batch="true", micro_batch_tokens=64)
+    told = ended(started(*typed, faults={1: "raise:MemoryError@gradients.sum:5"}), 30)
+    assert [one for one, _ in told] == [70, 71], told
+    assert "step 5, summing gradients: out of memory" in told[1][1]
 
 
 @MORE

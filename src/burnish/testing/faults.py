@@ -27,6 +27,7 @@ from burnish.errors import UsageError
 VARIABLE = "BURNISH_FAULT"
 POINTS = {
     "loss": "step N has computed the loss of a micro-batch",
+    "gradients.sum": "step N has the gradient of this process's share, of several, and they are about to be summed",
     "step.after_backward": "step N has its whole gradient, and the weights have not changed",
     "step.end": "step N is in metrics.jsonl, and not yet in a checkpoint",
     "ckpt.write": "the checkpoint's Nth file is written and not yet synced",

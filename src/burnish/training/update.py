@@ -194,16 +194,16 @@ class Update:
 
     def _smaller(self, trees: Sequence[Tree], *, whole: bool) -> int | None:
         """The next budget, by halves, that cuts a batch into more parts; None where nothing is left to cut."""
-        parts, budget = len(micro_batches(trees, self.budget, whole=whole)), self.budget // 2
+        parts, budget = len(self._parts(trees, self.budget, whole=whole)), self.budget // 2
         while budget:
-            if len(micro_batches(trees, budget, whole=whole)) > parts:
+            if len(self._parts(trees, budget, whole=whole)) > parts:
                 return budget
             budget //= 2
         return None
 
     def _summed(self, trees: Sequence[Tree], loss: Loss, step: int, *, whole: bool, mixed: Mixed | None) -> _Summed:
         """The gradient and the sums of all parts; of several processes each computes its share of them."""
-        parts = self._parts(trees, whole=whole)
+        parts = self._parts(trees, self.budget, whole=whole)
         mine = processes.share_of([sum(tree.size for tree in part) for part in parts])
 
         def learned() -> dict[str, Any]:
@@ -213,7 +213,7 @@ class Update:
             return {"parts": dict(zip(map(str, mine), told, strict=True)), "with_gradient": hex(bits)}
 
         answers = processes.together(learned)
-        self._add_gradients([int(answer["with_gradient"], 16) for answer in answers])
+        self._add_gradients([int(answer["with_gradient"], 16) for answer in answers], step)
         found = _Summed()
         of_part = {index: told for answer in answers for index, told in answer["parts"].items()}
         for index in range(len(parts)):  # in their order, so that sums do not depend on who computed what
@@ -223,10 +223,11 @@ class Update:
             found.total += mixed.weight * found.beside["mix_loss"] * found.count
         return found
 
-    def _parts(self, trees: Sequence[Tree], *, whole: bool) -> list[list[Tree]]:
+    @staticmethod
+    def _parts(trees: Sequence[Tree], budget: int, *, whole: bool) -> list[list[Tree]]:
         """A batch cut as the budget says; of several processes each is to have parts of the same size, and one at least
         where trees allow it."""
-        ranks, budget = processes.count(), self.budget
+        ranks = processes.count()
         if ranks == 1:
             return micro_batches(trees, budget, whole=whole)
         tokens = sum(tree.size for tree in trees)
@@ -251,15 +252,25 @@ class Update:
             "units": units,
         }
 
-    def _add_gradients(self, with_gradient: Sequence[int]) -> None:
+    def _add_gradients(self, with_gradient: Sequence[int], step: int) -> None:
         """Sum gradients over processes. A bit of `with_gradient` says of a parameter whether a process has one of it:
-        where nobody has, nobody steps it, and where one has, all do."""
+        where nobody has, nobody steps it, and where one has, all do.
+
+        Raises OutOfMemory, which smaller parts are no answer to: the others are amid the sum and begin nothing again.
+        """
+        if processes.count() == 1:
+            return
         learning = [p for i, p in enumerate(self.parameters.values()) if any(bits >> i & 1 for bits in with_gradient)]
-        if processes.count() > 1:
+        try:
+            reach("gradients.sum", step + 1)
             for parameter in learning:
                 if parameter.grad is None:
                     parameter.grad = torch.zeros_like(parameter)
-        processes.sum_in_place([p.grad for p in learning if p.grad is not None])
+            processes.sum_in_place([p.grad for p in learning if p.grad is not None])
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            raise out_of_memory(f"step {step + 1}, summing gradients", error, self.learner.model) from error
 
     @staticmethod
     def _told(loss: Loss, batch: TreeBatch, step: int) -> StepLoss:
