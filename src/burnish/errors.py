@@ -19,6 +19,7 @@ The codes are those of sysexits.h. A message says what is wrong, where, what was
 once, around the program, without a traceback.
 """
 
+import re
 from collections.abc import Mapping
 from errno import ENOMEM
 from typing import Any
@@ -91,6 +92,35 @@ class Interrupted(BurnishError):
 
 class ConfigError(BurnishError):
     exit_code = 78
+
+
+INTERRUPTED = 130
+
+
+def kind_of(error: BaseException) -> type[BurnishError]:
+    """Which of these an error is, also one of Python's or a library's: the disk's, the memory's, a fault of ours."""
+    if isinstance(error, BurnishError):
+        return type(error)
+    if is_out_of_memory(error):
+        return OutOfMemory
+    if isinstance(error, FileNotFoundError):
+        return MissingInput
+    if isinstance(error, OSError) or errno_in(error) is not None:
+        return WriteFailed
+    return BurnishError
+
+
+def exit_code_of(error: BaseException) -> int:
+    """What a command ends with that this error ends."""
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED
+    return error.exit_code if isinstance(error, BurnishError) else kind_of(error).exit_code
+
+
+def errno_in(error: BaseException) -> int | None:
+    """The number in which libraries that are written in Rust tell of a file; None where there is none."""
+    found = re.search(r"\(os error (\d+)\)", str(error))
+    return int(found[1]) if found else None
 
 
 _NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc", "alloc_failed")

@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from burnish.errors import BurnishError, ConfigError, RankFailed, is_out_of_memory
+from burnish.errors import ConfigError, RankFailed, exit_code_of, is_out_of_memory
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -95,9 +95,8 @@ def leading() -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        code = 130 if isinstance(error, KeyboardInterrupt) else getattr(error, "exit_code", BurnishError.exit_code)
         with suppress(RankFailed):
-            _order({"end": code})
+            _order({"end": exit_code_of(error)})
         raise
     _order({"end": 0})
 
@@ -218,8 +217,8 @@ def together(work: Callable[[], Any]) -> list[Any]:
     try:
         told = {"gives": work()}
     except Exception as error:
-        code = getattr(error, "exit_code", BurnishError.exit_code)
-        gathered({"failed": str(error) or type(error).__name__, "code": code, "memory": is_out_of_memory(error)})
+        told = {"failed": str(error) or type(error).__name__, "code": exit_code_of(error)}
+        gathered(told | {"memory": is_out_of_memory(error)})
         raise
     for number, heard in enumerate(answers := gathered(told)):
         if "failed" in heard and heard["memory"]:

@@ -74,6 +74,8 @@ def test_a_signal_to_one_of_them_saves_and_stops_all(here: Path, unbroken: Unbro
         (1, "nan@loss:5", 70, "step 5: loss nan"),
         pytest.param(1, "raise:MemoryError@loss:5", 71, "step 5, at most 2048 tokens", marks=MORE),
         pytest.param(0, "raise:OSError:28@ckpt.write:1", 74, "could not be written", marks=MORE),
+        pytest.param(0, "raise:OSError:28@step.end:5", 74, "No space left on device", marks=MORE),
+        pytest.param(1, "raise:FileNotFoundError:2@loss:5", 66, "no such file", marks=MORE),
         pytest.param(1, "raise:ValueError@loss:5", 70, "ValueError", marks=MORE),
     ],
 )

@@ -2,7 +2,6 @@
 
 import io
 import os
-import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -31,9 +30,16 @@ from burnish.cli import (
 )
 from burnish.data.problems import for_terminal
 from burnish.data.secrets import masked
-from burnish.errors import BurnishError, MissingInput, OutOfMemory, UsageError, WriteFailed, is_out_of_memory
-
-INTERRUPTED = 130
+from burnish.errors import (
+    INTERRUPTED,
+    BurnishError,
+    MissingInput,
+    OutOfMemory,
+    UsageError,
+    WriteFailed,
+    errno_in,
+    kind_of,
+)
 
 app = typer.Typer(
     name="burnish",
@@ -115,7 +121,8 @@ def _as_ours(error: Exception) -> BurnishError:
     """Any failure as one with an exit code: the disk's, the memory's, and what is a fault of ours."""
     if isinstance(error, BurnishError):
         return error
-    if is_out_of_memory(error):
+    kind = kind_of(error)
+    if kind is OutOfMemory:
         from burnish.training.memory import ADVICE  # here, for it loads torch
 
         return OutOfMemory(f"out of memory: {error}\nWhat helps: {ADVICE}")
@@ -123,8 +130,8 @@ def _as_ours(error: Exception) -> BurnishError:
         return MissingInput(f"{error.filename}: no such file (looked from {os.getcwd()})")
     if isinstance(error, OSError):
         return WriteFailed(f"{error.filename or 'a file'}: {error.strerror or error}")
-    if found := re.search(r"\(os error (\d+)\)", str(error)):  # how libraries that are written in Rust tell of a file
-        full = int(found[1]) in (ENOSPC, EDQUOT)
+    if kind is WriteFailed:
+        full = errno_in(error) in (ENOSPC, EDQUOT)
         return WriteFailed(f"{error}. Free some space and run the same command again." if full else str(error))
     last = traceback.extract_tb(error.__traceback__)[-1]
     return BurnishError(

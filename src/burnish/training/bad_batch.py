@@ -18,6 +18,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
+from burnish import processes
 from burnish.errors import DataError, NonFiniteLoss
 from burnish.training.checkpoint import write_durably
 from burnish.types import Tree
@@ -33,7 +34,7 @@ class Skips:
 
     def add(self, error: NonFiniteLoss) -> None:
         """Write the batch down and count it. Raises `error` where there were as many as there may be."""
-        write_bad_batch(self.folder, str(error), error.facts)
+        processes.together(lambda: write_bad_batch(self.folder, str(error), error.facts))
         if self.count >= self.most:
             if self.most:
                 error.add_note(f"{self.count} batches were left out before, and max_skipped is {self.most}")

@@ -6,6 +6,7 @@ A method hands it a function `step(i)` that makes one line of figures, by one or
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -75,6 +76,13 @@ def train(
             due = after == steps or (config.evaluate_every and after % config.evaluate_every == 0)
             return evaluate(after) if evaluate and due else {}
 
+        def recorded(done: int, line: Figures) -> list[bool]:
+            """Whether this process is to stop, and to save, once it has written what step `done` gave."""
+            metrics.write({"step": done, **line})
+            reach("step.end", done)
+            tell(done, steps, line, _next_evaluation(done, steps, config) if evaluate else 0)
+            return [bool(asked), asked.to_save() or saves.due(done)]
+
         if evaluate and from_start and not saves.last:
             before = evaluate(0)
             metrics.write({"step": 0, **before})
@@ -87,14 +95,11 @@ def train(
                 seconds = time.perf_counter() - began
                 figures |= evaluated(i + 1) | ({"skipped": skips.count} if skips.count else {})
                 speed = {"seconds": seconds, "tokens_per_second": figures["tokens"] / seconds, "peak_gb": peak_gb()}
-                metrics.write({"step": i + 1, **figures, **speed})
-                reach("step.end", i + 1)
-                tell(i + 1, steps, figures | speed, _next_evaluation(i + 1, steps, config) if evaluate else 0)
                 # signals come to one process, and clocks differ: what one of them wants all do, after the same step
-                wishes = processes.gathered([bool(asked), asked.to_save() or saves.due(i + 1)])
+                wishes = processes.together(partial(recorded, i + 1, figures | speed))
                 stops = any(stop for stop, _ in wishes)
                 if i + 1 == steps or stops or any(save for _, save in wishes):
-                    saves.save(i + 1, metrics.offset, skipped=skips.count)
+                    saves.save(i + 1, processes.led(lambda: metrics.offset), skipped=skips.count)
                     stops = any(processes.gathered(bool(asked)))  # a signal may have come in the meantime
                 if stops:  # after the last step too: a recipe's next stage is not what was wished
                     raise Interrupted(
