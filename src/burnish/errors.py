@@ -8,7 +8,7 @@
       Unreachable                69  a reward, judge or served model does not answer, or not so that it can be read
       NonFiniteLoss              70  a loss or gradient is NaN or infinite
       OutOfMemory                71  the machine's memory is used up
-      RankFailed                     another process of the same run failed, with the code of that one; 70 for silence
+      RankFailed                     another process of the same run failed, with the code of that one; 70 for none
       NotOurs                    73  the output cannot be made there, or belongs to another run
       WriteFailed                74  the disk is full or fails
         DiskFull                 74  it is full, and what was to be saved is not
@@ -66,7 +66,7 @@ class OutOfMemory(BurnishError):
 
 
 class RankFailed(BurnishError):
-    """`silent`: it is not known how, for it cannot be heard any more."""
+    """`silent`: it was waited for until the time was over, and may hang."""
 
     def __init__(self, message: str, exit_code: int = 70, *, silent: bool = False) -> None:
         super().__init__(message)

@@ -288,9 +288,10 @@ def _hearing() -> Iterator[None]:
     except RuntimeError as error:
         if is_out_of_memory(error):
             raise
+        silent = any(word in str(error).lower() for word in ("timed out", "timeout"))
+        what = f"was silent for {_timeout().total_seconds():g} s ({TIMEOUT})" if silent else "ended"
         raise RankFailed(
-            f"another process of this run ended, or was silent for {_timeout().total_seconds():g} s ({TIMEOUT}): "
-            f"{str(error).splitlines()[0]}. What it said stands beside this. Run the same command again to go on from "
-            "the last save.",
-            silent=True,
+            f"another process of this run {what}: {str(error).splitlines()[0]}. What it said stands beside this. Run "
+            "the same command again to go on from the last save.",
+            silent=silent,
         ) from error

@@ -111,6 +111,8 @@ def test_memory_that_runs_out_amid_a_sum_of_gradients_ends_the_run_and_nobody_wa
     told = ended(started(*typed, faults={1: "raise:MemoryError@gradients.sum:5"}), 30)
     assert [one for one, _ in told] == [70, 71], told
     assert "step 5, summing gradients: out of memory" in told[1][1]
+    assert "another process of this run ended: " in told[0][1]
+    assert not list((here / "run").glob("hang*")), "it ended, and did not hang"
 
 
 @MORE

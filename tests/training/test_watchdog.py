@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from forks import FORKS
 
+from burnish.errors import RankFailed
 from burnish.training.watchdog import FILE, Watchdog, ending_hangs
 
 HANGS = [0.01, 0.01, 0.01, 30]
@@ -64,6 +65,19 @@ def test_a_process_that_is_stopped_for_a_while_does_not_hang(tmp_path: Path):
     os.kill(process.pid, signal.SIGCONT)
     process.join(20)
     assert process.exitcode == 0
+
+
+@pytest.mark.parametrize("silent", [True, False])
+def test_where_another_process_is_missed_is_kept_only_if_it_may_hang(
+    silent: bool, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
+    own = tmp_path / "hang-rank1.txt"
+    with pytest.raises(RankFailed), ending_hangs(own), Watchdog(tmp_path / "deleted"):
+        raise RankFailed("another process of this run was missed", silent=silent)
+    assert own.exists() == silent
+    assert capfd.readouterr().err == "", "the error itself is told where it ends the command"
+    if silent:
+        assert "test_watchdog.py" in own.read_text(), "where it was missed"
 
 
 def test_who_called_a_function_is_told_and_goes_on(tmp_path: Path, capfd: pytest.CaptureFixture[str]):

@@ -16,9 +16,10 @@ def follow(stages: Sequence[Stage], run: Path) -> None:
     """Compute stages of the run in `run` together with the process that leads, as it orders them, until it has ended.
 
     What a stage writes here goes to a folder of its own that is deleted: the leading process has written the same.
+    Where it hangs is kept in the run's, as hang-rank1.txt.
     """
     named = {stage.name: stage for stage in stages}
-    with outlived(signal.SIGUSR1), ending_hangs():
+    with outlived(signal.SIGUSR1), ending_hangs(run / f"hang-rank{processes.rank()}.txt"):
         for name in processes.orders():
             stage = named[name]
             with TemporaryDirectory(prefix="burnish-rank-") as folder, processes.sharing():

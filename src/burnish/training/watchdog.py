@@ -5,7 +5,7 @@ until the job's time is over. The stacks of all threads go to stderr and to `han
 called a function goes on waiting, in a process that is theirs to end. A command ends also where neither can be written:
 the drive that a step waits for may be the one that `hang.txt` lies on. Only steps are watched, once three are done: a
 first step may compile, and evaluations differ. Of several processes each watches itself; one that waits in vain for
-another says so in the same way.
+another for too long keeps where in the same file, and its error says the rest.
 """
 
 import faulthandler
@@ -31,16 +31,18 @@ FILE = "hang.txt"
 TELLING = 10.0  # seconds that a message may take before the process ends without it
 KNOWN = 3  # steps after which what is usual is known
 _ending: ContextVar[bool] = ContextVar("_ending", default=False)
+_file: ContextVar[Path | None] = ContextVar("_file", default=None)
 
 
 @contextmanager
-def ending_hangs() -> Iterator[None]:
-    """Within, a step that hangs ends the process."""
-    token = _ending.set(True)
+def ending_hangs(file: Path | None = None) -> Iterator[None]:
+    """Within, a step that hangs ends the process. `file`: where that is told instead of in the folder's hang.txt."""
+    tokens = _ending.set(True), _file.set(file)
     try:
         yield
     finally:
-        _ending.reset(token)
+        _ending.reset(tokens[0])
+        _file.reset(tokens[1])
 
 
 @dataclass(slots=True)
@@ -55,7 +57,7 @@ class Watchdog:
     def __init__(
         self, folder: Path, *, least: float = 600.0, times: float = 10.0, tick: float = 1.0, telling: float = TELLING
     ) -> None:
-        self._file = folder / FILE
+        self._file = _file.get() or folder / FILE
         self._least, self._times, self._tick, self._telling = least, times, tick, telling
         self._seconds: deque[float] = deque(maxlen=100)
         self._step: _UnderWay | None = None
@@ -71,7 +73,7 @@ class Watchdog:
         self._over.set()
         self._thread.join()
         if isinstance(error, RankFailed) and error.silent:
-            self._write("".join(traceback.format_exception(error)))
+            self._keep("".join(traceback.format_exception(error)))  # what is said of it is the error's own message
 
     @contextmanager
     def step(self, number: int) -> Iterator[None]:
@@ -115,6 +117,9 @@ class Watchdog:
         stream = sys.stderr if processes.leads() else sys.__stderr__  # the others' is closed to all but errors
         with suppress(OSError, ValueError):  # ValueError: stderr was closed
             print(f"error{processes.of_rank()}: {told}", file=stream, flush=True)
+        self._keep(told)
+
+    def _keep(self, told: str) -> None:
         with suppress(OSError):
             self._file.write_text(told, encoding="utf-8")
 
