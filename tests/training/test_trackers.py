@@ -174,7 +174,7 @@ def test_a_tracker_whose_server_fails_changes_no_run(
     ("where", "told"),
     [
         ({"start": "raise ModuleNotFoundError('No module named wandb')"}, "pip install wandb"),
-        ({"start": "os._exit(7)"}, "was not done"),
+        ({"start": "os._exit(7)"}, "tracker wandb ended with 7"),
         ({"end": "time.sleep(60)"}, "was not done"),
         ({"end": "raise ValueError('at the\\nend')"}, "failed once: ValueError: at the end"),
     ],
@@ -218,6 +218,30 @@ def test_after_a_few_failures_in_a_row_nothing_more_is_tried(tmp_path: Path, mon
     again = tracker_worker.Sender("wandb", tmp_path, resumed=True)
     again.lock.close()
     assert not again.known["gave_up"], "a resume tries again"
+
+
+def test_what_was_sent_before_a_failure_is_not_sent_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    asked: list[int] = []
+
+    class FailingOnce:
+        def __init__(self, *_: object) -> None:
+            pass
+
+        def send(self, step: int, _: object) -> None:
+            asked.append(step)
+            if asked == [1, 2, 3]:
+                raise OSError("down")
+
+        def flush(self) -> None:
+            pass
+
+    monkeypatch.setattr(tracker_worker, "PAUSE", 0.0)
+    monkeypatch.setitem(tracker_worker.TRACKERS, "wandb", FailingOnce)
+    sender = tracker_worker.Sender("wandb", tmp_path, resumed=False)
+    sender.take([json.dumps({"step": step, "loss": 1.0}) for step in range(1, 6)])
+    sender.lock.close()
+    assert asked == [1, 2, 3, 3, 4, 5]
+    assert sender.known["sent"] == 5
 
 
 def test_a_tracker_that_there_is_not_is_refused():

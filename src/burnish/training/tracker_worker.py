@@ -25,6 +25,7 @@ from typing import Any, Protocol
 
 EVERY = 0.5  # seconds between two looks at the file
 MOST_IN_A_ROW = 5  # failures; then nothing more is tried
+LATE = 75  # what this ends with where not all is sent when GRACE is over
 PAUSE = 0.2  # seconds after the first of these; twice as long after each
 
 
@@ -135,10 +136,11 @@ class Sender:
                 for line in new:
                     figures = {k: v for k, v in line.items() if k != "step" and isinstance(v, int | float)}
                     self.tracker.send(line["step"], figures)
+                    self.known["sent"] = line["step"]
                 self.tracker.flush()
-                self.known["sent"] = new[-1]["step"]
                 self.in_a_row, new = 0, []
             except Exception as error:  # whatever it is
+                new = [line for line in new if line["step"] > self.known["sent"]]
                 self.failed(error)
             self.keep()
 
@@ -188,7 +190,7 @@ def main(name: str, folder: Path, grace: float, *, resumed: bool) -> None:
         sys.stdin.read()
         over.set()
         time.sleep(grace)
-        os._exit(1)
+        os._exit(LATE)
 
     threading.Thread(target=end, daemon=True).start()
     sender = Sender(name, folder, resumed=resumed)

@@ -35,8 +35,9 @@ def tracked(names: Sequence[str], folder: Path, *, resumed: bool) -> Iterator[No
                 with suppress(OSError):
                     worker.stdin.close()
         for name, worker in workers.items():
-            late = [f"tracker {name} was not done {GRACE:g} s after the run"] if _ended(worker) else []
-            for line in late + [str(trouble) for trouble in troubles(folder, name)]:
+            code = _ended(worker)
+            late = f"was not done {GRACE:g} s after the run" if code == tracker_worker.LATE else f"ended with {code}"
+            for line in ([f"tracker {name} {late}"] if code else []) + list(map(str, troubles(folder, name))):
                 print(f"warning: {line}; metrics.jsonl has all", file=sys.stderr)
 
 
@@ -85,10 +86,14 @@ def _started(name: str, folder: Path, *, resumed: bool) -> subprocess.Popen[byte
         return None
 
 
-def _ended(worker: subprocess.Popen[bytes]) -> bool:
-    """Wait for a worker, and end what it started and, where it takes too long, itself. Returns whether it did."""
-    with suppress(subprocess.TimeoutExpired):
+def _ended(worker: subprocess.Popen[bytes]) -> int:
+    """Wait for a worker, and end what it started and, where it takes too long, itself. Returns its code, or LATE."""
+    late = False
+    try:
         worker.wait(GRACE + 1)
+    except subprocess.TimeoutExpired:
+        late = True
     with suppress(OSError):
         os.killpg(worker.pid, signal.SIGKILL)
-    return worker.wait() != 0
+    code = worker.wait()
+    return tracker_worker.LATE if late else code
