@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from burnish import processes
 from burnish.errors import CheckpointError, ConfigError
 from burnish.training import saving
 from burnish.training.config import MethodConfig, resolve
@@ -120,3 +121,14 @@ def test_when_to_save_is_a_number_of_steps_or_auto(given: object, told: str):
         resolve(MethodConfig, {"save_every": given})
     assert resolve(MethodConfig, {}).save_every == "auto"
     assert resolve(MethodConfig, {"save_every": "7"}).save_every == 7
+
+
+def test_processes_that_only_wait_are_not_counted_as_those_that_compute(
+    clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    Saves(tmp_path, {"weights": Weights(clock)}, {}, 1, clock=clock).save(1, 0)
+    for name, value in {"WORLD_SIZE": "2", "RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}.items():
+        monkeypatch.setenv(name, value)
+    assert processes.started() == 2
+    assert Saves(tmp_path, {"weights": Weights(clock)}, {}, 1, clock=clock).resume() == 0
+    assert "processes" not in capsys.readouterr().err

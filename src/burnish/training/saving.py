@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -93,7 +93,7 @@ class Saves:
             return 0, 0, 0
         refuse_another(found.facts["identity"], self._identity, f"{found.path} was written by another run")
         self._restore(found)
-        for change in still_to_tell(machine_changes(found.facts.get("machine", {}), machine())):
+        for change in still_to_tell(machine_changes(found.facts.get("machine", {}), _machine())):
             _say(warning(change))
         return found.step, int(found.facts["metrics_offset"]), int(found.facts.get("skipped", 0))
 
@@ -120,7 +120,7 @@ class Saves:
         facts = {
             "metrics_offset": metrics_offset,
             "identity": dict(self._identity),
-            "machine": machine(),
+            "machine": _machine(),
             "skipped": skipped,
         }
         processes.led(lambda: str(save_checkpoint(self._folder, step, shards, facts)))
@@ -141,6 +141,11 @@ class Saves:
                     "with the version that wrote it, or choose another --out"
                 ) from None
             one.restore(tensors)
+
+
+def _machine() -> dict[str, Any]:
+    """Of the processes that were started only those that compute this run: where there is one, others only wait."""
+    return machine() | {"processes": processes.count()}
 
 
 def _hashed(shards: Mapping[str, Mapping[str, Tensor]]) -> str:
