@@ -92,6 +92,17 @@ def test_what_fails_in_one_of_them_ends_all_with_its_code(rank: int, fault: str,
         assert all(one.isfinite().all() for one in found.tensors("model").values())
 
 
+@MORE
+def test_a_batch_that_is_no_number_in_one_of_them_is_left_out_by_all(here: Path):
+    told = ended(started(*words("sft", "run", on_nonfinite="skip"), faults={1: "nan@loss:5"}))
+    assert [code for code, _ in told] == [0, 0], told
+    course = lines(here / "run")
+    assert [line["step"] for line in course] == list(range(1, 11))
+    assert [line.get("skipped", 0) for line in course] == [0] * 4 + [1] * 6
+    (one,) = json.loads((here / "run/bad_batch.json").read_text())
+    assert one["step"] == 5
+
+
 def test_processes_whose_weights_came_apart_save_nothing(tmp_path: Path):
     run_by(2, save_apart, tmp_path)
     assert not list(tmp_path.iterdir())
