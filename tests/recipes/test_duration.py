@@ -7,6 +7,7 @@ import pytest
 import torch
 from recipes.conftest import Workplace
 
+from burnish.cli.main import main
 from burnish.methods.sft import SFTConfig
 from burnish.models.load import load_policy
 from burnish.recipes.duration import Duration, Reckoning
@@ -220,6 +221,18 @@ def test_what_pretraining_draws_at_random_stands_in_for_what_it_makes(
     times = [stage["time"] for stage in plan(recipe, workplace.out, with_time=True)["stages"].values()]
     assert all(time.get("seconds") for time in times), times
     assert not list(empty.glob("*.safetensors"))
+
+
+def test_a_plan_of_another_folder_leaves_out_what_is_done_there(
+    workplace: Workplace, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+):
+    loaded(workplace, tiny_model, sft={"method": "sft", "model": "base", "data": "demos.jsonl"})
+    (workplace.out / "sft").mkdir(parents=True)
+    (workplace.out / "sft/DONE.json").write_text("{}")
+    assert main(["plan", str(workplace.file), "--time", "--out", str(workplace.out)]) == 0
+    told = capsys.readouterr().out
+    assert "sft  (sft)" in told
+    assert "takes:" not in told
 
 
 def test_the_estimate_of_disk_is_what_rounds_write_that_save_at_their_end(workplace: Workplace, tiny_model: Path):
